@@ -1,0 +1,110 @@
+"""The native part of the SDK: it encodes what is logged and hands it to the daemon."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+__version__: str
+
+class DaemonError(Exception):
+    """The daemon could not be started, reached, or refused a request."""
+
+class Connection:
+    """The process's one connection to the daemon. Thread-safe. Forgotten (not closed) in a forked child."""
+
+    @staticmethod
+    def open(runtime_dir: str, binary: str, timeout_secs: float) -> Connection:
+        """Connect, starting the daemon under a lock if none answers. Blocks up to `timeout_secs`.
+
+        Raises:
+            DaemonError: with the reason and what to do.
+        """
+
+    @property
+    def daemon_pid(self) -> int: ...
+
+class RunBase:
+    """One open stream. `Run` derives from it; `log` is the hot path.
+
+    A `RunBase` is created closed; `_open` attaches it to the daemon. All methods are thread-safe and none but `_open`,
+    `_request` and `_finish` waits for the daemon.
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> RunBase: ...
+
+    def log(
+        self,
+        data: Mapping[str, Any],
+        step: int | None = None,
+        commit: bool | None = None,
+        sync: bool | None = None,
+    ) -> None:
+        """Encode one call, append it to the buffer, return."""
+
+    def _set_hooks(
+        self,
+        convert: Callable[[str, Any], Any],
+        misuse: Callable[[str, Any], None],
+        warn: Callable[[int, str], None],
+    ) -> None:
+        """Set the slow paths.
+
+        `convert(key, value)` is called for a value of no known type; it returns a value of a known type (nested dicts
+        and lists included) or raises. `misuse(kind, detail)` is called when `log` cannot accept the call
+        (`"finished"`, `"not_open"`) and raises what the user should see. `warn(severity, text)` prints a notice.
+        """
+
+    def _open(self, connection: Connection, settings: Mapping[str, Any], run: Mapping[str, Any],
+              preface: Sequence[Mapping[str, Any]], attach: bool, timeout_secs: float) -> dict[str, Any]:
+        """Open or attach the stream.
+
+        `settings` has the fields of `RunSettings` (proto/runlane_local.proto) by name. `run` has `run_id, entity, project,
+        config (dict of key to JSON text), display_name, notes, tags, run_group, job_type, host, sweep_id,
+        start_time_micros, resume (bool), git {remote_url, commit}, branch_point {run, metric, value}, telemetry`.
+        `preface` are records in the form of `_publish`: `{"kind": …, …}`.
+
+        Returns: `{"entity","project","run_id","display_name","notes","tags","group","job_type","sweep_id","starting_step",
+        "runtime","resumed","forked","storage_id","config" (dict of key to JSON text),"summary" (dict of key to JSON text),
+        "run_url","project_url","detached","error": None | {"code": int, "message": str}}`.
+
+        Raises:
+            DaemonError: no answer in time, or the connection broke.
+        """
+
+    def _publish(self, kind: str, payload: Mapping[str, Any]) -> None:
+        """Append a record behind the calls logged so far. Kinds and payloads:
+
+        `config` {update: [(path, json)], remove: [path]} · `summary` {update: [(path, json)], remove: [path]} (path: str for a flat key, tuple for a nested one) ·
+        `metric` {name|glob_name, step_metric, step_sync, hidden, summary: [str], goal, overwrite} ·
+        `run` {same fields as in `_open`} · `files` {files: [(path, policy, type)]} (policy now|end|live, type other|wandb|media|artifact) ·
+        `alert` {title, text, level, wait_millis} · `telemetry` {feature: [int], imports_init: [int], env: [int], python_version, cli_version, core_version, platform} ·
+        `environment` {os, python, program, args, host, executable, root, username, started_at_micros, docker, code_path, code_path_local, git {…}, cpu_count, cpu_count_logical, memory_total, disk {path: (total, used)}, gpu …, writer_id} ·
+        `output` {stream: "stdout"|"stderr", text, time_micros} · `output_logger` {text} · `preempting` {}
+        """
+
+    def _request(self, kind: str, payload: Mapping[str, Any], timeout_secs: float) -> dict[str, Any]:
+        """Ask the daemon and wait. Kinds: `summary` → {"json"}, `step` → {"next"}, `sampled_history` {samples} → {"items": [(path, [float])]},
+        `flush` {level: "logged"|"synced"|"uploaded"} → {"reached"}, `status` → {…}.
+
+        Raises:
+            DaemonError: no answer in time, or the connection broke.
+        """
+
+    def _finish(self, exit_code: int, timeout_secs: float, not_complete: bool,
+                progress: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+        """Send everything, write the exit record, wait for the upload. Calls `progress` with the fields of `FinishProgress`
+        about five times a second; returns the last one. The stream takes no more calls after it.
+        """
+
+    def _mark_finished(self) -> None:
+        """Refuse further calls (through the `misuse` hook) from now on."""
+
+    def _abandon(self) -> None:
+        """Drop the stream without finishing it (disabled runs, forked children)."""
+
+    @property
+    def _open_stream(self) -> bool: ...
+    @property
+    def _queued_bytes(self) -> int: ...
+
+def flush_at_exit(timeout_secs: float) -> bool:
+    """Send what is still in this process's buffers; False if the time ran out."""
