@@ -17,8 +17,8 @@ pub struct Policy {
 /// For uploads: from one second to one a minute; a server may ask for up to ten minutes.
 pub const UPLOAD: Policy = Policy {
     first: Duration::from_secs(1),
-    longest: Duration::from_secs(60),
-    longest_asked: Duration::from_secs(600),
+    longest: Duration::from_mins(1),
+    longest_asked: Duration::from_mins(10),
 };
 
 /// The tries since the last success.
@@ -31,7 +31,10 @@ pub struct Backoff {
 impl Backoff {
     /// No failure yet.
     pub fn new(policy: Policy) -> Self {
-        Self { policy, failures: 0 }
+        Self {
+            policy,
+            failures: 0,
+        }
     }
 
     /// Failures in a row.
@@ -51,9 +54,15 @@ impl Backoff {
         self.failures = self.failures.saturating_add(1);
         let random = random.clamp(0.0, 1.0);
         if let Some(asked) = retry_after {
-            return asked.min(self.policy.longest_asked).mul_f64(1.0 + 0.1 * random);
+            return asked
+                .min(self.policy.longest_asked)
+                .mul_f64(1.0 + 0.1 * random);
         }
-        let bound = self.policy.first.saturating_mul(1 << exponent).min(self.policy.longest);
+        let bound = self
+            .policy
+            .first
+            .saturating_mul(1 << exponent)
+            .min(self.policy.longest);
         // Full jitter, but never a busy loop.
         bound.mul_f64(random).max(self.policy.first / 10)
     }
@@ -86,7 +95,8 @@ pub fn judge(status: u16) -> Verdict {
 /// clock. Negative, absurd and malformed values are treated as absent.
 pub fn retry_after_secs(header: &str) -> Option<Duration> {
     let seconds: f64 = header.trim().parse().ok()?;
-    (seconds.is_finite() && seconds >= 0.0).then(|| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+    (seconds.is_finite() && seconds >= 0.0)
+        .then(|| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
 }
 
 #[cfg(test)]
@@ -96,7 +106,9 @@ mod tests {
     #[test]
     fn waits_grow_to_the_cap_and_forget_on_success() {
         let mut backoff = Backoff::new(UPLOAD);
-        let waits: Vec<f64> = (0..9).map(|_| backoff.failed(1.0, None).as_secs_f64()).collect();
+        let waits: Vec<f64> = (0..9)
+            .map(|_| backoff.failed(1.0, None).as_secs_f64())
+            .collect();
         assert_eq!(waits, [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]);
         backoff.succeeded();
         assert_eq!(backoff.failed(0.5, None), Duration::from_millis(500));
@@ -106,8 +118,14 @@ mod tests {
     #[test]
     fn the_server_is_obeyed_up_to_the_cap() {
         let mut backoff = Backoff::new(UPLOAD);
-        assert_eq!(backoff.failed(0.0, Some(Duration::from_secs(7))), Duration::from_secs(7));
-        assert_eq!(backoff.failed(0.0, Some(Duration::from_secs(1_000_000_000))), Duration::from_secs(600));
+        assert_eq!(
+            backoff.failed(0.0, Some(Duration::from_secs(7))),
+            Duration::from_secs(7)
+        );
+        assert_eq!(
+            backoff.failed(0.0, Some(Duration::from_secs(1_000_000_000))),
+            Duration::from_mins(10)
+        );
         assert_eq!(retry_after_secs("2.5"), Some(Duration::from_millis(2_500)));
         for odd in ["-1", "soon", "NaN", ""] {
             assert_eq!(retry_after_secs(odd), None, "{odd}");

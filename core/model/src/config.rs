@@ -73,13 +73,15 @@ impl Config {
 
     /// Reads the wrapped form; entries that are not wrapped (very old servers) are taken as they are.
     pub fn from_wrapped(text: &str) -> Result<Self, JsonError> {
-        let entries = parse_object(text)?.into_iter().map(|(key, entry)| match entry {
-            Value::Object(mut wrapped) => match wrapped.shift_remove("value") {
-                Some(value) => (key, value),
-                None => (key, Value::Object(wrapped)),
-            },
-            plain => (key, plain),
-        });
+        let entries = parse_object(text)?
+            .into_iter()
+            .map(|(key, entry)| match entry {
+                Value::Object(mut wrapped) => match wrapped.shift_remove("value") {
+                    Some(value) => (key, value),
+                    None => (key, Value::Object(wrapped)),
+                },
+                plain => (key, plain),
+            });
         Ok(Self(entries.collect()))
     }
 }

@@ -20,7 +20,11 @@ impl KeyPath {
 
     /// The path of a record item: `nested_key` if it has components, else `key`.
     pub fn of_item(key: &str, nested_key: &[String]) -> Self {
-        if nested_key.is_empty() { Self::flat(key) } else { Self(nested_key.to_vec()) }
+        if nested_key.is_empty() {
+            Self::flat(key)
+        } else {
+            Self(nested_key.to_vec())
+        }
     }
 
     /// Reads the dotted form; the inverse of `to_string`.
@@ -101,6 +105,8 @@ mod tests {
         let nested = KeyPath::nested(vec!["a".to_owned(), "b".to_owned()]).expect("not empty");
         assert_eq!(dotted.to_string(), "a\\.b");
         assert_eq!(nested.to_string(), "a.b");
-        assert!(nested.starts_with(&KeyPath::flat("a")) && !dotted.starts_with(&KeyPath::flat("a")));
+        assert!(
+            nested.starts_with(&KeyPath::flat("a")) && !dotted.starts_with(&KeyPath::flat("a"))
+        );
     }
 }

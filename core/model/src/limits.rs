@@ -16,7 +16,7 @@ pub const ROW_BYTES: usize = 10 << 20;
 pub const NESTING: usize = 64;
 /// Bytes of one frame on the local socket.
 pub const FRAME_BYTES: usize = 32 << 20;
-/// Bytes of one line in file_stream (10 MiB less 100 KiB, as W&B).
+/// Bytes of one line in `file_stream` (10 MiB less 100 KiB, as W&B).
 pub const LINE_BYTES: usize = (10 << 20) - (100 << 10);
 /// Characters of a run id.
 pub const RUN_ID_CHARACTERS: usize = 128;
@@ -45,7 +45,13 @@ pub struct InvalidName {
 /// Checks a run id: 1–128 characters, no white space at the ends, none of `/ \ # ? % : , ;` or a control character,
 /// and not `.` or `..`.
 pub fn check_run_id(id: &str) -> Result<(), InvalidName> {
-    let fault = |rule: String| Err(InvalidName { what: "run id", name: shortened(id), rule });
+    let fault = |rule: String| {
+        Err(InvalidName {
+            what: "run id",
+            name: shortened(id),
+            rule,
+        })
+    };
     if id.is_empty() {
         return fault("it must not be empty".to_owned());
     }
@@ -56,10 +62,14 @@ pub fn check_run_id(id: &str) -> Result<(), InvalidName> {
         return fault("it must not be a directory name".to_owned());
     }
     if id.chars().count() > RUN_ID_CHARACTERS {
-        return fault(format!("it must not be longer than {RUN_ID_CHARACTERS} characters"));
+        return fault(format!(
+            "it must not be longer than {RUN_ID_CHARACTERS} characters"
+        ));
     }
     if id.contains(|character: char| "/\\#?%:,;'".contains(character) || character.is_control()) {
-        return fault("it must not contain any of / \\ # ? % : , ; ' or control characters".to_owned());
+        return fault(
+            "it must not contain any of / \\ # ? % : , ; ' or control characters".to_owned(),
+        );
     }
     Ok(())
 }
@@ -75,12 +85,20 @@ pub fn check_entity(name: &str) -> Result<(), InvalidName> {
 }
 
 fn check_name(what: &'static str, name: &str) -> Result<(), InvalidName> {
-    let fault = |rule: String| Err(InvalidName { what, name: shortened(name), rule });
+    let fault = |rule: String| {
+        Err(InvalidName {
+            what,
+            name: shortened(name),
+            rule,
+        })
+    };
     if name.is_empty() || name == "." || name == ".." {
         return fault("it must not be empty or a directory name".to_owned());
     }
     if name.chars().count() > NAME_CHARACTERS {
-        return fault(format!("it must not be longer than {NAME_CHARACTERS} characters"));
+        return fault(format!(
+            "it must not be longer than {NAME_CHARACTERS} characters"
+        ));
     }
     if name.contains(|character: char| "/\\#?%:".contains(character) || character.is_control()) {
         return fault("it must not contain any of / \\ # ? % : or control characters".to_owned());
@@ -91,7 +109,13 @@ fn check_name(what: &'static str, name: &str) -> Result<(), InvalidName> {
 /// Checks the name of a run file: a relative path of `/`-separated components that stays below its root on every
 /// platform.
 pub fn check_file_name(name: &str) -> Result<(), InvalidName> {
-    let fault = |rule: &str| Err(InvalidName { what: "file name", name: shortened(name), rule: rule.to_owned() });
+    let fault = |rule: &str| {
+        Err(InvalidName {
+            what: "file name",
+            name: shortened(name),
+            rule: rule.to_owned(),
+        })
+    };
     if name.is_empty() || name.len() > 4_096 {
         return fault("it must have 1 to 4096 bytes");
     }
@@ -111,7 +135,11 @@ pub fn check_file_name(name: &str) -> Result<(), InvalidName> {
 
 fn shortened(name: &str) -> String {
     const SHOWN: usize = 60;
-    let mut shown: String = name.chars().take(SHOWN).flat_map(char::escape_debug).collect();
+    let mut shown: String = name
+        .chars()
+        .take(SHOWN)
+        .flat_map(char::escape_debug)
+        .collect();
     if name.chars().count() > SHOWN {
         shown.push('…');
     }
@@ -127,7 +155,19 @@ mod tests {
         for good in ["abc12345", "run-1_x.y", "ключ", &"x".repeat(128)] {
             assert_eq!(check_run_id(good), Ok(()), "{good}");
         }
-        for bad in ["", " a", "a\n", "a/b", "a\\b", "a:b", "a,b", "a;b", "..", ".", &"x".repeat(129)] {
+        for bad in [
+            "",
+            " a",
+            "a\n",
+            "a/b",
+            "a\\b",
+            "a:b",
+            "a,b",
+            "a;b",
+            "..",
+            ".",
+            &"x".repeat(129),
+        ] {
             assert!(check_run_id(bad).is_err(), "{bad}");
         }
     }
@@ -137,7 +177,16 @@ mod tests {
         assert_eq!(check_project("cat classification"), Ok(()));
         assert!(check_project("a/b").is_err() && check_entity("").is_err());
         assert_eq!(check_file_name("media/images/a b.png"), Ok(()));
-        for bad in ["/etc/passwd", "a/../b", "a//b", "a\\b", "a\0", "..", "x/", &"y".repeat(300)] {
+        for bad in [
+            "/etc/passwd",
+            "a/../b",
+            "a//b",
+            "a\\b",
+            "a\0",
+            "..",
+            "x/",
+            &"y".repeat(300),
+        ] {
             assert!(check_file_name(bad).is_err(), "{bad}");
         }
         let error = check_project("a/b").expect_err("has a slash").to_string();

@@ -9,7 +9,10 @@ use crate::limits;
 
 /// The aggregations that a summary keeps of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "a set of independent flags, as in the record")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a set of independent flags, as in the record"
+)]
 pub struct Aggregations {
     /// Smallest value.
     pub min: bool,
@@ -115,7 +118,10 @@ impl MetricTable {
             self.room()?;
             self.exact.insert(step.clone(), Definition::default());
         }
-        let overwrite = record.control.as_ref().is_some_and(|control| control.overwrite);
+        let overwrite = record
+            .control
+            .as_ref()
+            .is_some_and(|control| control.overwrite);
         let (table, name) = match (record.name.as_str(), record.glob_name.as_str()) {
             ("", "") => return Err(MetricError::NoName),
             ("", glob) => match glob.strip_suffix('*') {
@@ -131,7 +137,11 @@ impl MetricTable {
                 if self.exact.len() + self.globs.len() >= limits::METRIC_DEFINITIONS {
                     return Err(MetricError::TooMany);
                 }
-                let table = if record.name.is_empty() { &mut self.globs } else { &mut self.exact };
+                let table = if record.name.is_empty() {
+                    &mut self.globs
+                } else {
+                    &mut self.exact
+                };
                 table.insert(name.to_owned(), definition);
             }
         }
@@ -171,12 +181,19 @@ impl MetricTable {
             let mut object = Object::new();
             object.insert(field.to_owned(), Value::Text(name));
             if let Some(index) = definition.step_metric.as_deref().and_then(position) {
-                object.insert("5".to_owned(), Value::Int(i64::try_from(index).unwrap_or(i64::MAX)));
+                object.insert(
+                    "5".to_owned(),
+                    Value::Int(i64::try_from(index).unwrap_or(i64::MAX)),
+                );
             }
             let exact = field == "1";
             object.insert(
                 "6".to_owned(),
-                numbers(&[(definition.step_sync, 1), (definition.hidden, 2), (definition.defined && exact, 3)]),
+                numbers(&[
+                    (definition.step_sync, 1),
+                    (definition.hidden, 2),
+                    (definition.defined && exact, 3),
+                ]),
             );
             let kept = definition.aggregations;
             object.insert(
@@ -192,18 +209,33 @@ impl MetricTable {
                 ]),
             );
             if let Some(goal) = definition.goal {
-                object.insert("8".to_owned(), Value::Int(if goal == Goal::Minimize { 1 } else { 2 }));
+                object.insert(
+                    "8".to_owned(),
+                    Value::Int(if goal == Goal::Minimize { 1 } else { 2 }),
+                );
             }
             Value::Object(object)
         };
-        let exact = self.exact.iter().map(|(name, definition)| entry("1", name.clone(), definition));
-        let globs = self.globs.iter().map(|(prefix, definition)| entry("2", format!("{prefix}*"), definition));
+        let exact = self
+            .exact
+            .iter()
+            .map(|(name, definition)| entry("1", name.clone(), definition));
+        let globs = self
+            .globs
+            .iter()
+            .map(|(prefix, definition)| entry("2", format!("{prefix}*"), definition));
         Value::List(exact.chain(globs).collect())
     }
 }
 
 fn numbers(flags: &[(bool, i64)]) -> Value {
-    Value::List(flags.iter().filter(|(set, _)| *set).map(|(_, number)| Value::Int(*number)).collect())
+    Value::List(
+        flags
+            .iter()
+            .filter(|(set, _)| *set)
+            .map(|(_, number)| Value::Int(*number))
+            .collect(),
+    )
 }
 
 fn definition_of(record: &pb::MetricRecord) -> Definition {
@@ -236,12 +268,20 @@ mod tests {
     use super::*;
 
     fn record(name: &str, step_metric: &str, summary: pb::MetricSummary) -> pb::MetricRecord {
-        let (name, glob_name) = if name.ends_with('*') { ("", name) } else { (name, "") };
+        let (name, glob_name) = if name.ends_with('*') {
+            ("", name)
+        } else {
+            (name, "")
+        };
         pb::MetricRecord {
             name: name.to_owned(),
             glob_name: glob_name.to_owned(),
             step_metric: step_metric.to_owned(),
-            options: Some(pb::MetricOptions { step_sync: !step_metric.is_empty(), hidden: false, defined: true }),
+            options: Some(pb::MetricOptions {
+                step_sync: !step_metric.is_empty(),
+                hidden: false,
+                defined: true,
+            }),
             summary: Some(summary),
             ..Default::default()
         }
@@ -250,13 +290,38 @@ mod tests {
     #[test]
     fn exact_definitions_win_over_globs_and_hidden_keys_match_none() {
         let mut table = MetricTable::default();
-        table.apply(&record("val/*", "epoch", pb::MetricSummary::default())).expect("valid");
-        let max = pb::MetricSummary { max: true, ..Default::default() };
+        table
+            .apply(&record("val/*", "epoch", pb::MetricSummary::default()))
+            .expect("valid");
+        let max = pb::MetricSummary {
+            max: true,
+            ..Default::default()
+        };
         table.apply(&record("val/f1", "", max)).expect("valid");
-        table.apply(&record("*", "", pb::MetricSummary { min: true, ..Default::default() })).expect("valid");
+        table
+            .apply(&record(
+                "*",
+                "",
+                pb::MetricSummary {
+                    min: true,
+                    ..Default::default()
+                },
+            ))
+            .expect("valid");
         assert!(table.resolve("val/f1").expect("exact").aggregations.max);
-        assert_eq!(table.resolve("val/x").and_then(|found| found.step_metric.as_deref()), Some("epoch"));
-        assert!(table.resolve("other").expect("the last glob").aggregations.min);
+        assert_eq!(
+            table
+                .resolve("val/x")
+                .and_then(|found| found.step_metric.as_deref()),
+            Some("epoch")
+        );
+        assert!(
+            table
+                .resolve("other")
+                .expect("the last glob")
+                .aggregations
+                .min
+        );
         assert_eq!(table.resolve("_runtime"), None);
         assert_eq!(
             table.to_config().to_string(),
@@ -267,8 +332,14 @@ mod tests {
     #[test]
     fn definitions_merge_unless_overwritten() {
         let mut table = MetricTable::default();
-        let min = pb::MetricSummary { min: true, ..Default::default() };
-        let max = pb::MetricSummary { max: true, ..Default::default() };
+        let min = pb::MetricSummary {
+            min: true,
+            ..Default::default()
+        };
+        let max = pb::MetricSummary {
+            max: true,
+            ..Default::default()
+        };
         table.apply(&record("loss", "", min)).expect("valid");
         table.apply(&record("loss", "", max)).expect("valid");
         let kept = table.resolve("loss").expect("defined").aggregations;
@@ -282,8 +353,17 @@ mod tests {
     #[test]
     fn bad_names_are_refused() {
         let mut table = MetricTable::default();
-        assert_eq!(table.apply(&pb::MetricRecord::default()), Err(MetricError::NoName));
-        let inner = pb::MetricRecord { glob_name: "a*b*".to_owned(), ..Default::default() };
-        assert_eq!(table.apply(&inner), Err(MetricError::Glob("a*b*".to_owned())));
+        assert_eq!(
+            table.apply(&pb::MetricRecord::default()),
+            Err(MetricError::NoName)
+        );
+        let inner = pb::MetricRecord {
+            glob_name: "a*b*".to_owned(),
+            ..Default::default()
+        };
+        assert_eq!(
+            table.apply(&inner),
+            Err(MetricError::Glob("a*b*".to_owned()))
+        );
     }
 }

@@ -134,7 +134,11 @@ pub struct StepMerger {
 impl StepMerger {
     /// A run that starts at `starting_step`; in shared mode (`ignore_steps`) explicit steps mean nothing.
     pub fn new(starting_step: i64, ignore_steps: bool) -> Self {
-        Self { step: starting_step, ignore_steps, ..Self::default() }
+        Self {
+            step: starting_step,
+            ignore_steps,
+            ..Self::default()
+        }
     }
 
     /// The step of the open row, or of the next one.
@@ -157,7 +161,10 @@ impl StepMerger {
         let step = call.step.filter(|_| !self.ignore_steps);
         if let Some(given) = step {
             if given < self.step {
-                return Err(StepBehind { given, current: self.step });
+                return Err(StepBehind {
+                    given,
+                    current: self.step,
+                });
             }
             if given > self.step {
                 if let Some(row) = self.take() {
@@ -168,7 +175,10 @@ impl StepMerger {
         }
         let commits = call.commit.unwrap_or(step.is_none());
         if commits && !self.open {
-            commit(Row { step: self.step, items: deduplicated(keys, call.items) });
+            commit(Row {
+                step: self.step,
+                items: deduplicated(keys, call.items),
+            });
             self.step += 1;
             return Ok(());
         }
@@ -188,7 +198,10 @@ impl StepMerger {
             return None;
         }
         let items = std::mem::take(&mut self.pending).into_iter().collect();
-        let row = Row { step: self.step, items };
+        let row = Row {
+            step: self.step,
+            items,
+        };
         self.step += 1;
         Some(row)
     }
@@ -211,7 +224,10 @@ fn deduplicated(keys: &KeyTable, items: Items) -> Items {
 fn has_duplicates(items: &Items) -> bool {
     const NARROW: usize = 32;
     if items.len() <= NARROW {
-        return items.iter().enumerate().any(|(index, (id, _))| items[..index].iter().any(|(other, _)| other == id));
+        return items
+            .iter()
+            .enumerate()
+            .any(|(index, (id, _))| items[..index].iter().any(|(other, _)| other == id));
     }
     let mut ids: Vec<KeyId> = items.iter().map(|(id, _)| *id).collect();
     ids.sort_unstable();
@@ -229,7 +245,10 @@ fn merge(keys: &KeyTable, row: &mut IndexMap<KeyId, Value>, id: KeyId, value: Va
 mod tests {
     use super::*;
 
-    fn logged(calls: &[(&[(&str, i64)], Option<i64>, Option<bool>)]) -> (Vec<String>, Vec<StepBehind>, StepMerger) {
+    /// What was logged, the explicit step, the explicit commit.
+    type Logged<'a> = (&'a [(&'a str, i64)], Option<i64>, Option<bool>);
+
+    fn logged(calls: &[Logged<'_>]) -> (Vec<String>, Vec<StepBehind>, StepMerger) {
         let mut keys = KeyTable::default();
         let mut merger = StepMerger::new(0, false);
         let (mut rows, mut dropped) = (Vec::new(), Vec::new());
@@ -239,14 +258,21 @@ mod tests {
                 .iter()
                 .map(|(key, value)| (keys.intern(&KeyPath::from_dotted(key)), Value::Int(*value)))
                 .collect();
-            let call = Call { items, step: *step, commit: *commit };
+            let call = Call {
+                items,
+                step: *step,
+                commit: *commit,
+            };
             if let Err(behind) = merger.apply(&keys, call, &mut |row| raw.push(row)) {
                 dropped.push(behind);
             }
         }
         for row in raw {
-            let items: Vec<String> =
-                row.items.iter().map(|(id, value)| format!("{}={value}", keys.path(*id))).collect();
+            let items: Vec<String> = row
+                .items
+                .iter()
+                .map(|(id, value)| format!("{}={value}", keys.path(*id)))
+                .collect();
             rows.push(format!("{}: {}", row.step, items.join(" ")));
         }
         (rows, dropped, merger)
@@ -254,7 +280,11 @@ mod tests {
 
     #[test]
     fn a_plain_call_is_a_row() {
-        let (rows, _, merger) = logged(&[(&[("a", 1)], None, None), (&[("a", 2)], None, None), (&[], None, None)]);
+        let (rows, _, merger) = logged(&[
+            (&[("a", 1)], None, None),
+            (&[("a", 2)], None, None),
+            (&[], None, None),
+        ]);
         assert_eq!(rows, ["0: a=1", "1: a=2", "2: "]);
         assert_eq!(merger.step(), 3);
     }
@@ -282,7 +312,19 @@ mod tests {
             (&[("z", 8)], Some(20), None),
         ]);
         assert_eq!(rows, ["5: a=1 b=2", "9: a=3 y=5", "10: z=6"]);
-        assert_eq!(dropped, [StepBehind { given: 5, current: 9 }, StepBehind { given: 10, current: 11 }]);
+        assert_eq!(
+            dropped,
+            [
+                StepBehind {
+                    given: 5,
+                    current: 9
+                },
+                StepBehind {
+                    given: 10,
+                    current: 11
+                }
+            ]
+        );
         assert!(merger.is_open());
         assert_eq!(merger.take().map(|row| row.step), Some(20));
         assert_eq!(merger.take(), None);
@@ -304,8 +346,15 @@ mod tests {
         let mut merger = StepMerger::new(0, true);
         let mut steps = Vec::new();
         for step in [7, 3] {
-            let call = Call { items: Items::new(), step: Some(step), commit: None };
-            assert_eq!(merger.apply(&keys, call, &mut |row| steps.push(row.step)), Ok(()));
+            let call = Call {
+                items: Items::new(),
+                step: Some(step),
+                commit: None,
+            };
+            assert_eq!(
+                merger.apply(&keys, call, &mut |row| steps.push(row.step)),
+                Ok(())
+            );
         }
         assert_eq!(steps, [0, 1]);
     }

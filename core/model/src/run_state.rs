@@ -88,7 +88,9 @@ impl FromStr for RunState {
             RunState::Preempting,
             RunState::Preempted,
         ];
-        ALL.into_iter().find(|state| state.as_str() == word).ok_or_else(|| UnknownState(word.to_owned()))
+        ALL.into_iter()
+            .find(|state| state.as_str() == word)
+            .ok_or_else(|| UnknownState(word.to_owned()))
     }
 }
 

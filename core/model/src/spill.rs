@@ -59,8 +59,12 @@ impl FrameHeader {
     /// Returns the header of the frame that carries `payload`.
     #[must_use]
     pub fn of(payload: &[u8], entries: u32, first_seq: u64) -> Self {
-        let mut header =
-            Self { payload_bytes: payload.len(), entries, first_seq, checksum: 0 };
+        let mut header = Self {
+            payload_bytes: payload.len(),
+            entries,
+            first_seq,
+            checksum: 0,
+        };
         header.checksum = header.checksum_over(payload);
         header
     }
@@ -78,7 +82,10 @@ impl FrameHeader {
         let possible = header.payload_bytes <= MAX_PAYLOAD_BYTES
             && header.entries > 0
             && header.first_seq > 0
-            && header.first_seq.checked_add(u64::from(header.entries)).is_some();
+            && header
+                .first_seq
+                .checked_add(u64::from(header.entries))
+                .is_some();
         possible.then_some(header)
     }
 
@@ -188,7 +195,7 @@ mod tests {
         ) {
             let mut bytes = file_of(&payloads);
             let at = at.index(bytes.len());
-            bytes[at] ^= 1 << bit;
+            bytes[at] ^= 1_u8 << bit;
             let mut whole = 0;
             let mut end = 0;
             for payload in &payloads {

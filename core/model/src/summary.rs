@@ -91,8 +91,12 @@ impl Summary {
         tree::visit_leaves(path, value, &mut |leaf, value| {
             let id = keys.intern(&leaf);
             self.clear_conflicts(keys, id);
-            *self.slot(id) =
-                Slot { value: Some(value.clone()), explicit: true, changed: true, ..Slot::default() };
+            *self.slot(id) = Slot {
+                value: Some(value.clone()),
+                explicit: true,
+                changed: true,
+                ..Slot::default()
+            };
         });
     }
 
@@ -109,9 +113,14 @@ impl Summary {
 
     /// The leaves that changed since the last call, and forgets that they did.
     pub fn take_changes(&mut self, keys: &KeyTable, metrics: &MetricTable) -> SummaryChange {
-        let mut change = SummaryChange { update: Vec::new(), remove: std::mem::take(&mut self.removed) };
+        let mut change = SummaryChange {
+            update: Vec::new(),
+            remove: std::mem::take(&mut self.removed),
+        };
         for (index, path) in keys.paths().enumerate() {
-            let Some(slot) = self.slots.get_mut(index) else { break };
+            let Some(slot) = self.slots.get_mut(index) else {
+                break;
+            };
             if !std::mem::take(&mut slot.changed) {
                 continue;
             }
@@ -121,7 +130,9 @@ impl Summary {
             }
         }
         // A leaf that was removed and set again since is an update only.
-        change.remove.retain(|gone| !change.update.iter().any(|(path, _)| path.starts_with(gone)));
+        change
+            .remove
+            .retain(|gone| !change.update.iter().any(|(path, _)| path.starts_with(gone)));
         change
     }
 
@@ -129,7 +140,9 @@ impl Summary {
     pub fn to_object(&mut self, keys: &KeyTable, metrics: &MetricTable) -> Object {
         let mut object = Object::new();
         for (index, path) in keys.paths().enumerate() {
-            let Some(slot) = self.slots.get(index).cloned() else { break };
+            let Some(slot) = self.slots.get(index).cloned() else {
+                break;
+            };
             if let Some(value) = self.shown(keys, metrics, keys.id_at(index), &slot) {
                 tree::set(&mut object, path, value);
             }
@@ -137,7 +150,13 @@ impl Summary {
         object
     }
 
-    fn shown(&mut self, keys: &KeyTable, metrics: &MetricTable, id: KeyId, slot: &Slot) -> Option<Value> {
+    fn shown(
+        &mut self,
+        keys: &KeyTable,
+        metrics: &MetricTable,
+        id: KeyId,
+        slot: &Slot,
+    ) -> Option<Value> {
         let last = slot.value.as_ref()?;
         let rule = self.rule(keys, metrics, id);
         if slot.explicit || !slot.aggregate.seen || !rule.aggregations.any() {
@@ -154,7 +173,9 @@ impl Summary {
             self.rules.resize(keys.len().max(id.index() + 1), None);
         }
         *self.rules[id.index()].get_or_insert_with(|| {
-            metrics.resolve(&keys.path(id).to_string()).map_or_else(Rule::default, Rule::of)
+            metrics
+                .resolve(&keys.path(id).to_string())
+                .map_or_else(Rule::default, Rule::of)
         })
     }
 
@@ -184,7 +205,10 @@ impl Summary {
 
 impl Rule {
     fn of(definition: &Definition) -> Self {
-        Self { aggregations: definition.aggregations, goal: definition.goal }
+        Self {
+            aggregations: definition.aggregations,
+            goal: definition.goal,
+        }
     }
 }
 
@@ -194,12 +218,17 @@ impl Aggregate {
         if self.first.is_none() {
             self.first = Some(value.clone());
         }
-        let Some(number) = value.as_f64().filter(|number| !number.is_nan()) else { return };
+        let Some(number) = value.as_f64().filter(|number| !number.is_nan()) else {
+            return;
+        };
         self.count += 1;
         self.min = Some(self.min.map_or(number, |min| min.min(number)));
         self.max = Some(self.max.map_or(number, |max| max.max(number)));
         // A running mean: a sum of many values would lose digits, and overflow before they do.
-        #[expect(clippy::cast_precision_loss, reason = "a count of rows is far below 2^53")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a count of rows is far below 2^53"
+        )]
         let share = 1.0 / self.count as f64;
         self.mean += (number - self.mean) * share;
     }
@@ -216,8 +245,16 @@ impl Aggregate {
         let (min, max) = (self.min.unwrap_or(0.0), self.max.unwrap_or(0.0));
         put(wanted.min, "min", number(min));
         put(wanted.max, "max", number(max));
-        put(wanted.mean, "mean", number(if self.count == 0 { f64::NAN } else { self.mean }));
-        put(wanted.first, "first", self.first.clone().unwrap_or(Value::Null));
+        put(
+            wanted.mean,
+            "mean",
+            number(if self.count == 0 { f64::NAN } else { self.mean }),
+        );
+        put(
+            wanted.first,
+            "first",
+            self.first.clone().unwrap_or(Value::Null),
+        );
         put(wanted.last, "last", last.clone());
         let best = match rule.goal {
             Some(Goal::Minimize) => number(min),
@@ -254,12 +291,19 @@ mod tests {
     impl Run {
         fn log(&mut self, key: &str, value: Value) {
             let id = self.keys.intern(&KeyPath::from_dotted(key));
-            let row = Row { step: 0, items: vec![(id, value)] };
+            let row = Row {
+                step: 0,
+                items: vec![(id, value)],
+            };
             self.summary.observe(&self.keys, &self.metrics, &row);
         }
 
         fn define(&mut self, name: &str, summary: pb::MetricSummary) {
-            let record = pb::MetricRecord { name: name.to_owned(), summary: Some(summary), ..Default::default() };
+            let record = pb::MetricRecord {
+                name: name.to_owned(),
+                summary: Some(summary),
+                ..Default::default()
+            };
             self.metrics.apply(&record).expect("valid");
             self.summary.metrics_changed();
         }
@@ -284,24 +328,43 @@ mod tests {
         let mut run = Run::default();
         run.define(
             "loss",
-            pb::MetricSummary { min: true, max: true, mean: true, first: true, last: true, ..Default::default() },
+            pb::MetricSummary {
+                min: true,
+                max: true,
+                mean: true,
+                first: true,
+                last: true,
+                ..Default::default()
+            },
         );
         for value in [4.0, f64::NAN, 2.0] {
             run.log("loss", Value::Float(value));
         }
-        assert_eq!(run.shown(), r#"{"loss":{"min":2,"max":4,"mean":3,"first":4.0,"last":2.0}}"#);
+        assert_eq!(
+            run.shown(),
+            r#"{"loss":{"min":2,"max":4,"mean":3,"first":4.0,"last":2.0}}"#
+        );
     }
 
     #[test]
     fn setting_by_hand_resets_the_aggregation_and_replaces_a_subtree() {
         let mut run = Run::default();
-        run.define("acc", pb::MetricSummary { max: true, ..Default::default() });
+        run.define(
+            "acc",
+            pb::MetricSummary {
+                max: true,
+                ..Default::default()
+            },
+        );
         run.log("acc", Value::Int(5));
-        run.summary.set(&mut run.keys, &KeyPath::flat("acc"), &Value::Int(1));
+        run.summary
+            .set(&mut run.keys, &KeyPath::flat("acc"), &Value::Int(1));
         run.log("acc", Value::Int(3));
         let nested = crate::json::parse(r#"{"a":{"b":1}}"#).expect("valid");
-        run.summary.set(&mut run.keys, &KeyPath::flat("nested"), &nested);
-        run.summary.set(&mut run.keys, &KeyPath::flat("gone"), &Value::Int(1));
+        run.summary
+            .set(&mut run.keys, &KeyPath::flat("nested"), &nested);
+        run.summary
+            .set(&mut run.keys, &KeyPath::flat("gone"), &Value::Int(1));
         run.summary.remove(&run.keys, &KeyPath::flat("gone"));
         assert_eq!(run.shown(), r#"{"acc":3,"nested":{"a":{"b":1}}}"#);
     }
@@ -309,7 +372,13 @@ mod tests {
     #[test]
     fn only_changed_leaves_are_taken() {
         let mut run = Run::default();
-        run.define("quiet", pb::MetricSummary { none: true, ..Default::default() });
+        run.define(
+            "quiet",
+            pb::MetricSummary {
+                none: true,
+                ..Default::default()
+            },
+        );
         run.log("a", Value::Int(1));
         run.log("quiet", Value::Int(1));
         let change = run.summary.take_changes(&run.keys, &run.metrics);
@@ -333,8 +402,19 @@ mod tests {
     #[test]
     fn only_non_numbers_give_what_wandb_gives() {
         let mut run = Run::default();
-        run.define("phase", pb::MetricSummary { min: true, mean: true, last: true, ..Default::default() });
+        run.define(
+            "phase",
+            pb::MetricSummary {
+                min: true,
+                mean: true,
+                last: true,
+                ..Default::default()
+            },
+        );
         run.log("phase", Value::from("warmup"));
-        assert_eq!(run.shown(), r#"{"phase":{"min":0,"mean":NaN,"last":"warmup"}}"#);
+        assert_eq!(
+            run.shown(),
+            r#"{"phase":{"min":0,"mean":NaN,"last":"warmup"}}"#
+        );
     }
 }

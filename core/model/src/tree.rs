@@ -8,7 +8,9 @@ pub fn set(tree: &mut Object, path: &KeyPath, value: Value) {
     let (last, parents) = split(path);
     let mut object = tree;
     for component in parents {
-        let entry = object.entry(component.clone()).or_insert_with(|| Value::Object(Object::new()));
+        let entry = object
+            .entry(component.clone())
+            .or_insert_with(|| Value::Object(Object::new()));
         if !matches!(entry, Value::Object(_)) {
             *entry = Value::Object(Object::new());
         }
@@ -56,7 +58,9 @@ pub fn visit_leaves(path: &KeyPath, value: &Value, visit: &mut impl FnMut(KeyPat
 }
 
 fn split(path: &KeyPath) -> (&String, &[String]) {
-    path.components().split_last().expect("a key path is never empty")
+    path.components()
+        .split_last()
+        .expect("a key path is never empty")
 }
 
 #[cfg(test)]
@@ -69,9 +73,18 @@ mod tests {
         let mut tree = parse_object(r#"{"a":{"b":1},"c":2}"#).expect("valid");
         set(&mut tree, &KeyPath::flat("a"), Value::Int(5));
         set(&mut tree, &KeyPath::from_dotted("c.d.e"), Value::Int(6));
-        assert_eq!(Value::Object(tree.clone()).to_string(), r#"{"a":5,"c":{"d":{"e":6}}}"#);
-        assert_eq!(get(&tree, &KeyPath::from_dotted("c.d.e")), Some(&Value::Int(6)));
-        assert_eq!(remove(&mut tree, &KeyPath::from_dotted("c.d.e")), Some(Value::Int(6)));
+        assert_eq!(
+            Value::Object(tree.clone()).to_string(),
+            r#"{"a":5,"c":{"d":{"e":6}}}"#
+        );
+        assert_eq!(
+            get(&tree, &KeyPath::from_dotted("c.d.e")),
+            Some(&Value::Int(6))
+        );
+        assert_eq!(
+            remove(&mut tree, &KeyPath::from_dotted("c.d.e")),
+            Some(Value::Int(6))
+        );
         assert_eq!(remove(&mut tree, &KeyPath::from_dotted("a.x")), None);
         assert_eq!(Value::Object(tree).to_string(), r#"{"a":5,"c":{"d":{}}}"#);
     }

@@ -6,14 +6,15 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
-
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match words.as_slice() {
         ["proto"] => generate(&root().join("core/proto/src/gen")),
         ["proto", "--check"] => check(),
-        _ => Err(anyhow::anyhow!("usage: cargo run -p xtask -- proto [--check]")),
+        _ => Err(anyhow::anyhow!(
+            "usage: cargo run -p xtask -- proto [--check]"
+        )),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -52,7 +53,8 @@ fn check() -> Result<()> {
     let mut stale = Vec::new();
     for entry in std::fs::read_dir(&fresh)? {
         let name = entry?.file_name();
-        let same = std::fs::read(fresh.join(&name))? == std::fs::read(committed.join(&name)).unwrap_or_default();
+        let same = std::fs::read(fresh.join(&name))?
+            == std::fs::read(committed.join(&name)).unwrap_or_default();
         if !same {
             stale.push(name.to_string_lossy().into_owned());
         }
@@ -61,5 +63,8 @@ fn check() -> Result<()> {
     if stale.is_empty() {
         return Ok(());
     }
-    bail!("generated code is stale: {}; run `make proto`", stale.join(", "))
+    bail!(
+        "generated code is stale: {}; run `make proto`",
+        stale.join(", ")
+    )
 }

@@ -135,8 +135,10 @@ mod tests {
 
     fn leaves(text: &str) -> Vec<(String, String)> {
         let mut found = Vec::new();
-        visit_leaves(text, &mut |path, leaf| found.push((path.join("/"), format!("{leaf:?}"))))
-            .expect("valid rows");
+        visit_leaves(text, &mut |path, leaf| {
+            found.push((path.join("/"), format!("{leaf:?}")));
+        })
+        .expect("valid rows");
         found
     }
 
@@ -153,7 +155,10 @@ mod tests {
             ("m", r#"Json("{\"_type\": \"histogram\", \"bins\": [1]}")"#),
             ("t", r#"Text("x\n")"#),
         ];
-        assert_eq!(found, expected.map(|(path, leaf)| (path.to_owned(), leaf.to_owned())));
+        assert_eq!(
+            found,
+            expected.map(|(path, leaf)| (path.to_owned(), leaf.to_owned()))
+        );
     }
 
     #[test]

@@ -42,11 +42,18 @@ pub(super) struct Lexer<'a> {
 
 impl<'a> Lexer<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { text, bytes: text.as_bytes(), position: 0 }
+        Self {
+            text,
+            bytes: text.as_bytes(),
+            position: 0,
+        }
     }
 
     pub(super) fn error(&self, reason: &'static str) -> JsonError {
-        JsonError { offset: self.position, reason }
+        JsonError {
+            offset: self.position,
+            reason,
+        }
     }
 
     pub(super) fn position(&self) -> usize {
@@ -87,17 +94,28 @@ impl<'a> Lexer<'a> {
     }
 
     pub(super) fn expect(&mut self, byte: u8, reason: &'static str) -> Result<(), JsonError> {
-        if self.take(byte) { Ok(()) } else { Err(self.error(reason)) }
+        if self.take(byte) {
+            Ok(())
+        } else {
+            Err(self.error(reason))
+        }
     }
 
     pub(super) fn expect_end(&mut self) -> Result<(), JsonError> {
         self.skip_space();
-        if self.position == self.bytes.len() { Ok(()) } else { Err(self.error("trailing characters")) }
+        if self.position == self.bytes.len() {
+            Ok(())
+        } else {
+            Err(self.error("trailing characters"))
+        }
     }
 
     pub(super) fn token(&mut self) -> Result<Token<'a>, JsonError> {
         self.skip_space();
-        match self.peek().ok_or_else(|| self.error("a value is missing"))? {
+        match self
+            .peek()
+            .ok_or_else(|| self.error("a value is missing"))?
+        {
             b'{' => {
                 self.position += 1;
                 Ok(Token::ObjectStart)
@@ -110,11 +128,15 @@ impl<'a> Lexer<'a> {
             b'n' => self.word("null").map(|()| Token::Null),
             b't' => self.word("true").map(|()| Token::Bool(true)),
             b'f' => self.word("false").map(|()| Token::Bool(false)),
-            b'N' => self.word("NaN").map(|()| Token::Number(Number::Float(f64::NAN))),
-            b'I' => self.word("Infinity").map(|()| Token::Number(Number::Float(f64::INFINITY))),
-            b'-' if self.bytes.get(self.position + 1) == Some(&b'I') => {
-                self.word("-Infinity").map(|()| Token::Number(Number::Float(f64::NEG_INFINITY)))
-            }
+            b'N' => self
+                .word("NaN")
+                .map(|()| Token::Number(Number::Float(f64::NAN))),
+            b'I' => self
+                .word("Infinity")
+                .map(|()| Token::Number(Number::Float(f64::INFINITY))),
+            b'-' if self.bytes.get(self.position + 1) == Some(&b'I') => self
+                .word("-Infinity")
+                .map(|()| Token::Number(Number::Float(f64::NEG_INFINITY))),
             b'-' | b'0'..=b'9' => self.number().map(Token::Number),
             _ => Err(self.error("not a value")),
         }
@@ -168,37 +190,40 @@ impl<'a> Lexer<'a> {
         if integral && let Ok(value) = text.parse::<i64>() {
             return Ok(Number::Int(value));
         }
-        text.parse::<f64>().map(Number::Float).map_err(|_malformed| self.error("malformed number"))
+        text.parse::<f64>()
+            .map(Number::Float)
+            .map_err(|_malformed| self.error("malformed number"))
     }
 
     /// The next string, quotes taken; borrowed unless it has escapes.
     pub(super) fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
         self.expect(b'"', "a string is missing")?;
         let start = self.position;
-        loop {
-            let rest = &self.bytes[self.position..];
-            let Some(length) = memchr::memchr2(b'"', b'\\', rest) else {
-                self.position = self.bytes.len();
-                return Err(self.error("unterminated string"));
-            };
-            if let Some(control) = rest[..length].iter().position(|byte| *byte < 0x20) {
-                self.position += control;
-                return Err(self.error("control character in a string"));
-            }
-            self.position += length;
-            if self.bytes[self.position] == b'"' {
-                let text = self.slice_from(start);
-                self.position += 1;
-                return Ok(Cow::Borrowed(text));
-            }
-            return self.escaped_string(start).map(Cow::Owned);
+        let rest = &self.bytes[start..];
+        let Some(length) = memchr::memchr2(b'"', b'\\', rest) else {
+            self.position = self.bytes.len();
+            return Err(self.error("unterminated string"));
+        };
+        if let Some(control) = rest[..length].iter().position(|byte| *byte < 0x20) {
+            self.position += control;
+            return Err(self.error("control character in a string"));
         }
+        self.position += length;
+        if self.bytes[self.position] == b'"' {
+            let text = self.slice_from(start);
+            self.position += 1;
+            return Ok(Cow::Borrowed(text));
+        }
+        self.escaped_string(start).map(Cow::Owned)
     }
 
     fn escaped_string(&mut self, start: usize) -> Result<String, JsonError> {
         let mut out = String::from(self.slice_from(start));
         loop {
-            match self.peek().ok_or_else(|| self.error("unterminated string"))? {
+            match self
+                .peek()
+                .ok_or_else(|| self.error("unterminated string"))?
+            {
                 b'"' => {
                     self.position += 1;
                     return Ok(out);
@@ -210,7 +235,10 @@ impl<'a> Lexer<'a> {
                 byte if byte < 0x20 => return Err(self.error("control character in a string")),
                 _ => {
                     let from = self.position;
-                    while self.peek().is_some_and(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+                    while self
+                        .peek()
+                        .is_some_and(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\')
+                    {
                         self.position += 1;
                     }
                     out.push_str(self.slice_from(from));
@@ -220,7 +248,9 @@ impl<'a> Lexer<'a> {
     }
 
     fn escape(&mut self) -> Result<char, JsonError> {
-        let byte = self.peek().ok_or_else(|| self.error("unterminated string"))?;
+        let byte = self
+            .peek()
+            .ok_or_else(|| self.error("unterminated string"))?;
         self.position += 1;
         Ok(match byte {
             b'"' => '"',
@@ -262,7 +292,10 @@ impl<'a> Lexer<'a> {
             .filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))
             .ok_or_else(|| self.error("malformed \\u escape"))?;
         let code = digits.iter().fold(0, |code, digit| {
-            code * 16 + char::from(*digit).to_digit(16).expect("checked to be a hex digit")
+            code * 16
+                + char::from(*digit)
+                    .to_digit(16)
+                    .expect("checked to be a hex digit")
         });
         self.position += 4;
         Ok(code)

@@ -31,7 +31,10 @@ pub enum Value {
 
 impl Value {
     /// The number as `f64`, if it is one (booleans are not).
-    #[expect(clippy::cast_precision_loss, reason = "a chart or an aggregate wants the nearest f64")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a chart or an aggregate wants the nearest f64"
+    )]
     pub fn as_f64(&self) -> Option<f64> {
         match self {
             Self::Int(value) => Some(*value as f64),
@@ -41,7 +44,11 @@ impl Value {
     }
 
     /// The number as `i64`, if it is a whole number within range.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "checked by the guard")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "checked by the guard"
+    )]
     pub fn as_i64(&self) -> Option<i64> {
         match self {
             Self::Int(value) => Some(*value),
@@ -95,9 +102,12 @@ impl Value {
             ),
             Self::Text(text) => Strict::String(text.clone()),
             Self::List(values) => Strict::Array(values.iter().map(Self::to_strict).collect()),
-            Self::Object(object) => {
-                Strict::Object(object.iter().map(|(key, value)| (key.clone(), value.to_strict())).collect())
-            }
+            Self::Object(object) => Strict::Object(
+                object
+                    .iter()
+                    .map(|(key, value)| (key.clone(), value.to_strict()))
+                    .collect(),
+            ),
         }
     }
 }
@@ -116,14 +126,18 @@ impl From<serde_json::Value> for Value {
         match value {
             Strict::Null => Self::Null,
             Strict::Bool(value) => Self::Bool(value),
-            Strict::Number(number) => number
-                .as_i64()
-                .map_or_else(|| Self::Float(number.as_f64().unwrap_or(f64::NAN)), Self::Int),
+            Strict::Number(number) => number.as_i64().map_or_else(
+                || Self::Float(number.as_f64().unwrap_or(f64::NAN)),
+                Self::Int,
+            ),
             Strict::String(text) => Self::Text(text),
             Strict::Array(values) => Self::List(values.into_iter().map(Self::from).collect()),
-            Strict::Object(object) => {
-                Self::Object(object.into_iter().map(|(key, value)| (key, Self::from(value))).collect())
-            }
+            Strict::Object(object) => Self::Object(
+                object
+                    .into_iter()
+                    .map(|(key, value)| (key, Self::from(value)))
+                    .collect(),
+            ),
         }
     }
 }
@@ -158,7 +172,10 @@ pub fn parse(text: &str) -> Result<Value, JsonError> {
 pub fn parse_object(text: &str) -> Result<Object, JsonError> {
     match parse(text)? {
         Value::Object(object) => Ok(object),
-        _ => Err(JsonError { offset: 0, reason: "not an object" }),
+        _ => Err(JsonError {
+            offset: 0,
+            reason: "not an object",
+        }),
     }
 }
 
@@ -215,7 +232,9 @@ mod tests {
             Just(Value::Null),
             any::<bool>().prop_map(Value::Bool),
             any::<i64>().prop_map(Value::Int),
-            any::<f64>().prop_filter("NaN is compared apart", |value| !value.is_nan()).prop_map(Value::Float),
+            any::<f64>()
+                .prop_filter("NaN is compared apart", |value| !value.is_nan())
+                .prop_map(Value::Float),
             ".{0,12}".prop_map(Value::Text),
         ];
         leaf.prop_recursive(4, 32, 5, |inner| {
@@ -244,7 +263,10 @@ mod tests {
         let text = "[NaN,Infinity,-Infinity]";
         let value = parse(text).expect("extended JSON");
         assert_eq!(value.to_string(), text);
-        assert_eq!(value.to_strict(), serde_json::json!(["NaN", "Infinity", "-Infinity"]));
+        assert_eq!(
+            value.to_strict(),
+            serde_json::json!(["NaN", "Infinity", "-Infinity"])
+        );
     }
 
     #[test]
@@ -254,14 +276,33 @@ mod tests {
             assert_eq!(parse(&value.to_string()), Ok(value.clone()), "{text}");
         }
         assert_eq!(parse("1.0"), Ok(Value::Float(1.0)));
-        assert_eq!(parse("9007199254740993"), Ok(Value::Int(9_007_199_254_740_993)));
-        assert_eq!(parse("1180591620717411303424"), Ok(Value::Float(1_180_591_620_717_411_303_424.0)));
+        assert_eq!(
+            parse("9007199254740993"),
+            Ok(Value::Int(9_007_199_254_740_993))
+        );
+        assert_eq!(
+            parse("1180591620717411303424"),
+            Ok(Value::Float(1_180_591_620_717_411_303_424.0))
+        );
         assert_eq!(parse("-0.0").expect("a number").to_string(), "-0.0");
     }
 
     #[test]
     fn malformed_texts_are_refused_with_an_offset() {
-        for text in ["", "{", "[1,]", "{\"a\" 1}", "01", "1.", "\"\u{1}\"", "\"\\x\"", "nul", "1 2", "-", "{\"a\":}"] {
+        for text in [
+            "",
+            "{",
+            "[1,]",
+            "{\"a\" 1}",
+            "01",
+            "1.",
+            "\"\u{1}\"",
+            "\"\\x\"",
+            "nul",
+            "1 2",
+            "-",
+            "{\"a\":}",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
         assert_eq!(parse("[1, x]").expect_err("x is no value").offset, 4);
@@ -270,7 +311,10 @@ mod tests {
     #[test]
     fn deep_nesting_is_refused() {
         let text = "[".repeat(100_000);
-        assert_eq!(parse(&text).expect_err("too deep").reason, "nested too deeply");
+        assert_eq!(
+            parse(&text).expect_err("too deep").reason,
+            "nested too deeply"
+        );
     }
 
     #[test]
