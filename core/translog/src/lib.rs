@@ -1,0 +1,46 @@
+//! The transaction log: append, recover, read.
+//!
+//! The file is W&B's `.wandb` log (layout in [`format`]); both programs read what the other wrote.
+//!
+//! - [`Writer`] puts whole framed records into the page cache before it returns, numbers them, and
+//!   hands out [`PendingSync`] so that the slow `fdatasync` can run on another thread.
+//! - [`SyncPolicy`] decides when that is due; it has no clock and no I/O of its own.
+//! - [`Reader`] returns every intact record before and after damage and counts what is lost. Its
+//!   end is never final: ask again after the file has grown.
+//! - [`Fs`] and [`LogFile`] are the seam through which tests inject short writes and full disks.
+//!
+//! ```
+//! use runlane_translog::{OsFs, ReadEvent, Reader, Writer};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = tempfile::tempdir()?;
+//! # let path = directory.path().join("run-x.wandb");
+//! let mut writer = Writer::create(&OsFs, &path)?;
+//! writer.append(b"\xa2\x01\x00")?; // one encoded `Record` without its `num`
+//! writer.sync()?;
+//!
+//! let mut reader = Reader::open(&OsFs, &path)?;
+//! while let ReadEvent::Record(record) = reader.next_event()? {
+//!     assert_eq!(record.num, Some(1));
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod error;
+pub mod format;
+mod frame;
+mod numbers;
+mod reader;
+mod recover;
+mod retained;
+mod storage;
+mod sync_policy;
+mod writer;
+
+pub use error::Error;
+pub use reader::{Damage, Position, ReadEvent, Reader, ReaderStats, RecordRef, Tail};
+pub use recover::Recovery;
+pub use storage::{Fs, LogFile, OsFile, OsFs, ReadAt};
+pub use sync_policy::{Durability, MAX_UNSYNCED_BYTES, MAX_UNSYNCED_DELAY, SyncPolicy};
+pub use writer::{Appended, PendingSync, RecordSpan, Rollover, SyncOutcome, Writer};
