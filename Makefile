@@ -1,0 +1,92 @@
+# The four commands: demo, test, lint, bench. Each sets up what it needs; nothing has to be installed by hand
+# beside Rust, Node.js 20 and Python 3.10 or newer (and, for the browser tests, root on Debian or a Chromium).
+
+# Outside the clone, so that a fresh clone on the same machine starts warm.
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/runlane/target
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# Tests must never meet the user's own settings, keys or servers.
+PYTHON ?= python3
+VENV := .venv
+PEER := .venv-wandb
+PY := $(VENV)/bin/python
+WANDB_VERSION := 0.31.0
+RUST_SOURCES := $(shell find core proto -name '*.rs' -o -name '*.proto' -o -name '*.sql' -o -name 'Cargo.toml') Cargo.toml Cargo.lock
+PYTHON_SOURCES := $(shell find python -name '*.py' -o -name '*.pyi' -o -name 'py.typed') pyproject.toml
+WEB_SOURCES := $(shell find web/src web/public -type f) $(wildcard web/*.json web/*.ts web/*.html)
+
+.PHONY: help setup demo test test-rust test-python test-web lint bench proto fmt clean
+
+help:
+	@echo "make demo    train three small models and look at them in the web app"
+	@echo "make test    set up everything and run all tests"
+	@echo "make lint    formats, lints and types of Rust, Python and TypeScript"
+	@echo "make bench   runlane and wandb $(WANDB_VERSION) side by side, as ratios"
+	@echo "make proto   generate core/proto/src/gen from proto/"
+
+# --- setting up ---------------------------------------------------------------------------------------------------
+
+$(VENV)/.tools: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install -q 'pip>=25.1' 'maturin>=1.16,<2'
+	$(PY) -m pip install -q --group test --group lint click grpcio numpy 'protobuf<8' psutil pynvml PyYAML rich
+	touch $@
+
+# The wheel that the tests use is built like any other, but with the dev profile, which shares its crates with
+# `cargo test`.
+$(VENV)/.wheel: $(VENV)/.tools $(RUST_SOURCES) $(PYTHON_SOURCES) $(WEB_SOURCES)
+	rm -rf $(VENV)/wheel
+	RUNLANE_BUILD_PROFILE=dev $(PY) -m pip wheel -q --no-deps --no-build-isolation -w $(VENV)/wheel .
+	$(PY) -m pip install -q --no-deps --force-reinstall $(VENV)/wheel/*.whl
+	touch $@
+
+$(PEER)/.done: Makefile
+	$(PYTHON) -m venv $(PEER)
+	$(PEER)/bin/python -m pip install -q wandb==$(WANDB_VERSION) numpy pandas pyarrow
+	touch $@
+
+web/node_modules/.package-lock.json: web/package-lock.json
+	cd web && npm ci --no-audit --no-fund --loglevel=error
+
+setup: $(VENV)/.wheel $(PEER)/.done web/node_modules/.package-lock.json
+	tools/ensure-chromium.sh
+
+# --- the commands -------------------------------------------------------------------------------------------------
+
+demo: $(VENV)/.wheel
+	$(PY) tools/demo/demo.py
+
+test: test-rust setup test-web test-python
+
+test-rust:
+	$(PYTHON) tools/check_arrows.py
+	cargo run -q --locked -p xtask -- proto --check
+	cargo test -q --locked --workspace
+
+test-web: web/node_modules/.package-lock.json
+	tools/ensure-chromium.sh
+	cd web && npm run --silent test && npm run --silent build && npm run --silent test:browser
+
+test-python: setup
+	RUNLANE_TEST_WANDB=$(abspath $(PEER)/bin/python) $(PY) -m pytest -n 2 --dist worksteal tests
+
+lint: $(VENV)/.wheel web/node_modules/.package-lock.json
+	cargo fmt --all --check
+	cargo clippy -q --locked --workspace --all-targets -- -D warnings
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(PY) -m mypy.stubtest runlane._core --ignore-missing-stub
+	cd web && npm run --silent typecheck && npm run --silent lint
+
+bench: $(PEER)/.done
+	tools/bench.sh $(PEER)/bin/python
+
+proto:
+	cargo run -q --locked -p xtask -- proto
+
+fmt:
+	cargo fmt --all
+	$(VENV)/bin/ruff check --fix-only -q . && $(VENV)/bin/ruff format -q .
+
+clean:
+	rm -rf $(VENV) $(PEER) web/dist web/node_modules python/runlane/_bin python/runlane/_web
