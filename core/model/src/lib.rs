@@ -3,6 +3,7 @@
 
 pub mod backoff;
 pub mod config;
+pub mod environment;
 pub mod json;
 pub mod key_path;
 pub mod limits;
@@ -11,5 +12,7 @@ pub mod names;
 pub mod row;
 pub mod run_state;
 pub mod spill;
+pub mod step_sync;
 pub mod summary;
+pub mod telemetry;
 pub mod tree;

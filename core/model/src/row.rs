@@ -28,6 +28,8 @@ pub struct KeyTable {
     paths: Vec<KeyPath>,
     /// Per key, the keys that cannot stand beside it: its ancestors and descendants. Almost always empty.
     conflicts: Vec<Vec<KeyId>>,
+    /// Per proper prefix of a nested key, the keys below it; so that a new key finds its descendants at once.
+    below: HashMap<KeyPath, Vec<KeyId>>,
 }
 
 impl KeyTable {
@@ -37,12 +39,15 @@ impl KeyTable {
             return *id;
         }
         let id = KeyId(u32::try_from(self.paths.len()).expect("a run has fewer than 2^32 keys"));
-        let mut conflicts = Vec::new();
-        for (index, other) in self.paths.iter().enumerate() {
-            if other.starts_with(path) || path.starts_with(other) {
-                self.conflicts[index].push(id);
-                conflicts.push(self.ids[other]);
-            }
+        let mut conflicts = self.below.get(path).cloned().unwrap_or_default();
+        let components = path.components();
+        for length in 1..components.len() {
+            let Some(prefix) = KeyPath::nested(components[..length].to_vec()) else { continue };
+            conflicts.extend(self.ids.get(&prefix));
+            self.below.entry(prefix).or_default().push(id);
+        }
+        for conflict in &conflicts {
+            self.conflicts[conflict.index()].push(id);
         }
         self.ids.insert(path.clone(), id);
         self.paths.push(path.clone());

@@ -106,6 +106,11 @@ impl Summary {
         self.removed.push(path.clone());
     }
 
+    /// The plain last value of a key, aggregated or not.
+    pub fn last(&self, id: KeyId) -> Option<&Value> {
+        self.slots.get(id.index())?.value.as_ref()
+    }
+
     /// A definition changed: rules are looked up again.
     pub fn metrics_changed(&mut self) {
         self.rules.clear();
