@@ -1,0 +1,197 @@
+"""runlane: track machine learning experiments.
+
+`import runlane as wandb` runs code that was written for wandb. Importing this module loads nothing else: every public
+name is fetched when it is first used, so that a script which only imports runlane pays for one small file.
+"""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from . import env as env
+    from . import errors as errors
+    from . import util as util
+    from ._attach import attach as attach
+    from ._config import Config as Config
+    from ._init import init as init
+    from ._later import Artifact as Artifact
+    from ._later import Audio as Audio
+    from ._later import Histogram as Histogram
+    from ._later import Html as Html
+    from ._later import Image as Image
+    from ._later import Molecule as Molecule
+    from ._later import Object3D as Object3D
+    from ._later import Plotly as Plotly
+    from ._later import Table as Table
+    from ._later import Video as Video
+    from ._later import agent as agent
+    from ._later import controller as controller
+    from ._later import sweep as sweep
+    from ._login import login as login
+    from ._run import Run as Run
+    from ._run_alerts import AlertLevel as AlertLevel
+    from ._settings import Settings as Settings
+    from ._setup import finish as finish
+    from ._setup import require as require
+    from ._setup import restore as restore
+    from ._setup import setup as setup
+    from ._setup import teardown as teardown
+    from .errors import CommError as CommError
+    from .errors import Error as Error
+    from .errors import UsageError as UsageError
+    from .public_api import Api as Api
+    from .terminal import termerror as termerror
+    from .terminal import termlog as termlog
+    from .terminal import termsetup as termsetup
+    from .terminal import termwarn as termwarn
+
+    config: Any
+    summary: Any
+    log: Callable[..., None]
+    save: Callable[..., Any]
+    define_metric: Callable[..., Any]
+    alert: Callable[..., None]
+    mark_preempting: Callable[[], None]
+
+__version__ = "0.1.0"
+
+#: The active run of this process, or None.
+run: Run | None = None
+
+# Public name -> module that defines it.
+_NAMES = {
+    "Api": "public_api",
+    "AlertLevel": "_run_alerts",
+    "CommError": "errors",
+    "Config": "_config",
+    "Error": "errors",
+    "Run": "_run",
+    "Settings": "_settings",
+    "UsageError": "errors",
+    "api": "_login",
+    "attach": "_attach",
+    "ensure_configured": "_login",
+    "finish": "_setup",
+    "init": "_init",
+    "login": "_login",
+    "require": "_setup",
+    "restore": "_setup",
+    "setup": "_setup",
+    "teardown": "_setup",
+    "termerror": "terminal",
+    "termlog": "terminal",
+    "termsetup": "terminal",
+    "termwarn": "terminal",
+}
+# Another spelling of a public name.
+_ALIASES = {"_attach": "attach", "_teardown": "teardown", "join": "finish"}
+# Public names of later issues: they can be imported, and say so when they are used.
+_LATER = frozenset(
+    (
+        "Artifact ArtifactTTL Audio Classes EvalTable Graph Histogram Html Image JoinedTable Molecule Object3D Plotly Table Video"
+        " agent box3d controller data_types gym helper integration keras lightgbm plot plot_table profiler sacred sklearn sweep"
+        " tensorboard tensorflow visualize wandb_agent xgboost catboost"
+    ).split()
+)
+_SUBMODULES = frozenset(("env", "errors", "public_api", "terminal", "util"))
+# Methods of the active run that are functions of the module; before `init` they raise.
+_RUN_METHODS = frozenset(
+    (
+        "alert define_metric link_model log log_artifact log_model mark_preempting pin_config_keys save unwatch use_artifact"
+        " use_model watch"
+    ).split()
+)
+
+
+class _Module(type(sys)):  # type: ignore[misc]
+    """The type of this module: lazy names, and `config` as an attribute that can be assigned."""
+
+    def __getattr__(self, name: str) -> Any:
+        name = _ALIASES.get(name, name)
+        if name in _RUN_METHODS or name == "summary":
+            from . import _preinit
+
+            return _preinit.placeholder(name)
+        if name in _SUBMODULES:
+            return __import__(f"{__name__}.{name}", fromlist=["_"])
+        if name in _LATER:
+            module = "_later"
+        elif name in _NAMES:
+            module = _NAMES[name]
+        else:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        value = getattr(__import__(f"{__name__}.{module}", fromlist=["_"]), name)
+        self.__dict__[name] = value
+        return value
+
+    def __dir__(self) -> list[str]:
+        return sorted({*self.__dict__, *_NAMES, *_ALIASES, *_LATER, *_SUBMODULES, *_RUN_METHODS, "config", "summary"})
+
+    @property
+    def config(self) -> Any:
+        """The config of the active run."""
+        run = self.__dict__["run"]
+        if run is not None:
+            return run.config
+        from . import _preinit
+
+        return _preinit.config()
+
+    @config.setter
+    def config(self, value: Any) -> None:
+        run = self.__dict__["run"]
+        if run is not None:
+            if value is not run.config:
+                run.config.update(value)
+            return
+        from . import _preinit
+
+        _preinit.remember_config(value)
+
+
+sys.modules[__name__].__class__ = _Module
+
+__all__ = (  # noqa: F822, PLE0604, RUF100 - the names are made on first use
+    "AlertLevel",
+    "Api",
+    "Artifact",
+    "Audio",
+    "Histogram",
+    "Html",
+    "Image",
+    "Molecule",
+    "Object3D",
+    "Plotly",
+    "Run",
+    "Settings",
+    "Table",
+    "Video",
+    "__version__",
+    "agent",
+    "config",
+    "controller",
+    "define_metric",
+    "finish",
+    "init",
+    "join",
+    "link_model",
+    "log",
+    "log_artifact",
+    "log_model",
+    "login",
+    "plot_table",
+    "save",
+    "setup",
+    "summary",
+    "sweep",
+    "teardown",
+    "unwatch",
+    "use_artifact",
+    "use_model",
+    "watch",
+)

@@ -1,0 +1,197 @@
+"""Logging to one run from several processes: `attach`, unpickled runs, and runs inherited by a fork."""
+
+from __future__ import annotations
+
+import os
+
+from . import _core, _preinit, _setup, _telemetry
+from ._run import Run
+from ._settings import Settings
+from .errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_ATTACH_SECS = 30.0
+#: Arguments of `_open` of the runs that this process opened or inherited, by attach id.
+_known: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+# Fields of `_open` that stay in the process: the daemon knows the run's credentials already.
+_PRIVATE = ("api_key", "extra_http_headers", "http_proxy", "https_proxy")
+
+#: Methods of the active run that the module offers.
+BOUND = (
+    "alert define_metric link_model log log_artifact log_model mark_preempting pin_config_keys save unwatch use_artifact use_model watch"
+).split()
+
+
+def bind(run: Run) -> None:
+    """Make `run` what `runlane.run`, `runlane.log`, … mean."""
+    _preinit.bind(run, {name: getattr(run, name) for name in BOUND})
+
+
+def remember(run: Run, settings: dict[str, Any], record: dict[str, Any]) -> None:
+    """Keep how `run` was opened, so that other processes can join it."""
+    run._open_arguments = (settings, record)
+    if run._attach_id is not None:
+        _known[run._attach_id] = (settings, record)
+
+
+def _join(run: Run, settings: dict[str, Any], record: dict[str, Any]) -> None:
+    """Attach `run` to its stream in this process.
+
+    Raises:
+        UsageError: The daemon does not know the run.
+    """
+    try:
+        answer = run._open(_setup.process().connection(), settings, record, [], True, _ATTACH_SECS)
+    except _core.DaemonError as error:
+        raise UsageError(f"Unable to attach to run {record['run_id']}: {error}") from error
+    if answer.get("error"):
+        raise UsageError(f"Unable to attach to run {record['run_id']}: {answer['error'].get('message')}")
+    run._answer = answer
+    run._pid = os.getpid()
+    run._record_feature(_telemetry.ATTACH)
+
+
+def attach(attach_id: str | None = None, run_id: str | None = None) -> Run:
+    """Log to a run that another process of this user and host opened; it becomes the active run here.
+
+    Args:
+        attach_id: `run._attach_id` of the run.
+        run_id: Instead: the id of a run that this process opened or inherited.
+
+    Raises:
+        UsageError: No such run is open.
+    """
+    if attach_id is None and run_id is None:
+        raise UsageError("Either `attach_id` or `run_id` must be specified")
+    for open_run in _setup.process().runs:
+        if open_run._attach_id == attach_id or (attach_id is None and open_run.id == run_id):
+            return open_run
+    if attach_id is None:
+        attach_id = next((known for known in _known if known.partition(":")[0] == run_id), f"{run_id}:")
+    name, _, sync_dir = attach_id.partition(":")
+    if attach_id in _known:
+        settings, record = _known[attach_id]
+    elif sync_dir and os.path.isdir(sync_dir):
+        settings = {"run_id": name, "sync_dir": sync_dir, "files_dir": os.path.join(sync_dir, "files")}
+        record = {"run_id": name}
+    else:
+        raise UsageError(f"Unable to attach to run {attach_id}")
+    run = _make(settings, record, {})
+    bind(run)
+    return run
+
+
+def _make(settings: dict[str, Any], record: dict[str, Any], config: dict[str, Any]) -> Run:
+    own = Settings(mode="offline" if settings.get("offline", True) else "online", run_id=record["run_id"])
+    run_dir = os.path.basename(settings["sync_dir"])
+    own.root_dir = os.path.dirname(os.path.dirname(settings["sync_dir"]))
+    own._values.update(
+        {name: value for name, value in (("project", record.get("project")), ("entity", record.get("entity"))) if value}
+    )
+    run = _AttachedRun(own, settings["sync_dir"], settings["files_dir"])
+    run._config.load(config)
+    _join(run, settings, record)
+    run._note(f"attached to {run_dir}")
+    _setup.process().runs.append(run)
+    return run
+
+
+class _AttachedRun(Run):
+    """A run that another process opened and will finish."""
+
+    def __init__(self, settings: Settings, sync_dir: str, files_dir: str) -> None:
+        super().__init__(settings)
+        self._sync_dir, self._files_dir = sync_dir, files_dir
+
+    @property
+    def sync_dir(self) -> str:
+        """The run directory."""
+        return self._sync_dir
+
+    @property
+    def dir(self) -> str:
+        """The directory of the run's files."""
+        return self._files_dir
+
+    def finish(self, exit_code: int | None = None, quiet: bool | None = None) -> None:
+        """Send what this process logged and let go; the process that opened the run finishes it."""
+        del exit_code, quiet
+        with self._lock:
+            if self._finished:
+                return
+            self._finished = True
+            try:
+                self._request("flush", {"level": "logged"}, _ATTACH_SECS)
+            except _core.DaemonError as error:
+                self._note(f"flush failed: {error}")
+            self._abandon()
+            state = _setup.process()
+            if self in state.runs:
+                state.runs.remove(self)
+            _preinit.unbind(self)
+
+
+def _unpickle(attach_id: str, settings: dict[str, Any], record: dict[str, Any], config: dict[str, Any]) -> Run:
+    for open_run in _setup.process().runs:
+        if open_run._attach_id == attach_id:
+            return open_run
+    _known.setdefault(attach_id, (settings, record))
+    return _make(*_known[attach_id], config)
+
+
+def pickled(run: Run) -> tuple[Any, tuple[Any, ...]]:
+    """How a run is pickled: as what is needed to join it; credentials stay here.
+
+    Raises:
+        UsageError: The run is disabled or finished.
+    """
+    if run._open_arguments is None or run._attach_id is None or run._finished:
+        raise UsageError(f"Run ({run.id}) cannot be pickled: it is not an open run")
+    settings, record = run._open_arguments
+    public = {name: value for name, value in settings.items() if name not in _PRIVATE}
+    return _unpickle, (run._attach_id, public, record, run._config.as_dict())
+
+
+def _join_on_first_call(run: Run) -> None:
+    """In a forked child: the first `log` joins the run, later ones are native again."""
+
+    def log(*args: Any, **kwargs: Any) -> None:
+        run.__dict__.pop("log", None)
+        if run._open_arguments is not None:
+            _join(run, *run._open_arguments)
+            if run not in _setup.process().runs:
+                _setup.process().runs.append(run)
+        from . import run as active
+
+        if active is run:
+            bind(run)
+        run.log(*args, **kwargs)
+
+    run.__dict__["log"] = log
+
+
+def prepare_for_fork(runs: list[Run]) -> None:
+    """After a fork, in the child: nothing of the parent's connection is used again."""
+    from . import run as active
+
+    for run in runs:
+        if run._finished or run.disabled:
+            continue
+        run._startup = None
+        # The child neither finishes the parent's run nor prints its closing block.
+        run.__dict__["finish"] = lambda *_args, **_kwargs: None
+        _join_on_first_call(run)
+        if active is run:
+            bind(run)
+
+
+def _after_fork_in_child() -> None:
+    inherited = _setup._process
+    if inherited is not None and inherited.runs:
+        prepare_for_fork(list(inherited.runs))
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

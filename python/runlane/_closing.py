@@ -1,0 +1,127 @@
+"""The closing block: history as sparklines, the summary, links and counts. Pure functions from values to lines."""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+#: Width of a sparkline; more values are averaged.
+WIDTH = 40
+_TEXT_WIDTH = 20
+
+
+def _is_finite(value: float) -> bool:
+    return value - value == 0
+
+
+def _shrunk(values: Sequence[float], width: int) -> list[float]:
+    """At most `width` means of neighbours."""
+    count = len(values)
+    if count <= width:
+        return list(values)
+    edges = [index * count // width for index in range(width + 1)]
+    return [sum(values[low:high]) / (high - low) for low, high in zip(edges, edges[1:], strict=False)]
+
+
+def sparkline(values: Iterable[float]) -> str:
+    """`values` as a line of block characters; NaN and infinite values become spaces."""
+    given = list(values)
+    finite = [value for value in given if _is_finite(value)]
+    if not finite:
+        return ""
+    if len(finite) == len(given):
+        given = finite = _shrunk(given, WIDTH)
+    else:
+        given = given[:: max(1, -(-len(given) // WIDTH))]
+        finite = [value for value in given if _is_finite(value)] or [0.0]
+    low, high = min(finite), max(finite)
+    # Half of the span first: the difference of two huge values overflows.
+    scale = (len(_BLOCKS) - 1) / (high / 2 - low / 2) / 2 if high > low else 0.0
+    return "".join(_BLOCKS[int((value - low) * scale + 0.5)] if _is_finite(value) else " " for value in given)
+
+
+def _table(rows: list[tuple[str, str]]) -> list[str]:
+    width = max(len(name) for name, _ in rows)
+    return [f"{name:>{width}} {text}" for name, text in rows]
+
+
+def history_lines(items: Iterable[tuple[Sequence[str], Sequence[float]]], limit: int) -> list[str]:
+    """One line per metric, sorted by name; internal keys are left out."""
+    rows = []
+    for path, values in items:
+        name = path if isinstance(path, str) else ".".join(path)
+        line = sparkline(values)
+        if not name.startswith("_") and line:
+            rows.append((name, line))
+    rows.sort()
+    return _limited(rows, limit)
+
+
+def _limited(rows: list[tuple[str, str]], limit: int) -> list[str]:
+    if not rows or limit <= 0:
+        return []
+    lines = _table(rows[:limit])
+    if len(rows) > limit:
+        lines.append(f"+{len(rows) - limit} ...")
+    return lines
+
+
+def _value_text(value: Any) -> str | None:
+    if isinstance(value, bool):
+        return str(value)
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return f"{value:.5g}" if abs(value) >= 1e6 or (value and abs(value) < 1e-4) else str(round(value, 5))
+    if isinstance(value, str):
+        line = value.replace("\n", " ")
+        return line if len(line) <= _TEXT_WIDTH else f"{line[:_TEXT_WIDTH]}..."
+    return None
+
+
+def _leaves(values: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in values.items():
+        if not prefix and key.startswith("_"):
+            continue
+        if isinstance(value, dict):
+            if "_type" not in value:
+                yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def summary_lines(summary: dict[str, Any], limit: int) -> list[str]:
+    """One line per number, text or boolean of the summary, sorted by name; internal keys are left out."""
+    rows = []
+    for name, value in _leaves(summary):
+        text = _value_text(value)
+        if text is not None:
+            rows.append((name, text))
+    rows.sort()
+    return _limited(rows, limit)
+
+
+def counts_line(progress: dict[str, Any]) -> str:
+    """How many files were synced."""
+    numbers = [int(progress.get(f"{kind}_files", 0)) for kind in ("wandb", "media", "artifact", "other")]
+    return "Synced {} W&B file(s), {} media file(s), {} artifact file(s) and {} other file(s)".format(*numbers)
+
+
+def shown_path(path: str) -> str:
+    """`path` relative to the current directory where it lies below it."""
+    relative = os.path.relpath(path)
+    return path if relative.startswith("..") else f"./{relative}"
+
+
+def metric_blocks(history: list[str], summary: list[str]) -> list[str]:
+    """The history and summary parts with their headings."""
+    lines: list[str] = []
+    for heading, part in (("Run history:", history), ("Run summary:", summary)):
+        if part:
+            lines += ["", heading, *part]
+    return [*lines, ""] if lines else [""]

@@ -1,0 +1,229 @@
+"""Conversion of Python objects into values that a row, the summary or the config can hold.
+
+`_core` encodes scalars, strings, lists, dicts and small arrays itself; everything else arrives here, once per value:
+
+| given | stored |
+|---|---|
+| datetime, date, time | ISO text |
+| Enum | its name |
+| set, frozenset, range, deque, generators of dict views | list |
+| bytes, bytearray | UTF-8 text, undecodable bytes replaced |
+| Decimal, Fraction, long double | number |
+| complex, UUID, Path | text |
+| dataclass, pydantic model, named tuple, mapping | dict |
+| array or tensor: one element / at most 32 / more | scalar / nested list / histogram |
+| function, class | qualified name |
+| any other object | `<TypeName>`, with one warning per key; `TypeError` with `strict` |
+"""
+
+from __future__ import annotations
+
+import sys
+
+from ._limits import ARRAY_VALUES, HISTOGRAM_BINS, MAX_DEPTH
+from .errors import NotYetError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_PLAIN = (bool, int, float, str, type(None))
+
+
+class Unconvertible(Exception):
+    """No rule of the table fits the object."""
+
+
+def histogram(array: Any) -> dict[str, Any]:
+    """The histogram object of a numpy array: 64 bins over its finite values."""
+    import numpy as np
+
+    flat = np.asarray(array).ravel()
+    if flat.dtype.kind not in "fiub":
+        raise Unconvertible
+    flat = flat.astype(np.float64, copy=False)
+    finite = flat[np.isfinite(flat)]
+    counts, edges = np.histogram(finite, bins=HISTOGRAM_BINS) if finite.size else ([0], [0.0, 1.0])
+    return {"_type": "histogram", "values": [int(n) for n in counts], "bins": [float(edge) for edge in edges]}
+
+
+def _array(value: Any, histograms: bool) -> Any:
+    """A numpy array, already on the host, as scalar, list or histogram."""
+    if histograms and value.size > ARRAY_VALUES:
+        return histogram(value)
+    if value.dtype.kind in "mM":
+        value = value.astype(str)
+    return value.item() if value.size == 1 else value.tolist()
+
+
+def _as_numpy(value: Any) -> Any:
+    """A numpy array of what behaves like an array or tensor, or None."""
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(value, numpy.ndarray):
+        filled = getattr(value, "filled", None)
+        return value.astype(float).filled(numpy.nan) if filled is not None and value.dtype.kind in "fiub" else value
+    module = type(value).__module__.partition(".")[0]
+    if module == "torch" and hasattr(value, "detach"):
+        tensor = value.detach().cpu()
+        return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
+    if hasattr(value, "__array__") and not isinstance(value, type) and module not in ("pandas", "PIL"):
+        import numpy as np
+
+        return np.asarray(value)
+    return None
+
+
+def _text_like(value: Any) -> Any:
+    module = type(value).__module__
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value).decode("utf-8", "replace")
+    if isinstance(value, complex):
+        return str(value)
+    if module in ("datetime", "_pydatetime") and hasattr(value, "isoformat"):
+        return value.isoformat()
+    if module == "datetime":
+        return value.total_seconds()
+    if module in ("decimal", "fractions", "_pydecimal"):
+        return float(value)
+    if module == "uuid" or module.partition(".")[0] == "pathlib" or hasattr(value, "__fspath__"):
+        return str(value)
+    if module.partition(".")[0] == "pandas" and hasattr(value, "isoformat"):
+        return value.isoformat()
+    raise Unconvertible
+
+
+def _structure(value: Any, recurse: Callable[[Any], Any], histograms: bool) -> Any:
+    """Objects made of other values."""
+    enum = sys.modules.get("enum")
+    if enum is not None and isinstance(value, enum.Enum):
+        return value.name
+    if isinstance(value, (set, frozenset)):
+        return [recurse(item) for item in sorted(value, key=lambda item: (type(item).__name__, repr(item)))]
+    if hasattr(value, "__dataclass_fields__") and not isinstance(value, type):
+        return {name: recurse(getattr(value, name)) for name in value.__dataclass_fields__}
+    if hasattr(value, "model_dump") and hasattr(type(value), "model_fields"):
+        return recurse(value.model_dump())
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return recurse(dict(value._asdict()))
+    if isinstance(value, (range, list, tuple)) or type(value).__name__ in ("deque", "dict_keys", "dict_values"):
+        return [recurse(item) for item in value]
+    if type(value).__module__.partition(".")[0] == "pandas" and hasattr(value, "to_numpy") and getattr(value, "ndim", 2) == 1:
+        return _array(value.to_numpy(), histograms)
+    if isinstance(value, dict) or (hasattr(value, "keys") and hasattr(value, "__getitem__") and not hasattr(value, "dtypes")):
+        return {key: recurse(value[key]) for key in value.keys()}  # noqa: SIM118, RUF100 - not every mapping iterates over keys
+    if callable(value) and hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    raise Unconvertible
+
+
+def convert_object(value: Any, recurse: Callable[[Any], Any], *, histograms: bool = True) -> Any:
+    """`value` by the rules of the table, parts of it through `recurse`; arrays stay lists without `histograms`.
+
+    Raises:
+        Unconvertible: No rule fits.
+    """
+    if hasattr(type(value), "_runlane_later"):
+        raise NotYetError(f"{type(value).__name__} cannot be logged by this version of runlane yet")
+    try:
+        return _text_like(value)
+    except Unconvertible:
+        pass
+    array = _as_numpy(value)
+    if array is not None:
+        return _array(array, histograms)
+    return _structure(value, recurse, histograms)
+
+
+class Converter:
+    """The slow path of `log`: called by `_core` for a value of no type that it knows."""
+
+    def __init__(self, strict: bool, warn: Callable[[str], None]) -> None:
+        self._strict = strict
+        self._warn = warn
+        self._warned: set[str] = set()
+
+    def __call__(self, key: str, value: Any) -> Any:
+        """`value` as plain values; never raises inside a training loop unless `strict`.
+
+        Raises:
+            TypeError: In strict mode, for an object without a rule.
+            ValueError: The value is nested too deeply.
+            NotYetError: Media and artifacts, which this version cannot store.
+        """
+        return self._convert(key, value, 0)
+
+    def _convert(self, key: str, value: Any, depth: int) -> Any:
+        if isinstance(value, _PLAIN) and type(value) in _PLAIN:
+            return value
+        if depth > MAX_DEPTH:
+            raise ValueError(f"the value of `{key}` is nested deeper than {MAX_DEPTH} levels")
+
+        def recurse(item: Any) -> Any:
+            return self._convert(key, item, depth + 1)
+
+        try:
+            return convert_object(value, recurse)
+        except (Unconvertible, NotYetError, ValueError, RecursionError) as error:
+            if isinstance(error, NotYetError) or (isinstance(error, ValueError) and "nested deeper" in str(error)):
+                raise
+            reason: BaseException = error
+        except Exception as error:  # noqa: BLE001, RUF100 - __str__, __float__ or __array__ of a user's object may raise anything
+            reason = error
+        return self._placeholder(key, value, reason)
+
+    def _placeholder(self, key: str, value: Any, reason: BaseException) -> str:
+        kind = type(value)
+        name = f"{kind.__module__}.{kind.__qualname__}"
+        if self._strict:
+            raise TypeError(f"the value of `{key}` has type {name}, which cannot be logged") from reason
+        if key not in self._warned:
+            self._warned.add(key)
+            self._warn(f"cannot log the value of `{key}`: type {name} is stored as a placeholder")
+        return f"<{name}>"
+
+
+def friendly(key: str, value: Any, depth: int = 0, *, histograms: bool = False) -> Any:
+    """`value` as config or summary keep it: plain values; foreign objects as their text, as wandb does.
+
+    With `histograms` a large array becomes a histogram, as in a row; otherwise it stays a list.
+
+    Raises:
+        TypeError: A media object or artifact, an object whose text cannot be made, or a key that is no string.
+        ValueError: Nesting deeper than the limit.
+    """
+    if type(value) in _PLAIN:
+        return value
+    if depth > MAX_DEPTH:
+        raise ValueError(f"the value of `{key}` is nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, dict):
+        for name in value:
+            if not isinstance(name, str):
+                raise TypeError(f"keys of `{key}` must be strings, got {type(name).__name__}: {name!r:.80}")
+        return {name: friendly(key, item, depth + 1, histograms=histograms) for name, item in value.items()}
+    if type(value) in (list, tuple):
+        return [friendly(key, item, depth + 1, histograms=histograms) for item in value]
+    if isinstance(value, str) and not _is_enum(value):
+        return str.__str__(value)
+    try:
+        return convert_object(
+            value, lambda item: friendly(key, item, depth + 1, histograms=histograms), histograms=histograms
+        )
+    except NotYetError as error:
+        raise TypeError(f"`{key}`: {error}") from error
+    except Unconvertible:
+        pass
+    scalar = getattr(value, "item", None)
+    if callable(scalar) and getattr(value, "ndim", None) == 0:
+        return friendly(key, scalar(), depth + 1)
+    if type(value).__module__ == "builtins":
+        raise TypeError(f"`{key}`: object of type {type(value).__name__} is not JSON serializable")
+    try:
+        return str(value)
+    except Exception as error:
+        raise TypeError(f"`{key}`: object of type {type(value).__name__} has no text form") from error
+
+
+def _is_enum(value: Any) -> bool:
+    enum = sys.modules.get("enum")
+    return enum is not None and isinstance(value, enum.Enum)

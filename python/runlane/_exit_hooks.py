@@ -1,0 +1,77 @@
+"""With which exit code the process is about to end, and finishing open runs when it does.
+
+`sys.exit` and `sys.excepthook` are wrapped, because neither atexit nor anything else tells the code: `sys.exit(n)` gives n,
+None gives 0, another object 1, an uncaught exception 1, an uncaught KeyboardInterrupt 255.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import NoReturn
+
+KEYBOARD_INTERRUPT_CODE = 255
+
+
+class _Tracker:
+    """The code known so far, for the process that installed the hooks."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.code: int | None = None
+        self.exit = sys.exit
+        self.excepthook = sys.excepthook
+
+
+_tracker: _Tracker | None = None
+
+
+def code_of(value: object) -> int:
+    """The exit status that `sys.exit(value)` gives."""
+    if value is None:
+        return 0
+    return value if isinstance(value, int) else 1
+
+
+def _exit(value: object = None) -> NoReturn:
+    assert _tracker is not None  # noqa: S101 - the hook exists only with the tracker
+    _tracker.code = code_of(value)
+    _tracker.exit(value)  # type: ignore[arg-type]
+    raise SystemExit(value)
+
+
+def _excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    assert _tracker is not None  # noqa: S101 - the hook exists only with the tracker
+    _tracker.code = KEYBOARD_INTERRUPT_CODE if issubclass(kind, KeyboardInterrupt) else 1
+    _tracker.excepthook(kind, error, traceback)
+
+
+def install() -> None:
+    """Start tracking; a second call does nothing."""
+    global _tracker  # noqa: PLW0603, RUF100 - the one place that owns it
+    if _tracker is None:
+        _tracker = _Tracker()
+        sys.exit = _exit
+        sys.excepthook = _excepthook
+
+
+def exit_code() -> int | None:
+    """The exit code known so far, or None while the process goes on normally."""
+    return _tracker.code if _tracker is not None else None
+
+
+def on_exit(finish_all: Callable[[int | None], None]) -> None:
+    """Call `finish_all(exit code)` when the interpreter ends, in this process only."""
+    pid = os.getpid()
+
+    def at_exit() -> None:
+        if os.getpid() == pid:
+            finish_all(exit_code())
+
+    atexit.register(at_exit)

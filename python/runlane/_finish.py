@@ -1,0 +1,163 @@
+"""The end of a run, step by step: stop capturing, read the results, send everything, print the closing block."""
+
+from __future__ import annotations
+
+import time
+
+from . import _closing, _console, _core, _preinit, _resume, _setup, _telemetry, terminal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ._run import Run
+
+#: For reading what the closing block shows; a slow answer costs the block, not the run.
+_READ_SECS = 10.0
+#: A progress line is printed after this time, and then this often where the line cannot be rewritten.
+_FIRST_PROGRESS_SECS = 2.0
+_PROGRESS_EVERY_SECS = 10.0
+
+
+class _Progress:
+    """Tells the user how an upload goes that takes a while."""
+
+    def __init__(self) -> None:
+        self._started = self._printed = time.monotonic()
+        self._problem = ""
+
+    def __call__(self, state: dict[str, Any]) -> None:
+        problem = str(state.get("problem") or "")
+        if problem and problem != self._problem:
+            self._problem = problem
+            terminal.termwarn(problem)
+        now = time.monotonic()
+        wait = _FIRST_PROGRESS_SECS if self._printed == self._started else _PROGRESS_EVERY_SECS
+        if state.get("done") or now - self._printed < wait or terminal.is_quiet():
+            return
+        self._printed = now
+        rows, total = state.get("rows_uploaded", 0), state.get("rows_total", 0)
+        size, whole = state.get("bytes_uploaded", 0), state.get("bytes_total", 0)
+        terminal.termlog(f"uploading: {rows} of {total} rows, {size / 1e6:.1f} of {whole / 1e6:.1f} MB")
+
+
+def _read_results(run: Run) -> tuple[list[Any], dict[str, Any]]:
+    """Sampled history and summary as they stand now; empty where the daemon does not answer."""
+    import json
+
+    try:
+        items = run._request("sampled_history", {"samples": _closing.WIDTH}, _READ_SECS)["items"]
+        summary = json.loads(run._request("summary", {}, _READ_SECS)["json"] or "{}")
+        run._final_step = int(run._request("step", {}, _READ_SECS)["next"])
+    except (_core.DaemonError, KeyError, ValueError, TypeError) as error:
+        run._note(f"results for the closing block are missing: {error}", terminal.WARNING)
+        return [], {}
+    return list(items), summary if isinstance(summary, dict) else {}
+
+
+def _commit_open_row(run: Run) -> None:
+    """Close the row that the last calls left open, as finishing does, so that the results have it."""
+    try:
+        run._request("flush", {"level": "logged"}, _READ_SECS)
+    except _core.DaemonError as error:
+        run._note(f"flush before the end failed: {error}", terminal.WARNING)
+
+
+def finish_run(run: Run, exit_code: int) -> None:
+    """Finish `run`. The caller holds the run's lock.
+
+    Raises:
+        KeyboardInterrupt: The user did not want to wait for the upload; the daemon goes on with it.
+        TimeoutError: With `finish_timeout_raises`, when `finish_timeout` ran out.
+    """
+    settings = run._settings
+    run._note(f"finishing run {run.path} with exit code {exit_code}")
+    if run._startup is not None:
+        run._startup.wait()
+    _console.stop(run._on_output)
+    run._record_feature(_telemetry.FINISH)
+    _commit_open_row(run)
+    items, summary = _read_results(run)
+    run._finished = True
+    run._final_summary = summary
+    progress: dict[str, Any] = {}
+    timed_out = False
+    try:
+        progress = run._finish(exit_code, settings.finish_timeout, not settings.x_update_finish_state, _Progress())
+        timed_out = settings.finish_timeout > 0 and not progress.get("complete", True)
+    except _core.DaemonError as error:
+        terminal.termerror(
+            f"run {run.id} could not be closed by the daemon: {error}\nits data is in {settings.sync_dir};"
+            f" upload it with: runlane sync {settings.sync_dir}"
+        )
+    except KeyboardInterrupt:
+        terminal.termerror("Control-C detected -- Run data was not synced")
+        raise
+    finally:
+        run._mark_finished()
+        _forget(run)
+        if exit_code == 0:
+            _resume.forget(settings)
+        try:
+            _print_block(run, items, _with_final_values(run, summary), progress)
+        finally:
+            terminal.remove_sink(run._to_debug_log)
+            if run._debug_log is not None:
+                run._debug_log.close()
+    if timed_out and settings.finish_timeout_raises:
+        raise TimeoutError(f"run {run.id} was not uploaded within {settings.finish_timeout} seconds")
+
+
+def _with_final_values(run: Run, summary: dict[str, Any]) -> dict[str, Any]:
+    """The summary after the end, where the daemon still tells it: the open row counts only then."""
+    import json
+
+    try:
+        final = json.loads(run._request("summary", {}, 1.0)["json"] or "{}")
+    except Exception:  # noqa: BLE001, RUF100 - a closed stream answers with whatever refusal; the earlier reading stands
+        return summary
+    if isinstance(final, dict) and final:
+        run._final_summary = final
+        return final
+    return summary
+
+
+def _forget(run: Run) -> None:
+    state = _setup.process()
+    if run in state.runs:
+        state.runs.remove(run)
+    _preinit.unbind(run)
+
+
+def _print_block(run: Run, items: list[Any], summary: dict[str, Any], progress: dict[str, Any]) -> None:
+    settings = run._settings
+    if terminal.is_silent():
+        return
+    if not terminal.is_quiet():
+        history = _closing.history_lines(items, settings.max_end_of_run_history_metrics)
+        values = _closing.summary_lines(summary, settings.max_end_of_run_summary_metrics)
+        for line in _closing.metric_blocks(history, values):
+            terminal.termlog(line)
+    if run.offline:
+        terminal.termlog("You can look at this run with: " + terminal.styled("runlane ui", "1"))
+        terminal.termlog("You can sync this run to a server by running:")
+        terminal.termlog(terminal.styled(f"runlane sync {settings.sync_dir}", "1"))
+    else:
+        _print_links(run, progress)
+    terminal.termlog(f"Find logs at: {terminal.styled(_closing.shown_path(settings.log_dir), '1;35')}")
+
+
+def _print_links(run: Run, progress: dict[str, Any]) -> None:
+    url, project_url = run.url, run.project_url
+    if url:
+        name = terminal.styled(run.name or run.id, "33")
+        terminal.termlog(f"{terminal.emoji('🚀')}View run {name} at: {terminal.styled(url, '4;34')}")
+    if project_url:
+        terminal.termlog(f"{terminal.emoji('⭐️')}View project at: {terminal.styled(project_url, '4;34')}")
+    if progress:
+        terminal.termlog(_closing.counts_line(progress))
+    if progress and not progress.get("complete", True):
+        reason = f": {progress['problem']}" if progress.get("problem") else ""
+        terminal.termwarn(
+            f"the upload is not complete yet{reason}; the daemon goes on with it, and `runlane sync {run.sync_dir}` can"
+        )

@@ -1,0 +1,80 @@
+"""Names of wandb that later versions of runlane fill in. Importing them works; using them says that it comes later."""
+
+from __future__ import annotations
+
+from .errors import NotYetError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+_TYPES = {
+    "artifacts": ("Artifact", "ArtifactTTL"),
+    "media types": ("Audio", "Graph", "Histogram", "Html", "Image", "Molecule", "Object3D", "Plotly", "Video", "Classes", "box3d"),
+    "tables": ("EvalTable", "JoinedTable", "Table"),
+}
+_FUNCTIONS = {
+    "sweeps": ("agent", "controller", "sweep"),
+    "custom charts": ("plot_table", "visualize"),
+}
+_MODULES = (
+    "data_types gym helper integration keras lightgbm plot profiler sacred sklearn tensorboard tensorflow wandb_agent xgboost catboost"
+).split()
+
+
+def refuse(what: str, feature: str) -> NoReturn:
+    """Say that `what` comes later.
+
+    Raises:
+        NotYetError: Always.
+    """
+    raise NotYetError(f"`{what}` is not available yet: {feature} come with a later version of runlane")
+
+
+class WBValue:
+    """Base of everything that is stored as more than a plain value."""
+
+
+class _LaterType(WBValue):
+    """A type whose objects cannot be made yet."""
+
+    _runlane_later = True
+    _feature = "media types"
+
+    def __init__(self, *_args: Any, **_kwargs: Any) -> None:
+        refuse(type(self).__name__, self._feature)
+
+
+class _LaterModule:
+    """A submodule that does not exist yet."""
+
+    def __init__(self, name: str) -> None:
+        self.__name__ = name
+
+    def __getattr__(self, key: str) -> Any:
+        if key.startswith("__"):
+            raise AttributeError(key)
+        refuse(f"{self.__name__}.{key}", "integrations and charts")
+
+    def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        refuse(self.__name__, "integrations and charts")
+
+
+def _function(name: str, feature: str) -> Any:
+    def later(*_args: Any, **_kwargs: Any) -> NoReturn:
+        refuse(name, feature)
+
+    later.__name__ = later.__qualname__ = name
+    return later
+
+
+def __getattr__(name: str) -> Any:
+    for feature, names in _TYPES.items():
+        if name in names:
+            return globals().setdefault(name, type(name, (_LaterType,), {"_feature": feature, "__module__": __name__}))
+    for feature, names in _FUNCTIONS.items():
+        if name in names:
+            return globals().setdefault(name, _function(name, feature))
+    if name in _MODULES:
+        return globals().setdefault(name, _LaterModule(name))
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,176 @@
+"""What belongs to the process: composed settings, the connection to the daemon, the runs that are open."""
+
+from __future__ import annotations
+
+import os
+
+from _thread import RLock
+
+from . import _exit_hooks, terminal
+from . import _settings_files as files
+from ._environment import settings_from_environment
+from ._settings import Settings
+from .errors import CoreNotAvailableError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TextIO
+
+    from . import _core
+    from ._run import Run
+
+#: How long a call waits for a daemon that has to be started.
+_DAEMON_START_SECS = 15.0
+
+
+class Process:
+    """The library's state in one process. A forked child starts with a new one."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.lock = RLock()
+        self.settings_files: list[str] = []
+        self.file_api_key: str | None = None
+        #: Whether a server was named in code, environment or a file.
+        self.runs: list[Run] = []
+        self._connection: _core.Connection | None = None
+        self.settings = self._compose()
+        terminal.termsetup(self.settings)
+
+    def _compose(self) -> Settings:
+        settings = Settings()
+        environment = settings_from_environment()
+        # Where the workspace file is depends on the environment; everything else of it lies above the files.
+        place = Settings()
+        place.layer({name: environment[name] for name in ("root_dir", "use_dot_wandb", "silent", "quiet") if name in environment}, from_text=True)
+        terminal.termsetup(place)
+        for path in (files.global_path(), place.settings_workspace):
+            values = files.read(path)
+            if values:
+                self.settings_files.append(path)
+                settings.layer(values, from_text=True)
+                self.file_api_key = values.get("api_key", self.file_api_key)
+        settings.layer(environment, from_text=True)
+        return settings
+
+    def connection(self) -> _core.Connection:
+        """The connection to the daemon, which is started if none answers.
+
+        Raises:
+            CoreNotAvailableError: The daemon could not be started or reached.
+        """
+        from . import _core
+
+        with self.lock:
+            if self._connection is None:
+                try:
+                    self._connection = _core.Connection.open(runtime_dir(), core_binary(), _DAEMON_START_SECS)
+                except _core.DaemonError as error:
+                    raise CoreNotAvailableError(f"cannot reach the runlane daemon: {error}") from error
+            return self._connection
+
+    def forget_connection(self) -> None:
+        """Open a new connection at the next call."""
+        self._connection = None
+
+
+_process: Process | None = None
+
+
+def process() -> Process:
+    """The library's state in this process, composed at the first call (and again in a forked child)."""
+    global _process  # noqa: PLW0603, RUF100 - the one place that owns it
+    if _process is None or _process.pid != os.getpid():
+        _process = Process()
+    return _process
+
+
+def runtime_dir() -> str:
+    """The directory of the daemon's socket."""
+    named = os.environ.get("RUNLANE_RUNTIME_DIR")
+    if named:
+        return os.path.abspath(named)
+    xdg = os.environ.get("XDG_RUNTIME_DIR")
+    return os.path.join(xdg, "runlane") if xdg else f"/tmp/runlane-{os.getuid()}"  # noqa: S108 - mode and owner are checked
+
+
+def core_binary() -> str:
+    """Absolute path of the native binary."""
+    named = os.environ.get("RUNLANE_CORE_BINARY")
+    return os.path.abspath(named or os.path.join(os.path.dirname(os.path.abspath(__file__)), "_bin", "runlane-core"))
+
+
+def setup(settings: Settings | dict[str, Any] | None = None) -> Process:
+    """Prepare the library in this process, before the first `init`.
+
+    Args:
+        settings: Settings of all runs of this process.
+
+    Returns:
+        The process's state; its `settings` are the composed ones.
+    """
+    state = process()
+    if settings is not None:
+        given = settings if isinstance(settings, Settings) else Settings(**dict(settings))
+        state.settings.layer(given.given())
+        terminal.termsetup(state.settings)
+    return state
+
+
+def finish(exit_code: int | None = None, quiet: bool | None = None) -> None:
+    """Finish the active run; does nothing if there is none.
+
+    Args:
+        exit_code: 0 for success; another number marks the run as failed.
+        quiet: Deprecated; use the setting `quiet`.
+    """
+    from . import run
+
+    del quiet
+    if run is not None:
+        run.finish(exit_code)
+
+
+def finish_all(exit_code: int | None = None) -> None:
+    """Finish every open run of this process, newest first."""
+    if _process is None or _process.pid != os.getpid():
+        return
+    for open_run in reversed(list(_process.runs)):
+        open_run.finish(exit_code)
+
+
+def teardown(exit_code: int | None = None) -> None:
+    """Finish every run and let the library's state go; the next call sets it up again."""
+    global _process  # noqa: PLW0603, RUF100 - the one place that owns it
+    finish_all(exit_code)
+    _process = None
+
+
+def require(requirement: str | list[str] | None = None, experiment: Any = None) -> None:
+    """Ask for an experimental feature of wandb. What exists is always on, so that nothing is left to do."""
+    del experiment
+    names = [requirement] if isinstance(requirement, str) else list(requirement or [])
+    known = {"service", "core", "legacy-service", "attach", "require", "report-editing", "beta-metrics"}
+    for name in names:
+        if name.partition(":")[0] not in known:
+            terminal.termwarn(f"require() names an unknown feature: {name}", repeat=False)
+
+
+def restore(name: str, run_path: str | None = None, replace: bool = False, root: str | None = None) -> TextIO | None:
+    """Download one file of a run; see `Run.restore`.
+
+    Raises:
+        UsageError: Neither a path nor an active run says which run is meant.
+    """
+    from . import run
+    from ._run_files import restore_file
+
+    if run_path is None:
+        if run is None:
+            raise UsageError("`run_path` is required when there is no active run")
+        return run.restore(name, run_path, replace, root)
+    target = root or (run.dir if run is not None else os.getcwd())
+    return restore_file(name, run_path, replace, target)
+
+
+_exit_hooks.on_exit(finish_all)
