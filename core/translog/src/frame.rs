@@ -150,8 +150,10 @@ fn take_varint(bytes: &mut &[u8]) -> Result<u64, MalformedRecord> {
 }
 
 fn take(bytes: &mut &[u8], count: u64) -> Result<(), MalformedRecord> {
-    let count = usize::try_from(count).map_err(|_| MalformedRecord)?;
-    *bytes = bytes.get(count..).ok_or(MalformedRecord)?;
+    let rest = usize::try_from(count)
+        .ok()
+        .and_then(|count| bytes.get(count..));
+    *bytes = rest.ok_or(MalformedRecord)?;
     Ok(())
 }
 

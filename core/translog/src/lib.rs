@@ -28,6 +28,7 @@
 //! ```
 
 mod error;
+mod event;
 pub mod format;
 mod frame;
 mod numbers;
@@ -39,7 +40,8 @@ mod sync_policy;
 mod writer;
 
 pub use error::Error;
-pub use reader::{Damage, Position, ReadEvent, Reader, ReaderStats, RecordRef, Tail};
+pub use event::{Damage, Position, ReadEvent, ReaderStats, RecordRef, Tail};
+pub use reader::Reader;
 pub use recover::Recovery;
 pub use storage::{Fs, LogFile, OsFile, OsFs, ReadAt};
 pub use sync_policy::{Durability, MAX_UNSYNCED_BYTES, MAX_UNSYNCED_DELAY, SyncPolicy};

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::event::{Position, ReadEvent, ReaderStats, Tail};
 use crate::format::round_up_to_block;
-use crate::reader::{Position, ReadEvent, Reader, ReaderStats, Tail};
+use crate::reader::Reader;
 use crate::storage::{Fs, LogFile, uninterrupted};
 use crate::writer::Writer;
 

@@ -5,7 +5,8 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::error::Error;
-use crate::reader::{Position, ReadEvent, Reader};
+use crate::event::{Position, ReadEvent};
+use crate::reader::Reader;
 use crate::storage::ReadAt;
 use crate::sync_policy::MAX_UNSYNCED_BYTES;
 

@@ -201,8 +201,7 @@ impl<F: LogFile> Writer<F> {
         self.make_ready()?;
         self.scratch.clear();
         self.spans.clear();
-        let mut num = self.next_num;
-        for record in records {
+        for (num, record) in (self.next_num..).zip(records) {
             let body = record.as_ref();
             let prefix = NumPrefix::new(num);
             let bytes = prefix.as_bytes().len() + body.len();
@@ -213,7 +212,6 @@ impl<F: LogFile> Writer<F> {
                 });
             }
             self.frame(num, prefix.as_bytes(), body);
-            num += 1;
         }
         self.write_scratch()
     }

@@ -1,0 +1,102 @@
+//! Numbers of one key, and points of one series.
+
+/// One optional number for each row of a chunk.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Numbers {
+    values: Vec<f64>,
+    present: Vec<bool>,
+}
+
+impl Numbers {
+    pub(crate) fn from_options(values: impl Iterator<Item = Option<f64>>) -> Self {
+        let (values, present) = values
+            .map(|value| (value.unwrap_or(f64::NAN), value.is_some()))
+            .unzip();
+        Self { values, present }
+    }
+
+    pub(crate) fn absent(rows: usize) -> Self {
+        Self {
+            values: vec![f64::NAN; rows],
+            present: vec![false; rows],
+        }
+    }
+
+    pub(crate) fn set(&mut self, row: usize, value: Option<f64>) {
+        self.values[row] = value.unwrap_or(f64::NAN);
+        self.present[row] = value.is_some();
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// The number in `row`, if there is one.
+    pub fn get(&self, row: usize) -> Option<f64> {
+        self.present.get(row)?.then(|| self.values[row])
+    }
+
+    /// One item for each row.
+    pub fn iter(&self) -> impl Iterator<Item = Option<f64>> + '_ {
+        self.values
+            .iter()
+            .zip(&self.present)
+            .map(|(value, present)| present.then_some(*value))
+    }
+}
+
+/// Points of one series in row order; x is finite, y may be NaN or infinite.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Points {
+    x: Vec<f64>,
+    y: Vec<f64>,
+}
+
+impl Points {
+    /// The rows that have a number in both columns.
+    pub fn zip(x: &Numbers, y: &Numbers) -> Self {
+        x.iter()
+            .zip(y.iter())
+            .filter_map(|(x, y)| Some((x?, y?)))
+            .collect()
+    }
+
+    /// Number of points.
+    pub fn len(&self) -> usize {
+        self.x.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.x.is_empty()
+    }
+
+    /// The points in row order.
+    pub fn iter(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
+        self.x.iter().copied().zip(self.y.iter().copied())
+    }
+
+    /// The x values in row order.
+    pub fn x(&self) -> &[f64] {
+        &self.x
+    }
+
+    /// The y values in row order.
+    pub fn y(&self) -> &[f64] {
+        &self.y
+    }
+}
+
+/// Points from pairs; those without a finite x are left out.
+impl FromIterator<(f64, f64)> for Points {
+    fn from_iter<I: IntoIterator<Item = (f64, f64)>>(pairs: I) -> Self {
+        let (x, y) = pairs.into_iter().filter(|(x, _)| x.is_finite()).unzip();
+        Self { x, y }
+    }
+}
