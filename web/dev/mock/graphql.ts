@@ -1,0 +1,119 @@
+/** Answers of the operations that the app sends, by operation name; every object carries all fields the app may select. */
+
+import type { MockProject, MockRun } from "./world";
+import { valueAt } from "./world";
+
+export interface GraphqlBody {
+  readonly operationName: string;
+  readonly variables: Record<string, unknown>;
+}
+
+export function answer(world: readonly MockProject[], { operationName, variables }: GraphqlBody): unknown {
+  const text = (name: string) => String(variables[name] ?? "");
+  const project = world.find((item) => item.entity === text("entity") && item.name === text("project"));
+  switch (operationName) {
+    case "WebRecentRuns":
+      return { recentRuns: recentRuns(world, Number(variables.first ?? 20)) };
+    case "WebProjects": {
+      const projects = world.filter((item) => item.entity === text("entity"));
+      return { models: { edges: projects.map((item) => ({ node: projectNode(item) })) } };
+    }
+    case "WebProject":
+      return { project: project === undefined ? null : projectNode(project) };
+    case "WebRuns":
+    case "WebRunRecords":
+    case "WebRunKeys":
+      return { project: project === undefined ? null : runPage(project, variables) };
+    case "WebRun": {
+      const run = project?.runs.find((item) => item.name === text("run"));
+      return { project: { run: run === undefined ? null : runNode(run) } };
+    }
+    case "WebRunFiles": {
+      const run = project?.runs.find((item) => item.name === text("run"));
+      const nodes = [...(run?.files ?? [])].map(([name, { type, bytes }]) => ({
+        node: { name, sizeBytes: bytes.byteLength, mimetype: type, updatedAt: run?.createdAt },
+      }));
+      return { project: { run: { files: { edges: nodes, pageInfo: { hasNextPage: false, endCursor: null } } } } };
+    }
+    default:
+      throw new Error(`the mock server does not know \`${operationName}\``);
+  }
+}
+
+function recentRuns(world: readonly MockProject[], first: number): unknown[] {
+  return world
+    .filter((project) => project.name !== "ten-thousand-runs")
+    .flatMap((project) => project.runs)
+    .sort((a, b) => b.createdAt.localeCompare(a.createdAt))
+    .slice(0, first)
+    .map(runNode);
+}
+
+function runPage(project: MockProject, variables: Record<string, unknown>): unknown {
+  const first = Number(variables.first ?? 50);
+  const start = variables.after == null ? 0 : Number(variables.after);
+  const wanted = namesOf(String(variables.filters ?? "{}"));
+  const runs = project.runs.filter((run) => wanted === null || wanted.includes(run.name));
+  const page = runs.slice(start, start + first);
+  const end = start + page.length;
+  return {
+    runCount: runs.length,
+    runs: {
+      edges: page.map((run, index) => ({ node: runNode(run), cursor: String(start + index + 1) })),
+      pageInfo: { hasNextPage: end < runs.length, endCursor: String(end) },
+    },
+  };
+}
+
+function namesOf(filters: string): string[] | null {
+  const parsed: { name?: { $in?: string[] } } = JSON.parse(filters);
+  return parsed.name?.$in ?? null;
+}
+
+function projectNode({ entity, name, description, runs }: MockProject) {
+  const created = "2026-01-05T09:00:00";
+  return {
+    name,
+    entityName: entity,
+    description,
+    createdAt: created,
+    lastActivityAt: runs[0]?.createdAt ?? null,
+    runCount: runs.length,
+    access: "PRIVATE",
+  };
+}
+
+function runNode(run: MockRun) {
+  const last = Math.max(0, run.steps - 1);
+  const summary = run.metrics.map((key) => `${JSON.stringify(key)}:${String(valueAt(run, key, last))}`).join(",");
+  return {
+    name: run.name,
+    displayName: run.displayName,
+    state: run.state,
+    createdAt: run.createdAt,
+    heartbeatAt: run.createdAt,
+    runtimeSeconds: run.steps * 1.5,
+    historyLineCount: run.steps,
+    group: null,
+    jobType: "train",
+    tags: run.tags,
+    user: { name: "Ada", username: "ada" },
+    project: { name: run.project, entityName: run.entity },
+    config: run.config,
+    summaryMetrics: `{${summary}${summary === "" ? "" : ","}"_step":${last}}`,
+    historyKeys: { sets: [], lastStep: last, keys: Object.fromEntries(run.metrics.map((key) => [key, keyInfo(run)])) },
+    notes: run.tags.length > 0 ? "Baseline with the new data loader.\nCompare with last week." : null,
+    host: "gpu-07",
+    program: "train.py",
+    command: "python train.py --lr 0.01 --epochs 100",
+    commit: "5f0c2a9d41",
+    exitCode: run.state === "failed" ? 1 : run.state === "running" ? null : 0,
+    logLineCount: run.log.length,
+    fileCount: run.files.size,
+    metadata: { os: "Linux-6.1-x86_64", python: "CPython 3.12.4", git: { remote: "git@example.com:ada/digits.git", commit: "5f0c2a9d41" } },
+  };
+}
+
+function keyInfo(run: MockRun) {
+  return { typeCounts: [{ type: "number", count: run.steps }], monotonic: false, previousValue: 0 };
+}

@@ -1,0 +1,100 @@
+/** Pictures of every page, light and dark, wide and narrow, into `screenshots/` (or `$SCREENSHOTS`): for people to look at. */
+
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Browser, Page } from "playwright-core";
+import { launchChromium } from "./chromium";
+import { MockServer } from "./mock/server";
+
+interface Shot {
+  readonly name: string;
+  readonly path: string;
+  readonly prepare?: (page: Page, server: MockServer) => Promise<void>;
+  readonly signedOut?: boolean;
+  readonly fail?: string;
+}
+
+const SHOTS: readonly Shot[] = [
+  { name: "home", path: "/" },
+  { name: "profile", path: "/ada" },
+  { name: "workspace", path: "/ada/digits" },
+  { name: "workspace-hover", path: "/ada/digits", prepare: hover },
+  { name: "workspace-busy", path: "/ada/resnet-sweep?smooth=0.6" },
+  { name: "workspace-zoom", path: "/ada/resnet-sweep?zoom=4000,5000&logy=1", prepare: openSettings },
+  { name: "workspace-panel", path: "/ada/resnet-sweep?panel=train/loss", prepare: hoverDialog },
+  { name: "workspace-empty", path: "/ada/empty" },
+  { name: "workspace-quiet", path: "/ada/nothing-logged" },
+  { name: "workspace-strange", path: "/ada/strange-names" },
+  { name: "workspace-big", path: "/ada/ten-thousand-runs" },
+  { name: "workspace-broken", path: "/ada/digits", fail: "/api/charts/series" },
+  { name: "table", path: "/ada/resnet-sweep/table" },
+  { name: "project-overview", path: "/ada/digits/overview" },
+  { name: "run-charts", path: "/ada/digits/runs/lr-high" },
+  { name: "run-overview", path: "/ada/digits/runs/lr-high/overview" },
+  { name: "run-logs", path: "/ada/digits/runs/lr-high/logs" },
+  { name: "run-files", path: "/ada/digits/runs/lr-high/files?file=code/train.py" },
+  { name: "not-found", path: "/ada/none" },
+  { name: "sign-in", path: "/", signedOut: true },
+  { name: "authorize", path: "/authorize" },
+  { name: "palette", path: "/ada/digits", prepare: (page) => page.keyboard.press("Control+k") },
+  { name: "shortcuts", path: "/ada/digits", prepare: (page) => page.keyboard.press("?") },
+];
+
+const SIZES = [
+  ["wide", { width: 1280, height: 800 }],
+  ["phone", { width: 390, height: 844 }],
+] as const;
+
+export async function takeScreenshots(names: readonly string[]): Promise<void> {
+  const folder = process.env.SCREENSHOTS ?? "screenshots";
+  await mkdir(folder, { recursive: true });
+  const browser = await launchChromium();
+  try {
+    for (const shot of SHOTS) {
+      if (names.length > 0 && !names.includes(shot.name)) continue;
+      for (const theme of ["light", "dark"] as const) {
+        for (const [size, viewport] of SIZES) {
+          await takeShot(browser, shot, theme, viewport, join(folder, `${shot.name}-${theme}-${size}.png`));
+        }
+      }
+    }
+  } finally {
+    await browser.close();
+  }
+}
+
+async function takeShot(
+  browser: Browser,
+  shot: Shot,
+  colorScheme: "light" | "dark",
+  viewport: { readonly width: number; readonly height: number },
+  file: string,
+): Promise<void> {
+  const server = new MockServer({ dist: "dist", signedIn: shot.signedOut !== true });
+  if (shot.fail !== undefined) server.fail(shot.fail, 1000);
+  const url = await server.start();
+  const page = await browser.newPage({ colorScheme, viewport: { ...viewport } });
+  try {
+    await page.goto(url + shot.path);
+    await page.waitForTimeout(900);
+    await shot.prepare?.(page, server);
+    await page.waitForTimeout(250);
+    await page.screenshot({ path: file });
+  } finally {
+    await page.close();
+    await server.stop();
+  }
+}
+
+async function hover(page: Page): Promise<void> {
+  const panel = page.locator("[data-panel='train/loss'] .u-over");
+  if (await panel.isVisible()) await panel.hover({ position: { x: 120, y: 60 } });
+}
+
+async function hoverDialog(page: Page): Promise<void> {
+  await page.locator("dialog .u-over").hover({ position: { x: 160, y: 90 } });
+}
+
+async function openSettings(page: Page): Promise<void> {
+  await page.getByRole("button", { name: "Chart settings" }).click();
+}

@@ -1,0 +1,135 @@
+/** Query options of every server state the app shows: key, loader, freshness. Keys start with what live events invalidate. */
+
+import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
+import { batched } from "./batch";
+import { fetchTextPreview, fileUrl } from "./files";
+import { fetchLogs } from "./logs";
+import {
+  fetchMetrics,
+  fetchProject,
+  fetchProjects,
+  fetchRecentRuns,
+  fetchRun,
+  fetchRunFiles,
+  fetchRunRecords,
+  fetchRunRows,
+  type MetricMap,
+  type ProjectPath,
+  type RunPath,
+} from "./runs";
+import { fetchSeries, type SeriesRequest } from "./series";
+import { fetchSession } from "./session";
+
+/** Lines of one page of a console log. */
+export const LOG_PAGE_LINES = 1000;
+/** Bytes of a text file that the preview shows. */
+export const PREVIEW_BYTES = 512 * 1024;
+
+const FIRST_PAGE: string | null = null;
+const NO_METRICS: MetricMap = new Map();
+
+const fetchRunMetrics = batched<RunPath, MetricMap>({
+  group: ({ entity, project }) => JSON.stringify([entity, project]),
+  limit: 100,
+  load: async (paths, signal) => {
+    const [first] = paths;
+    if (first === undefined) return [];
+    const names = paths.map((path) => path.run);
+    const metrics = await fetchMetrics(first, names, signal);
+    return names.map((name) => metrics.get(name) ?? NO_METRICS);
+  },
+});
+
+export function sessionQuery() {
+  return queryOptions({
+    queryKey: ["session"],
+    queryFn: ({ signal }) => fetchSession(signal),
+    staleTime: 5 * 60_000,
+  });
+}
+
+export function recentRunsQuery() {
+  return queryOptions({ queryKey: ["recent"], queryFn: ({ signal }) => fetchRecentRuns(200, signal) });
+}
+
+export function projectsQuery(entity: string) {
+  return queryOptions({
+    queryKey: ["projects", entity],
+    queryFn: ({ signal }) => fetchProjects(entity, signal),
+  });
+}
+
+export function projectQuery({ entity, project }: ProjectPath) {
+  return queryOptions({
+    queryKey: ["project", entity, project],
+    queryFn: ({ signal }) => fetchProject({ entity, project }, signal),
+  });
+}
+
+export function runRowsQuery({ entity, project }: ProjectPath) {
+  return infiniteQueryOptions({
+    queryKey: ["runs", entity, project],
+    queryFn: ({ pageParam, signal }) =>
+      fetchRunRows({ entity, project, after: pageParam, first: pageParam === null ? 200 : 1000 }, signal),
+    initialPageParam: FIRST_PAGE,
+    getNextPageParam: (page) => page.next,
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+}
+
+export function runRecordsQuery({ entity, project }: ProjectPath) {
+  return infiniteQueryOptions({
+    queryKey: ["records", entity, project],
+    queryFn: ({ pageParam, signal }) =>
+      fetchRunRecords({ entity, project, after: pageParam, first: 200 }, signal),
+    initialPageParam: FIRST_PAGE,
+    getNextPageParam: (page) => page.next,
+  });
+}
+
+export function runQuery({ entity, project, run }: RunPath) {
+  return queryOptions({
+    queryKey: ["run", entity, project, run],
+    queryFn: ({ signal }) => fetchRun({ entity, project, run }, signal),
+  });
+}
+
+export function metricsQuery({ entity, project, run }: RunPath) {
+  return queryOptions({
+    queryKey: ["metrics", entity, project, run],
+    queryFn: ({ signal }) => fetchRunMetrics({ entity, project, run }, signal),
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+}
+
+export function seriesQuery(wanted: SeriesRequest) {
+  const { entity, project, run, key, x, range, buckets } = wanted;
+  return queryOptions({
+    queryKey: ["series", entity, project, run, key, x, range, buckets],
+    queryFn: ({ signal }) => fetchSeries(wanted, signal),
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+}
+
+export function logPageQuery({ entity, project, run }: RunPath, page: number) {
+  return queryOptions({
+    queryKey: ["logs", entity, project, run, page],
+    queryFn: ({ signal }) =>
+      fetchLogs({ entity, project, run }, page * LOG_PAGE_LINES, LOG_PAGE_LINES, signal),
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+}
+
+export function filesQuery({ entity, project, run }: RunPath) {
+  return queryOptions({
+    queryKey: ["files", entity, project, run],
+    queryFn: ({ signal }) => fetchRunFiles({ entity, project, run }, signal),
+  });
+}
+
+export function textPreviewQuery({ entity, project, run }: RunPath, name: string) {
+  return queryOptions({
+    queryKey: ["file", entity, project, run, name],
+    queryFn: ({ signal }) => fetchTextPreview(fileUrl({ entity, project, run }, name), PREVIEW_BYTES, signal),
+  });
+}

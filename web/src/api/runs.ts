@@ -1,0 +1,322 @@
+/** Runs, projects and files over GraphQL. The types here are the app's whole view of the schema. */
+
+import { Fields, readText } from "./decode";
+import { type ExtendedObject, parseExtendedObject, unwrapConfig } from "./extended-json";
+import { operation, runOperation } from "./graphql";
+
+/** Where a run lives: `entity/project/run`. */
+export interface RunPath {
+  readonly entity: string;
+  readonly project: string;
+  readonly run: string;
+}
+
+export interface ProjectPath {
+  readonly entity: string;
+  readonly project: string;
+}
+
+/** What lists show of a run. `name` is the run id. */
+export interface RunRow {
+  readonly name: string;
+  readonly displayName: string;
+  readonly state: string;
+  readonly createdAt: string;
+  readonly heartbeatAt: string | null;
+  readonly runtimeSeconds: number | null;
+  readonly historyLineCount: number;
+  readonly group: string | null;
+  readonly jobType: string | null;
+  readonly tags: readonly string[];
+  readonly username: string;
+}
+
+export interface RecentRun extends RunRow {
+  readonly entity: string;
+  readonly project: string;
+}
+
+/** A row of the runs table: config and summary beside the list fields. */
+export interface RunRecord extends RunRow {
+  readonly config: ExtendedObject;
+  readonly summary: ExtendedObject;
+}
+
+export interface RunDetail extends RunRecord {
+  readonly notes: string;
+  readonly host: string | null;
+  readonly program: string | null;
+  readonly command: string | null;
+  readonly commit: string | null;
+  readonly exitCode: number | null;
+  readonly logLineCount: number;
+  readonly fileCount: number;
+  readonly metadata: ExtendedObject;
+}
+
+export interface RunPage<Row> {
+  readonly runs: readonly Row[];
+  readonly total: number;
+  readonly next: string | null;
+}
+
+export interface ProjectSummary {
+  readonly name: string;
+  readonly entity: string;
+  readonly description: string;
+  readonly createdAt: string;
+  readonly lastActivityAt: string | null;
+  readonly runCount: number;
+}
+
+export interface ProjectDetail extends ProjectSummary {
+  readonly access: string | null;
+}
+
+export interface RunFile {
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly mimetype: string;
+  readonly updatedAt: string | null;
+}
+
+const ROW = `name displayName state createdAt heartbeatAt runtimeSeconds historyLineCount group jobType tags
+  user { name username }`;
+const PROJECT = "name entityName description createdAt lastActivityAt runCount";
+
+function readRow(node: Fields): RunRow {
+  const name = node.text("name");
+  return {
+    name,
+    displayName: node.maybeText("displayName") ?? name,
+    state: node.maybeText("state") ?? "unknown",
+    createdAt: node.text("createdAt"),
+    heartbeatAt: node.maybeText("heartbeatAt"),
+    runtimeSeconds: node.maybeNumber("runtimeSeconds"),
+    historyLineCount: node.maybeNumber("historyLineCount") ?? 0,
+    group: node.maybeText("group"),
+    jobType: node.maybeText("jobType"),
+    tags: node.list("tags", readText),
+    username: node.maybeFields("user")?.maybeText("username") ?? "",
+  };
+}
+
+function readRecord(node: Fields): RunRecord {
+  return {
+    ...readRow(node),
+    config: unwrapConfig(parseExtendedObject(node.maybeText("config"))),
+    summary: parseExtendedObject(node.maybeText("summaryMetrics")),
+  };
+}
+
+function readProject(node: Fields): ProjectSummary {
+  return {
+    name: node.text("name"),
+    entity: node.text("entityName"),
+    description: node.maybeText("description") ?? "",
+    createdAt: node.text("createdAt"),
+    lastActivityAt: node.maybeText("lastActivityAt"),
+    runCount: node.maybeNumber("runCount") ?? 0,
+  };
+}
+
+const RECENT_RUNS = operation(
+  "WebRecentRuns",
+  `query WebRecentRuns($first: Int) { recentRuns(first: $first) { ${ROW} project { name entityName } } }`,
+);
+
+export async function fetchRecentRuns(first: number, signal: AbortSignal): Promise<RecentRun[]> {
+  const data = await runOperation(RECENT_RUNS, { first }, signal);
+  return data.list("recentRuns", (item, at) => {
+    const node = new Fields(item, at);
+    const project = node.fields("project");
+    return { ...readRow(node), entity: project.text("entityName"), project: project.text("name") };
+  });
+}
+
+const PROJECTS = operation(
+  "WebProjects",
+  `query WebProjects($entity: String, $first: Int) {
+    models(entityName: $entity, first: $first) { edges { node { ${PROJECT} } } } }`,
+);
+
+/** Projects of an entity, the most recently active first. */
+export async function fetchProjects(entity: string, signal: AbortSignal): Promise<ProjectSummary[]> {
+  const data = await runOperation(PROJECTS, { entity, first: 500 }, signal);
+  const activity = (project: ProjectSummary) => project.lastActivityAt ?? project.createdAt;
+  return data.nodes("models", readProject).sort((a, b) => activity(b).localeCompare(activity(a)));
+}
+
+const PROJECT_DETAIL = operation(
+  "WebProject",
+  `query WebProject($entity: String!, $project: String!) {
+    project(name: $project, entityName: $entity) { ${PROJECT} access } }`,
+);
+
+/** The project, or null when there is none of that name that the viewer may see. */
+export async function fetchProject(path: ProjectPath, signal: AbortSignal): Promise<ProjectDetail | null> {
+  const data = await runOperation(PROJECT_DETAIL, { ...path }, signal);
+  const node = data.maybeFields("project");
+  return node === null ? null : { ...readProject(node), access: node.maybeText("access") };
+}
+
+function runsOperation(name: string, selection: string) {
+  return operation(
+    name,
+    `query ${name}($entity: String!, $project: String!, $after: String, $first: Int, $order: String,
+      $filters: JSONString) {
+      project(name: $project, entityName: $entity) {
+        runCount(filters: $filters)
+        runs(filters: $filters, after: $after, first: $first, order: $order) {
+          edges { node { ${selection} } cursor } pageInfo { endCursor hasNextPage } } } }`,
+  );
+}
+
+const RUN_ROWS = runsOperation("WebRuns", ROW);
+const RUN_RECORDS = runsOperation("WebRunRecords", `${ROW} config summaryMetrics`);
+const RUN_KEYS = runsOperation("WebRunKeys", "name historyKeys");
+
+interface PageRequest extends ProjectPath {
+  readonly after: string | null;
+  readonly first: number;
+}
+
+/** One page of runs, newest first. */
+export function fetchRunRows(page: PageRequest, signal: AbortSignal): Promise<RunPage<RunRow>> {
+  return fetchPage(RUN_ROWS, page, readRow, signal);
+}
+
+/** One page of runs with config and summary, newest first. */
+export function fetchRunRecords(page: PageRequest, signal: AbortSignal): Promise<RunPage<RunRecord>> {
+  return fetchPage(RUN_RECORDS, page, readRecord, signal);
+}
+
+async function fetchPage<Row>(
+  kind: ReturnType<typeof operation>,
+  page: PageRequest,
+  read: (node: Fields) => Row,
+  signal: AbortSignal,
+): Promise<RunPage<Row>> {
+  const data = await runOperation(kind, { ...page, order: "-created_at", filters: "{}" }, signal);
+  const project = data.maybeFields("project");
+  if (project === null) return { runs: [], total: 0, next: null };
+  const info = project.fields("runs").fields("pageInfo");
+  return {
+    runs: project.nodes("runs", read),
+    total: project.maybeNumber("runCount") ?? 0,
+    next: info.flag("hasNextPage") ? info.maybeText("endCursor") : null,
+  };
+}
+
+/** The rows of the named runs; runs that do not exist are left out. */
+export async function fetchNamedRunRows(
+  path: ProjectPath,
+  names: readonly string[],
+  signal: AbortSignal,
+): Promise<RunRow[]> {
+  const data = await runOperation(RUN_ROWS, namedRuns(path, names), signal);
+  return data.maybeFields("project")?.nodes("runs", readRow) ?? [];
+}
+
+/** One metric of a run, from `historyKeys`. */
+export interface MetricInfo {
+  readonly numeric: boolean;
+  readonly count: number;
+}
+
+export type MetricMap = ReadonlyMap<string, MetricInfo>;
+
+/** The metrics of each named run. */
+export async function fetchMetrics(
+  path: ProjectPath,
+  names: readonly string[],
+  signal: AbortSignal,
+): Promise<Map<string, MetricMap>> {
+  const data = await runOperation(RUN_KEYS, namedRuns(path, names), signal);
+  const runs = data.maybeFields("project")?.nodes("runs", (node) => {
+    const keys = node.maybeFields("historyKeys")?.maybeFields("keys")?.entries() ?? [];
+    return [node.text("name"), readMetrics(keys)] as const;
+  });
+  return new Map(runs ?? []);
+}
+
+function readMetrics(keys: [string, unknown][]): MetricMap {
+  const metrics = new Map<string, MetricInfo>();
+  for (const [key, value] of keys) {
+    const counts = new Fields(value, key).list("typeCounts", (item, at) => {
+      const entry = new Fields(item, at);
+      return { type: entry.maybeText("type") ?? "", count: entry.maybeNumber("count") ?? 0 };
+    });
+    const numbers = counts.find((entry) => entry.type === "number");
+    const count = numbers?.count ?? counts.reduce((sum, entry) => sum + entry.count, 0);
+    metrics.set(key, { numeric: numbers !== undefined, count });
+  }
+  return metrics;
+}
+
+function namedRuns(path: ProjectPath, names: readonly string[]) {
+  const filters = JSON.stringify({ name: { $in: names } });
+  const { entity, project } = path;
+  return { entity, project, after: null, first: names.length, order: "-created_at", filters };
+}
+
+const RUN_DETAIL = operation(
+  "WebRun",
+  `query WebRun($entity: String!, $project: String!, $run: String!) {
+    project(name: $project, entityName: $entity) { run(name: $run) {
+      ${ROW} config summaryMetrics notes host program command commit exitCode logLineCount fileCount metadata } } }`,
+);
+
+/** The run, or null when it does not exist. */
+export async function fetchRun(path: RunPath, signal: AbortSignal): Promise<RunDetail | null> {
+  const data = await runOperation(RUN_DETAIL, { ...path }, signal);
+  const node = data.maybeFields("project")?.maybeFields("run") ?? null;
+  if (node === null) return null;
+  const metadata = node.raw("metadata") ?? null;
+  return {
+    ...readRecord(node),
+    notes: node.maybeText("notes") ?? "",
+    host: node.maybeText("host"),
+    program: node.maybeText("program"),
+    command: node.maybeText("command"),
+    commit: node.maybeText("commit"),
+    exitCode: node.maybeNumber("exitCode"),
+    logLineCount: node.maybeNumber("logLineCount") ?? 0,
+    fileCount: node.maybeNumber("fileCount") ?? 0,
+    metadata: parseExtendedObject(typeof metadata === "string" ? metadata : JSON.stringify(metadata)),
+  };
+}
+
+const RUN_FILES = operation(
+  "WebRunFiles",
+  `query WebRunFiles($entity: String!, $project: String!, $run: String!, $after: String) {
+    project(name: $project, entityName: $entity) { run(name: $run) {
+      files(after: $after, first: 500) {
+        edges { node { name sizeBytes mimetype updatedAt } cursor } pageInfo { endCursor hasNextPage } } } } }`,
+);
+
+/** A run with more files than this shows the first ones only; the page says so. */
+export const MAX_FILES = 10_000;
+
+export async function fetchRunFiles(path: RunPath, signal: AbortSignal): Promise<RunFile[]> {
+  const files: RunFile[] = [];
+  let after: string | null = null;
+  do {
+    const data: Fields = await runOperation(RUN_FILES, { ...path, after }, signal);
+    const run: Fields | null = data.maybeFields("project")?.maybeFields("run") ?? null;
+    if (run === null) return files;
+    files.push(...run.nodes("files", readFile));
+    const info: Fields | null = run.maybeFields("files")?.maybeFields("pageInfo") ?? null;
+    after = info?.flag("hasNextPage") === true ? info.maybeText("endCursor") : null;
+  } while (after !== null && files.length < MAX_FILES);
+  return files;
+}
+
+function readFile(node: Fields): RunFile {
+  return {
+    name: node.text("name"),
+    sizeBytes: node.maybeNumber("sizeBytes") ?? 0,
+    mimetype: node.maybeText("mimetype") ?? "application/octet-stream",
+    updatedAt: node.maybeText("updatedAt"),
+  };
+}

@@ -1,0 +1,147 @@
+/** What a line plot draws, independent of the drawing library, and the arithmetic on it. */
+
+import type { Range, XAxis } from "../api/series";
+
+export interface PlotLine {
+  /** Run id. */
+  readonly id: string;
+  readonly name: string;
+  readonly colour: string;
+  readonly dash: readonly number[];
+  readonly x: Float64Array;
+  /** The line: mean of each bucket, smoothed if asked. */
+  readonly y: Float64Array;
+  /** Unsmoothed means, drawn faint behind; null without smoothing. */
+  readonly faint: Float64Array | null;
+  readonly min: Float64Array;
+  readonly max: Float64Array;
+  readonly count: Uint32Array;
+  /** Whether min and max differ from the mean, that is, whether there is a band to draw. */
+  readonly bucketed: boolean;
+}
+
+export interface PlotTheme {
+  readonly text: string;
+  readonly grid: string;
+  readonly surface: string;
+}
+
+export interface PlotFrame {
+  readonly lines: readonly PlotLine[];
+  readonly xAxis: XAxis;
+  /** Bounds of the x axis: the zoom, else everything. */
+  readonly range: Range | null;
+  readonly logY: boolean;
+  readonly band: boolean;
+  readonly theme: PlotTheme;
+}
+
+export interface HoverRow {
+  readonly id: string;
+  readonly name: string;
+  readonly colour: string;
+  readonly x: number;
+  readonly value: number;
+  readonly min: number;
+  readonly max: number;
+  readonly count: number;
+}
+
+/** Index of the value nearest to `wanted` in ascending `values`; -1 when empty. */
+export function nearestIndex(values: Float64Array, wanted: number): number {
+  let low = 0;
+  let high = values.length - 1;
+  if (high < 0) return -1;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((values[middle] ?? 0) < wanted) low = middle + 1;
+    else high = middle;
+  }
+  const before = values[low - 1];
+  const here = values[low] ?? 0;
+  return before !== undefined && wanted - before <= here - wanted ? low - 1 : low;
+}
+
+/** First index whose value is at least `wanted`. */
+export function lowerBound(values: Float64Array, wanted: number): number {
+  let low = 0;
+  let high = values.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((values[middle] ?? 0) < wanted) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Indices of a line that touch the range, one point beyond each edge included so that lines leave the plot. */
+export function visibleSlice(x: Float64Array, range: Range): readonly [number, number] {
+  const from = Math.max(0, lowerBound(x, range[0]) - 1);
+  let to = lowerBound(x, range[1]);
+  while (to < x.length && x[to] === range[1]) to += 1;
+  return [from, Math.min(x.length, to + 1)];
+}
+
+/** Extent of the data on x; a single point gets some room. */
+export function xExtent(lines: readonly PlotLine[]): Range {
+  let low = Number.POSITIVE_INFINITY;
+  let high = Number.NEGATIVE_INFINITY;
+  for (const { x } of lines) {
+    const first = x[0];
+    const last = x[x.length - 1];
+    if (first !== undefined && first < low) low = first;
+    if (last !== undefined && last > high) high = last;
+  }
+  if (low > high) return [0, 1];
+  return low === high ? [low - 0.5, high + 0.5] : [low, high];
+}
+
+/** Extent on y of what is visible in `range`, padded; with a log axis only positive values count. */
+export function yExtent(frame: PlotFrame, range: Range): Range {
+  let low = Number.POSITIVE_INFINITY;
+  let high = Number.NEGATIVE_INFINITY;
+  const take = (value: number | undefined) => {
+    if (value === undefined || !Number.isFinite(value) || (frame.logY && value <= 0)) return;
+    if (value < low) low = value;
+    if (value > high) high = value;
+  };
+  for (const line of frame.lines) {
+    const columns = frame.band && line.bucketed ? [line.min, line.max, line.y] : [line.faint ?? line.y, line.y];
+    const start = lowerBound(line.x, range[0]);
+    for (let at = start; at < line.x.length && (line.x[at] ?? 0) <= range[1]; at += 1) {
+      for (const column of columns) take(column[at]);
+    }
+  }
+  if (low > high) return frame.logY ? [0.1, 1] : [0, 1];
+  if (frame.logY) return low === high ? [low / 2, high * 2] : [low / 1.15, high * 1.15];
+  const room = low === high ? Math.abs(low) * 0.1 || 0.5 : (high - low) * 0.06;
+  return [low - room, high + room];
+}
+
+/** Values of all lines at `x`, largest first; lines that end more than `reach` away are left out. */
+export function valuesAt(lines: readonly PlotLine[], x: number, reach: number): HoverRow[] {
+  const rows: HoverRow[] = [];
+  for (const line of lines) {
+    const at = nearestIndex(line.x, x);
+    const found = line.x[at];
+    const value = line.y[at];
+    if (found === undefined || value === undefined) continue;
+    const last = line.x[line.x.length - 1] ?? found;
+    if (x > last + reach || x < (line.x[0] ?? found) - reach) continue;
+    rows.push({
+      id: line.id,
+      name: line.name,
+      colour: line.colour,
+      x: found,
+      value,
+      min: line.min[at] ?? value,
+      max: line.max[at] ?? value,
+      count: line.count[at] ?? 1,
+    });
+  }
+  return rows.sort((a, b) => sortable(b.value) - sortable(a.value));
+}
+
+function sortable(value: number): number {
+  return Number.isNaN(value) ? Number.NEGATIVE_INFINITY : value;
+}

@@ -1,0 +1,312 @@
+/**
+ * The one module that touches uPlot. uPlot gives axes, scales, cursor, selection and cursor sync; lines and bands are
+ * drawn here, because runs have their own x values and uPlot's own series would have to be joined into one table.
+ */
+
+import uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+import type { Range, XAxis } from "../api/series";
+import { formatCount, formatDuration, formatNumber } from "../model/format";
+import { type HoverRow, type PlotFrame, type PlotLine, valuesAt, visibleSlice, xExtent, yExtent } from "./frame";
+
+export interface Hover {
+  /** Pointer in CSS pixels from the plot's top left corner. */
+  readonly left: number;
+  readonly top: number;
+  readonly x: number;
+  readonly rows: readonly HoverRow[];
+  readonly nearest: string | null;
+}
+
+export interface PlotHandlers {
+  readonly onHover: (hover: Hover | null) => void;
+  readonly onZoom: (range: Range) => void;
+  readonly onReset: () => void;
+}
+
+const FONT = '11px "Inter Variable", system-ui, sans-serif';
+/** How near the pointer must be to a line for the line to count as pointed at, in pixels. */
+const NEAR_PIXELS = 32;
+
+export class Plot {
+  readonly #root: HTMLElement;
+  readonly #handlers: PlotHandlers;
+  readonly #syncKey: string;
+  readonly #marks = document.createElement("canvas");
+  #frame: PlotFrame;
+  #plot: uPlot;
+  #range: Range = [0, 1];
+  #highlight: string | null = null;
+  #pointerInside = false;
+
+  constructor(root: HTMLElement, frame: PlotFrame, handlers: PlotHandlers, syncKey: string) {
+    this.#root = root;
+    this.#frame = frame;
+    this.#handlers = handlers;
+    this.#syncKey = syncKey;
+    this.#plot = this.#build();
+  }
+
+  update(frame: PlotFrame): void {
+    const rebuild = frame.xAxis !== this.#frame.xAxis || frame.logY !== this.#frame.logY;
+    const recolour = frame.theme !== this.#frame.theme;
+    this.#frame = frame;
+    if (rebuild || recolour) {
+      this.#plot.destroy();
+      this.#plot = this.#build();
+    } else {
+      this.#plot.setData(this.#extents());
+    }
+  }
+
+  /** Makes one run stand out; null puts all back. */
+  highlight(id: string | null): void {
+    if (id === this.#highlight) return;
+    this.#highlight = id;
+    this.#plot.redraw(false);
+  }
+
+  resize(width: number, height: number): void {
+    if (width === this.#plot.width && height === this.#plot.height) return;
+    this.#plot.setSize({ width, height });
+  }
+
+  destroy(): void {
+    this.#plot.destroy();
+  }
+
+  #build(): uPlot {
+    const { xAxis, logY, theme } = this.#frame;
+    const axis = { stroke: theme.text, font: FONT, ticks: { show: false }, grid: { stroke: theme.grid, width: 1 } };
+    const options: uPlot.Options = {
+      width: Math.max(1, this.#root.clientWidth),
+      height: Math.max(1, this.#root.clientHeight),
+      padding: [8, 10, 0, 0],
+      legend: { show: false },
+      scales: {
+        x: { time: xAxis === "_timestamp", range: () => [this.#range[0], this.#range[1]] },
+        y: { distr: logY ? 3 : 1, range: () => [...yExtent(this.#frame, this.#range)] },
+      },
+      series: [{}, { paths: () => null, points: { show: false } }],
+      axes: [
+        { ...axis, size: 26, gap: 6, space: 64, values: (_, splits) => xLabels(splits, xAxis) },
+        { ...axis, size: 52, gap: 6, space: 32, values: (_, splits) => splits.map(yLabel) },
+      ],
+      cursor: {
+        y: false,
+        points: { show: false },
+        drag: { x: true, y: false, setScale: false, dist: 4 },
+        sync: { key: this.#syncKey, setSeries: false, scales: ["x", null] },
+        bind: { dblclick: () => () => (this.#handlers.onReset(), null) },
+      },
+      hooks: {
+        ready: [(plot) => this.#attach(plot)],
+        draw: [(plot) => this.#draw(plot)],
+        setCursor: [(plot) => this.#moveCursor(plot)],
+        setSelect: [(plot) => this.#select(plot)],
+      },
+    };
+    return new uPlot(options, this.#extents(), this.#root);
+  }
+
+  /** The corners of the plot as uPlot's data: scales need values, the lines are drawn here. */
+  #extents(): uPlot.AlignedData {
+    this.#range = this.#frame.range ?? xExtent(this.#frame.lines);
+    return [[...this.#range], [...yExtent(this.#frame, this.#range)]];
+  }
+
+  #attach(plot: uPlot): void {
+    this.#marks.className = "plot-marks";
+    plot.over.append(this.#marks);
+    plot.over.addEventListener("pointerenter", () => {
+      this.#pointerInside = true;
+    });
+    plot.over.addEventListener("pointerleave", () => {
+      this.#pointerInside = false;
+      this.#handlers.onHover(null);
+    });
+  }
+
+  #select(plot: uPlot): void {
+    const { left, width } = plot.select;
+    if (width < 4) return;
+    const range: Range = [plot.posToVal(left, "x"), plot.posToVal(left + width, "x")];
+    plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+    // only the plot under the pointer asks: the others receive the same selection through cursor sync
+    if (this.#pointerInside) this.#handlers.onZoom(range);
+  }
+
+  #moveCursor(plot: uPlot): void {
+    const { left = -10, top = -10 } = plot.cursor;
+    if (left < 0) {
+      this.#paintMarks(plot, []);
+      return;
+    }
+    const x = plot.posToVal(left, "x");
+    const reach = Math.abs(plot.posToVal(16, "x") - plot.posToVal(0, "x"));
+    const rows = valuesAt(this.#frame.lines, x, reach);
+    this.#paintMarks(plot, rows);
+    if (!this.#pointerInside) return;
+    let nearest: string | null = null;
+    let best = NEAR_PIXELS;
+    for (const row of rows) {
+      const distance = Math.abs(plot.valToPos(row.value, "y") - top);
+      if (distance < best) {
+        best = distance;
+        nearest = row.id;
+      }
+    }
+    const offset = plot.over;
+    this.#handlers.onHover({ left: left + offset.offsetLeft, top: top + offset.offsetTop, x, rows, nearest });
+  }
+
+  #paintMarks(plot: uPlot, rows: readonly HoverRow[]): void {
+    const ratio = devicePixelRatio;
+    const { clientWidth, clientHeight } = plot.over;
+    const width = Math.round(clientWidth * ratio);
+    const height = Math.round(clientHeight * ratio);
+    if (this.#marks.width !== width || this.#marks.height !== height) {
+      this.#marks.width = width;
+      this.#marks.height = height;
+    }
+    const context = this.#marks.getContext("2d");
+    if (context === null) return;
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.clearRect(0, 0, clientWidth, clientHeight);
+    for (const row of rows) {
+      if (!Number.isFinite(row.value)) continue;
+      context.beginPath();
+      context.arc(plot.valToPos(row.x, "x"), plot.valToPos(row.value, "y"), 3.5, 0, 2 * Math.PI);
+      context.fillStyle = row.colour;
+      context.strokeStyle = this.#frame.theme.surface;
+      context.lineWidth = 1.5;
+      context.fill();
+      context.stroke();
+    }
+  }
+
+  #draw(plot: uPlot): void {
+    const { ctx: context, bbox } = plot;
+    const { lines, band } = this.#frame;
+    const pen = new Pen(plot, this.#range, this.#frame.logY);
+    context.save();
+    context.beginPath();
+    context.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+    context.clip();
+    const known = this.#highlight !== null && lines.some((line) => line.id === this.#highlight);
+    const ordered = known ? [...lines].sort((a, b) => this.#weight(a) - this.#weight(b)) : lines;
+    for (const line of ordered) {
+      const strong = known && line.id === this.#highlight;
+      const alpha = known && !strong ? 0.28 : 1;
+      if (band && line.bucketed) pen.band(line, alpha * 0.16);
+      if (line.faint !== null) pen.line(line, line.faint, alpha * 0.3, 1, []);
+      pen.line(line, line.y, alpha, strong ? 2.25 : 1.5, line.dash);
+    }
+    context.restore();
+  }
+
+  #weight(line: PlotLine): number {
+    return line.id === this.#highlight ? 1 : 0;
+  }
+}
+
+/** Draws columns of one line on the canvas of a plot. */
+class Pen {
+  readonly #context: CanvasRenderingContext2D;
+  readonly #range: Range;
+  readonly #x: (value: number) => number;
+  readonly #y: (value: number) => number;
+
+  constructor(plot: uPlot, range: Range, logY: boolean) {
+    const { bbox } = plot;
+    const scale = logY ? Math.log10 : (value: number) => value;
+    const low = scale(plot.scales.y?.min ?? 0);
+    const high = scale(plot.scales.y?.max ?? 1);
+    this.#context = plot.ctx;
+    this.#range = range;
+    this.#x = (value) => bbox.left + ((value - range[0]) / (range[1] - range[0])) * bbox.width;
+    this.#y = (value) => bbox.top + (1 - (scale(value) - low) / (high - low)) * bbox.height;
+  }
+
+  line(line: PlotLine, values: Float64Array, alpha: number, width: number, dash: readonly number[]): void {
+    const context = this.#context;
+    const [from, to] = visibleSlice(line.x, this.#range);
+    context.globalAlpha = alpha;
+    context.strokeStyle = line.colour;
+    context.fillStyle = line.colour;
+    context.lineWidth = width * devicePixelRatio;
+    context.lineJoin = "round";
+    context.setLineDash(dash.map((part) => part * devicePixelRatio));
+    context.beginPath();
+    let drawing = 0;
+    let lone: readonly [number, number] | null = null;
+    for (let at = from; at < to; at += 1) {
+      const x = this.#x(line.x[at] ?? 0);
+      const y = this.#y(values[at] ?? Number.NaN);
+      if (!Number.isFinite(y)) {
+        if (drawing === 1 && lone !== null) this.#dot(lone, width);
+        drawing = 0;
+        continue;
+      }
+      if (drawing === 0) context.moveTo(x, y);
+      else context.lineTo(x, y);
+      lone = [x, y];
+      drawing += 1;
+    }
+    // a point without neighbours has no line to show it
+    if (drawing === 1 && lone !== null) this.#dot(lone, width);
+    context.stroke();
+  }
+
+  #dot([x, y]: readonly [number, number], width: number): void {
+    const radius = (width + 1) * devicePixelRatio;
+    this.#context.fillRect(x - radius, y - radius, 2 * radius, 2 * radius);
+  }
+
+  band(line: PlotLine, alpha: number): void {
+    const context = this.#context;
+    const [from, to] = visibleSlice(line.x, this.#range);
+    context.globalAlpha = alpha;
+    context.fillStyle = line.colour;
+    context.beginPath();
+    let start = from;
+    for (let at = from; at <= to; at += 1) {
+      const whole = at < to && Number.isFinite(line.min[at]) && Number.isFinite(this.#y(line.min[at] ?? 0));
+      if (whole) continue;
+      this.#ribbon(line, start, at);
+      start = at + 1;
+    }
+    context.fill();
+  }
+
+  #ribbon(line: PlotLine, from: number, to: number): void {
+    const context = this.#context;
+    for (let at = from; at < to; at += 1) context.lineTo(this.#x(line.x[at] ?? 0), this.#y(line.max[at] ?? 0));
+    for (let at = to - 1; at >= from; at -= 1) context.lineTo(this.#x(line.x[at] ?? 0), this.#y(line.min[at] ?? 0));
+    context.closePath();
+  }
+}
+
+function yLabel(value: number | null): string {
+  return value === null ? "" : formatNumber(value, 6);
+}
+
+function xLabels(splits: readonly number[], axis: XAxis): string[] {
+  if (axis === "_runtime") return splits.map(formatDuration);
+  if (axis === "_timestamp") return timeLabels(splits);
+  const short = splits.map((value) => (Number.isInteger(value) ? formatCount(value) : formatNumber(value)));
+  // close together, rounded labels say the same thing twice
+  return new Set(short).size === short.length ? short : splits.map((value) => value.toLocaleString("en-US"));
+}
+
+function timeLabels(splits: readonly number[]): string[] {
+  const gap = (splits[1] ?? 0) - (splits[0] ?? 0);
+  const style: Intl.DateTimeFormatOptions =
+    gap >= 86_400
+      ? { day: "numeric", month: "short" }
+      : gap >= 60
+        ? { hour: "2-digit", minute: "2-digit" }
+        : { hour: "2-digit", minute: "2-digit", second: "2-digit" };
+  const format = new Intl.DateTimeFormat("en-GB", style);
+  return splits.map((seconds) => format.format(seconds * 1000));
+}

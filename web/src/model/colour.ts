@@ -1,0 +1,47 @@
+/**
+ * Run colours: a stable hash of the run id picks one of eight hues that stay apart under the common colour vision
+ * deficiencies; runs of one view that share a hue differ by dash.
+ */
+
+/** Hues for each theme, in the same order, so that a run keeps its hue when the theme changes. */
+export const PALETTE = {
+  light: ["#1f5fd6", "#c4570a", "#00825f", "#b0307a", "#7a5c00", "#0086a8", "#c02424", "#6d4bc4"],
+  dark: ["#6b9fff", "#f2994a", "#2fc79a", "#f27fc0", "#d9c14a", "#45c8ea", "#ff7b72", "#b79bff"],
+} as const;
+
+export type Theme = keyof typeof PALETTE;
+
+const HUES = PALETTE.light.length;
+/** Dash patterns in CSS pixels; the first is a solid line. */
+const DASHES: readonly (readonly number[])[] = [[], [7, 4], [2, 3], [10, 3, 2, 3]];
+
+/** FNV-1a over UTF-16 units with a final avalanche; the same on every machine and for ever. */
+export function hashText(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let index = 0; index < text.length; index += 1) {
+    hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
+  }
+  hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
+  return (hash ^ (hash >>> 13)) >>> 0;
+}
+
+export function hueOf(runId: string): number {
+  return hashText(runId) % HUES;
+}
+
+export function runColour(runId: string, theme: Theme): string {
+  return PALETTE[theme][hueOf(runId)] ?? PALETTE[theme][0];
+}
+
+/** Dash pattern of every run of one view: the first run of a hue is solid, the next ones dashed. */
+export function dashesOf(runIds: readonly string[]): ReadonlyMap<string, readonly number[]> {
+  const used = new Map<number, number>();
+  const dashes = new Map<string, readonly number[]>();
+  for (const id of runIds) {
+    const hue = hueOf(id);
+    const rank = used.get(hue) ?? 0;
+    used.set(hue, rank + 1);
+    dashes.set(id, DASHES[rank % DASHES.length] ?? []);
+  }
+  return dashes;
+}

@@ -1,0 +1,137 @@
+import { useQuery } from "@tanstack/react-query";
+import { useParams } from "@tanstack/react-router";
+import type { ReactNode } from "react";
+import { type ExtendedObject, isExtendedObject } from "../../api/extended-json";
+import { runQuery } from "../../api/queries";
+import type { RunDetail, RunPath } from "../../api/runs";
+import { useSearchState } from "../../app/use-search-state";
+import { CopyButton, Skeleton } from "../../kit/notice";
+import { RunState } from "../../kit/run-state";
+import { SearchField } from "../../kit/search-field";
+import { ValueTree } from "../../kit/value-tree";
+import { formatDuration, formatTime } from "../../model/format";
+import { matcherOf } from "../../model/search";
+import css from "./run.module.css";
+
+export function RunOverview() {
+  const path = useParams({ from: "/$entity/$project/runs/$run" });
+  const [search, change] = useSearchState();
+  const { data } = useQuery(runQuery(path));
+  const query = search.q ?? "";
+  if (data == null) {
+    return (
+      <div className={css.overview}>
+        <Skeleton height={240} />
+      </div>
+    );
+  }
+  return (
+    <div className={css.overview}>
+      <Facts run={data} path={path} />
+      <div className={css.trees}>
+        <SearchField
+          main
+          label="Search config and summary (regex)"
+          value={query}
+          onChange={(text) => change({ q: text === "" ? undefined : text })}
+          invalid={matcherOf(query).invalid}
+        />
+        <ValueTree
+          title="Config"
+          root={data.config}
+          query={query}
+          empty="No config. Values given to init(config={…}) show up here."
+        />
+        <ValueTree
+          title="Summary"
+          root={withoutInternal(data.summary)}
+          query={query}
+          empty="Nothing logged yet. The last value of every metric shows up here."
+        />
+      </div>
+    </div>
+  );
+}
+
+function Facts({ run, path }: { readonly run: RunDetail; readonly path: RunPath }) {
+  const git = run.metadata.get("git");
+  const python = textOf(run.metadata, "python");
+  const system = textOf(run.metadata, "os");
+  const directory = textOf(run.metadata, "root");
+  const remote = isExtendedObject(git) ? textOf(git, "remote") : null;
+  const commit = run.commit ?? (isExtendedObject(git) ? textOf(git, "commit") : null);
+  const command = run.command ?? run.program;
+  return (
+    <dl className={css.facts}>
+      <Fact name="State">
+        <RunState state={run.state} />
+        {run.exitCode !== null && run.exitCode !== 0 && <span className={css.muted}>exit code {run.exitCode}</span>}
+      </Fact>
+      <Fact name="Run id" copy={path.run}>
+        <code>{path.run}</code>
+      </Fact>
+      <Fact name="Path" copy={`${path.entity}/${path.project}/${path.run}`}>
+        <code>{`${path.entity}/${path.project}/${path.run}`}</code>
+      </Fact>
+      <Fact name="Started">{formatTime(run.createdAt)}</Fact>
+      <Fact name="Last heartbeat">{run.heartbeatAt === null ? null : formatTime(run.heartbeatAt)}</Fact>
+      <Fact name="Runtime">{run.runtimeSeconds === null ? null : formatDuration(Math.round(run.runtimeSeconds))}</Fact>
+      <Fact name="User">{run.username}</Fact>
+      <Fact name="Host">{run.host}</Fact>
+      <Fact name="System">{system}</Fact>
+      <Fact name="Python">{python}</Fact>
+      <Fact name="Command" copy={command}>
+        {command !== null && <code>{command}</code>}
+      </Fact>
+      <Fact name="Directory" copy={directory}>
+        {directory !== null && <code>{directory}</code>}
+      </Fact>
+      <Fact name="Git remote" copy={remote}>
+        {remote !== null && <code>{remote}</code>}
+      </Fact>
+      <Fact name="Git commit" copy={commit === null ? null : `git checkout ${commit}`}>
+        {commit !== null && <code>{commit}</code>}
+      </Fact>
+      <Fact name="Group">{run.group}</Fact>
+      <Fact name="Job type">{run.jobType}</Fact>
+      <Fact name="Tags">
+        {run.tags.length === 0
+          ? null
+          : run.tags.map((tag) => (
+              <span key={tag} className={css.tag}>
+                {tag}
+              </span>
+            ))}
+      </Fact>
+      <Fact name="Notes">{run.notes === "" ? null : <span className={css.notes}>{run.notes}</span>}</Fact>
+    </dl>
+  );
+}
+
+interface FactProps {
+  readonly name: string;
+  readonly children: ReactNode;
+  /** What the copy button puts on the clipboard. */
+  readonly copy?: string | null;
+}
+
+/** One fact; facts that are not known are left out. */
+function Fact({ name, children, copy = null }: FactProps) {
+  if (children === null || children === false || children === "") return null;
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+      {copy !== null && <CopyButton text={copy} label={`Copy ${name.toLowerCase()}`} />}
+    </div>
+  );
+}
+
+function textOf(object: ExtendedObject, key: string): string | null {
+  const value = object.get(key);
+  return typeof value === "string" && value !== "" ? value : null;
+}
+
+function withoutInternal(summary: ExtendedObject): ExtendedObject {
+  return new Map([...summary].filter(([key]) => key !== "_wandb"));
+}

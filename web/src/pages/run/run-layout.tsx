@@ -1,0 +1,62 @@
+import { useQuery } from "@tanstack/react-query";
+import { Link, Outlet, useParams } from "@tanstack/react-router";
+import { runQuery } from "../../api/queries";
+import { useTheme } from "../../app/theme";
+import kit from "../../kit/kit.module.css";
+import { Failure, Skeleton } from "../../kit/notice";
+import { RunState } from "../../kit/run-state";
+import { runColour } from "../../model/colour";
+import { formatAgo, formatCount, formatDuration } from "../../model/format";
+import { NotFoundPage } from "../not-found/not-found-page";
+import css from "./run.module.css";
+
+const TABS = [
+  ["/$entity/$project/runs/$run", "Charts"],
+  ["/$entity/$project/runs/$run/overview", "Overview"],
+  ["/$entity/$project/runs/$run/logs", "Logs"],
+  ["/$entity/$project/runs/$run/files", "Files"],
+] as const;
+
+export function RunLayout() {
+  const path = useParams({ from: "/$entity/$project/runs/$run" });
+  const theme = useTheme();
+  const run = useQuery(runQuery(path));
+  if (run.data === null) return <NotFoundPage />;
+  if (run.data === undefined && run.isError) {
+    return <Failure title="The run could not be loaded" error={run.error} onRetry={() => void run.refetch()} />;
+  }
+  const { data } = run;
+  return (
+    <div className={css.layout}>
+      <header className={css.header}>
+        <div className={css.title}>
+          <i style={{ background: runColour(path.run, theme) }} />
+          {data === undefined ? <Skeleton width={180} height={20} /> : <h1>{data.displayName}</h1>}
+          {data !== undefined && (
+            <p>
+              <RunState state={data.state} />
+              <span>{formatCount(data.historyLineCount)} rows</span>
+              {data.runtimeSeconds !== null && <span>{formatDuration(Math.round(data.runtimeSeconds))}</span>}
+              <span>started {formatAgo(data.createdAt, Date.now())}</span>
+            </p>
+          )}
+        </div>
+        <nav className={kit.tabs} aria-label="Run">
+          {TABS.map(([to, text], index) => (
+            <Link
+              key={to}
+              to={to}
+              params={path}
+              activeOptions={{ exact: index === 0, includeSearch: false }}
+            >
+              {text}
+            </Link>
+          ))}
+        </nav>
+      </header>
+      <div className={css.body}>
+        <Outlet />
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,49 @@
+import type { XAxis } from "../../api/series";
+import type { Hover } from "../../charts/plot";
+import { formatDuration, formatNumber } from "../../model/format";
+import css from "./line.module.css";
+
+/** Rows of the tooltip before it only says how many more there are. */
+const MAX_ROWS = 8;
+
+interface LineTooltipProps {
+  readonly hover: Hover;
+  readonly xAxis: XAxis;
+}
+
+/** Values of the runs at the pointer; the nearest run always among them. */
+export function LineTooltip({ hover, xAxis }: LineTooltipProps) {
+  const { rows, nearest } = hover;
+  if (rows.length === 0) return null;
+  const at = rows.findIndex((row) => row.id === nearest);
+  const start = Math.max(0, Math.min(at - Math.floor(MAX_ROWS / 2), rows.length - MAX_ROWS));
+  const shown = rows.slice(start, start + MAX_ROWS);
+  const main = rows[at] ?? rows[0];
+  const style = { left: `clamp(-40px, ${hover.left + 16}px, calc(100% - 200px))`, top: hover.top + 16 };
+  return (
+    <div className={css.tooltip} style={style} aria-hidden="true">
+      <header>{main === undefined ? "" : xText(main.x, xAxis)}</header>
+      {shown.map((row) => (
+        <div key={row.id} className={css.row} data-nearest={row.id === nearest}>
+          <i style={{ background: row.colour }} />
+          <span>{row.name}</span>
+          <b>{formatNumber(row.value)}</b>
+          {row.count > 1 && (
+            <small>
+              {formatNumber(row.min, 4)} … {formatNumber(row.max, 4)} · {row.count} points
+            </small>
+          )}
+        </div>
+      ))}
+      {rows.length > shown.length && <footer>{rows.length - shown.length} more</footer>}
+    </div>
+  );
+}
+
+function xText(x: number, axis: XAxis): string {
+  if (axis === "_runtime") return formatDuration(x);
+  if (axis === "_timestamp") {
+    return new Date(x * 1000).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+  }
+  return `Step ${formatNumber(x, 12)}`;
+}

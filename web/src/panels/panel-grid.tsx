@@ -1,0 +1,139 @@
+import { useQueries } from "@tanstack/react-query";
+import { useDeferredValue, useMemo } from "react";
+import { metricsQuery } from "../api/queries";
+import type { ProjectPath } from "../api/runs";
+import { joinNames, splitNames } from "../app/search";
+import { useSearchState } from "../app/use-search-state";
+import { Button, IconButton } from "../kit/button";
+import { Icon } from "../kit/icon";
+import { Failure, Notice, Skeleton } from "../kit/notice";
+import { Popover } from "../kit/popover";
+import { SearchField } from "../kit/search-field";
+import { matcherOf } from "../model/search";
+import { sectionsOf } from "../model/sections";
+import css from "./grid.module.css";
+import { linePanel } from "./line/line-panel";
+import { PanelDialog } from "./panel-dialog";
+import { PanelSection } from "./panel-section";
+import type { PanelRun } from "./types";
+import { usePanelSettings } from "./use-panel-settings";
+
+interface PanelGridProps {
+  readonly path: ProjectPath;
+  readonly runs: readonly PanelRun[];
+  /** Whether the list of runs is still on its way. */
+  readonly pending: boolean;
+  readonly onShowRuns?: () => void;
+  /** Whether the panel search is the page's main search. */
+  readonly mainSearch?: boolean;
+}
+
+/** Sections of panels: one line plot per numeric metric of the runs. */
+export function PanelGrid({ path, runs, pending, onShowRuns, mainSearch = false }: PanelGridProps) {
+  const [search, change] = useSearchState();
+  const { settings, onChange } = usePanelSettings(linePanel);
+  const query = search.m ?? "";
+  const deferredQuery = useDeferredValue(query);
+  const metrics = useQueries({
+    queries: runs.map((run) => metricsQuery({ ...path, run: run.id })),
+    combine: (results) => ({
+      maps: results.flatMap((result) => (result.data === undefined ? [] : [result.data])),
+      pending: results.some((result) => result.isPending),
+      error: results.find((result) => result.isError)?.error ?? null,
+      retry: () => {
+        for (const result of results) if (result.isError) void result.refetch();
+      },
+    }),
+  });
+  const sections = useMemo(
+    () => sectionsOf(metrics.maps, matcherOf(deferredQuery).test),
+    [metrics.maps, deferredQuery],
+  );
+  const closed = splitNames(search.closed);
+  const toggle = (name: string) => {
+    const next = closed.includes(name) ? closed.filter((other) => other !== name) : [...closed, name];
+    change({ closed: next.length === 0 ? undefined : joinNames(next) });
+  };
+  const loading = pending || (metrics.pending && metrics.maps.length === 0);
+  return (
+    <section className={css.grid} aria-label="Charts">
+      <div className={css.toolbar}>
+        {onShowRuns !== undefined && (
+          <Button className={css.runsButton ?? ""} onClick={onShowRuns}>
+            <Icon name="runs" /> Runs
+          </Button>
+        )}
+        <SearchField
+          main={mainSearch}
+          label="Search charts (regex)"
+          value={query}
+          onChange={(text) => change({ m: text === "" ? undefined : text })}
+          invalid={matcherOf(query).invalid}
+        />
+        <span className={css.space} />
+        {settings.zoom !== null && (
+          <Button onClick={() => onChange({ zoom: null }, "push")}>
+            <Icon name="resetZoom" /> Reset zoom
+          </Button>
+        )}
+        <Popover trigger={<IconButton icon="settings" label="Chart settings" />} label="Chart settings">
+          <linePanel.Settings settings={settings} onChange={onChange} />
+        </Popover>
+      </div>
+      <div className={css.sections}>
+        {metrics.error !== null && (
+          <Failure title="Metrics could not be loaded" error={metrics.error} onRetry={metrics.retry} compact />
+        )}
+        {loading && <GridSkeleton />}
+        {!loading && sections.length === 0 && metrics.error === null && (
+          <EmptyGrid runs={runs.length} query={deferredQuery} />
+        )}
+        {sections.map((section) => (
+          <PanelSection
+            key={section.name}
+            section={section}
+            closed={closed.includes(section.name)}
+            onToggle={() => toggle(section.name)}
+            path={path}
+            runs={runs}
+          />
+        ))}
+      </div>
+      {search.panel !== undefined && (
+        <PanelDialog
+          metric={search.panel}
+          path={path}
+          runs={runs}
+          onClose={() => change({ panel: undefined }, "push")}
+        />
+      )}
+    </section>
+  );
+}
+
+function EmptyGrid({ runs, query }: { readonly runs: number; readonly query: string }) {
+  if (runs === 0) {
+    return <Notice title="No run is shown">Press the eye of a run in the list to draw its curves.</Notice>;
+  }
+  if (query !== "") return <Notice title="No chart matches">No metric’s name matches “{query}”.</Notice>;
+  return (
+    <Notice title="Nothing logged yet" code={'run.log({"loss": loss, "accuracy": accuracy})'}>
+      Every number that a run logs gets a chart here, within two seconds.
+    </Notice>
+  );
+}
+
+function GridSkeleton() {
+  return (
+    <div className={css.panels} aria-hidden="true">
+      {["a", "b", "c", "d", "e", "f"].map((name) => (
+        <div key={name} className={css.panel}>
+          <div className={css.skeleton}>
+            <Skeleton width="40%" />
+            <Skeleton height="100%" />
+          </div>
+        </div>
+      ))}
+    </div>
+  );
+}

@@ -1,0 +1,53 @@
+import { useEffect, useRef, useState } from "react";
+import type { ProjectPath } from "../api/runs";
+import { useSearchState } from "../app/use-search-state";
+import { IconButton } from "../kit/button";
+import css from "./grid.module.css";
+import { linePanel } from "./line/line-panel";
+import type { PanelRun } from "./types";
+import { usePanelSettings } from "./use-panel-settings";
+
+/** How far outside the screen a panel already loads, so that scrolling meets finished charts. */
+const MARGIN = "240px";
+
+interface PanelSlotProps {
+  readonly metric: string;
+  readonly path: ProjectPath;
+  readonly runs: readonly PanelRun[];
+}
+
+/** Place of a panel in the grid. The panel exists only near the screen, and with it its requests. */
+export function PanelSlot({ metric, path, runs }: PanelSlotProps) {
+  const ref = useRef<HTMLElement>(null);
+  const [near, setNear] = useState(false);
+  const [, change] = useSearchState();
+  const { settings, onChange } = usePanelSettings(linePanel);
+  useEffect(() => {
+    if (ref.current === null) return;
+    const observer = new IntersectionObserver(
+      (entries) => {
+        for (const entry of entries) setNear(entry.isIntersecting);
+      },
+      { rootMargin: MARGIN },
+    );
+    observer.observe(ref.current);
+    return () => observer.disconnect();
+  }, []);
+  return (
+    <article ref={ref} className={css.panel} aria-label={metric} data-panel={metric}>
+      <header>
+        <h3 title={metric}>{metric}</h3>
+        <IconButton
+          icon="expand"
+          label={`Open ${metric} full screen`}
+          onClick={() => change({ panel: metric }, "push")}
+        />
+      </header>
+      <div className={css.content}>
+        {near && (
+          <linePanel.Panel path={path} runs={runs} metric={metric} settings={settings} onChange={onChange} />
+        )}
+      </div>
+    </article>
+  );
+}
