@@ -1,0 +1,157 @@
+"""GraphQL over HTTP with the standard library: one request per call, so that any thread may use a client."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import time
+import urllib.error
+import urllib.request
+from http.client import HTTPException
+from urllib.parse import urlsplit
+
+from ..errors import AuthenticationError, CommError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from http.client import HTTPMessage, HTTPResponse
+    from typing import IO, Any
+
+    from .._settings import Settings
+
+#: Answers that may become good by asking again.
+_RETRIED = frozenset((408, 429, 500, 502, 503, 504))
+_MAX_ATTEMPTS = 6
+_FIRST_DELAY_SECS = 0.25
+_LONGEST_DELAY_SECS = 5.0
+_ERROR_BODY_BYTES = 64 * 1024
+
+
+class _SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, but sends credentials to no other host."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> urllib.request.Request | None:
+        redirected = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if redirected is not None and urlsplit(newurl).netloc != urlsplit(req.full_url).netloc:
+            redirected.remove_header("Authorization")
+        return redirected
+
+
+def _opener(settings: Settings | None) -> urllib.request.OpenerDirector:
+    handlers: list[urllib.request.BaseHandler] = [_SafeRedirects()]
+    if settings is not None:
+        proxies = {"http": settings.http_proxy, "https": settings.https_proxy}
+        given = {scheme: url for scheme, url in proxies.items() if url}
+        if given:
+            handlers.append(urllib.request.ProxyHandler({**urllib.request.getproxies(), **given}))
+        if settings.insecure_disable_ssl:
+            import ssl
+
+            context = ssl.create_default_context()
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            handlers.append(urllib.request.HTTPSHandler(context=context))
+    return urllib.request.build_opener(*handlers)
+
+
+def _error_text(body: bytes) -> str:
+    """What a server's error answer says, for people."""
+    try:
+        content = json.loads(body)
+    except ValueError:
+        return body.decode("utf-8", "replace").strip()[:500]
+    if not isinstance(content, dict):
+        return str(content)[:500]
+    error = content.get("error")
+    if isinstance(error, dict):
+        return str(error.get("message") or error)
+    if error:
+        return str(error)
+    errors = content.get("errors")
+    if isinstance(errors, list):
+        return "; ".join(str(item.get("message", item)) if isinstance(item, dict) else str(item) for item in errors)
+    return str(content.get("message") or content)[:500]
+
+
+class GraphQLClient:
+    """A server's GraphQL endpoint, and downloads from it.
+
+    Args:
+        base_url: The server.
+        api_key: Sent as Basic authentication, to this server only.
+        timeout_secs: Limit of one request.
+        settings: Proxies, TLS and extra headers.
+    """
+
+    def __init__(self, base_url: str, api_key: str | None, timeout_secs: float, settings: Settings | None = None) -> None:
+        self.base_url = base_url.rstrip("/")
+        self.timeout_secs = timeout_secs
+        self._opener = _opener(settings)
+        self._headers = {str(name): str(value) for name, value in ((settings.x_extra_http_headers if settings else None) or {}).items()}
+        if api_key:
+            self._headers["Authorization"] = "Basic " + base64.b64encode(f"api:{api_key}".encode()).decode()
+
+    def execute(self, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Run one operation and return its data.
+
+        Raises:
+            AuthenticationError: The server rejected the key.
+            CommError: The server cannot be reached, or answered with an error; `exc` is the cause.
+        """
+        body = json.dumps({"query": query, "variables": dict(variables)}).encode()
+        headers = {**self._headers, "Content-Type": "application/json", "Accept": "application/json"}
+        request = urllib.request.Request(f"{self.base_url}/graphql", data=body, headers=headers)  # noqa: S310 - scheme is checked
+        with self._send(request) as response:
+            raw = response.read()
+        try:
+            answer = json.loads(raw)
+        except ValueError as error:
+            raise CommError(f"the server at {self.base_url} did not answer with JSON: {raw[:200]!r}", error) from error
+        if answer.get("errors"):
+            raise CommError(f"the server at {self.base_url} refused the request: {_error_text(raw)}")
+        data = answer.get("data")
+        if not isinstance(data, dict):
+            raise CommError(f"the server at {self.base_url} answered without data")
+        return data
+
+    def download(self, url: str) -> HTTPResponse:
+        """Open a URL that the server handed out; the key goes along only below the server's own address.
+
+        Raises:
+            CommError: The URL cannot be read.
+        """
+        absolute = url if "://" in url else self.base_url + url
+        parts, own = urlsplit(absolute), urlsplit(self.base_url)
+        if parts.scheme not in ("http", "https"):
+            raise CommError(f"the server handed out a URL with scheme {parts.scheme!r}; only http and https are read")
+        same = (parts.scheme, parts.netloc) == (own.scheme, own.netloc)
+        request = urllib.request.Request(absolute, headers=self._headers if same else {})  # noqa: S310 - scheme is checked
+        return self._send(request)
+
+    def _send(self, request: urllib.request.Request) -> HTTPResponse:
+        last: Exception | None = None
+        for attempt in range(_MAX_ATTEMPTS):
+            if attempt:
+                time.sleep(min(_LONGEST_DELAY_SECS, _FIRST_DELAY_SECS * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0))  # noqa: S311
+            try:
+                response: HTTPResponse = self._opener.open(request, timeout=self.timeout_secs)
+            except urllib.error.HTTPError as error:
+                with error:
+                    text = _error_text(error.read(_ERROR_BODY_BYTES))
+                if error.code in (401, 403):
+                    raise AuthenticationError(f"the server at {self.base_url} rejected the credentials: {text}", error) from error
+                last = CommError(f"the server at {self.base_url} answered {error.code}: {text}", error)
+                if error.code not in _RETRIED:
+                    raise last from error
+            except (OSError, HTTPException) as error:
+                last = CommError(f"cannot reach the server at {self.base_url}: {error}", error)
+                if attempt >= 2:
+                    raise last from error
+            else:
+                return response
+        assert last is not None  # noqa: S101 - the loop leaves only by return, raise or a last error
+        raise last
