@@ -99,6 +99,8 @@ _LATER = frozenset(
     ).split()
 )
 _SUBMODULES = frozenset(("env", "errors", "public_api", "terminal", "util"))
+# Module paths of wandb that code reaches for, such as `wandb.sdk.wandb_run.Run`.
+_WANDB_MODULES = frozenset(("apis", "sdk", "wandb_run"))
 # Methods of the active run that are functions of the module; before `init` they raise.
 _RUN_METHODS = frozenset(
     (
@@ -117,6 +119,8 @@ class _Module(type(sys)):  # type: ignore[misc]
             from . import _preinit
 
             return _preinit.placeholder(name)
+        if name in _WANDB_MODULES:
+            return __import__(f"{__name__}._wandb_names", fromlist=["_"]).module(name)
         if name in _SUBMODULES:
             return __import__(f"{__name__}.{name}", fromlist=["_"])
         if name in _LATER:
