@@ -1,0 +1,278 @@
+//! The writer thread's work, one turn at a time: take what callers appended, keep the connection, send, receive, spill.
+//!
+//! The engine owns every lane; the outside is behind [`Ports`], time is an argument. A frame is never torn: once its first byte
+//! was sent, either the rest follows or the connection ends.
+
+mod lane;
+mod link;
+pub(crate) mod ports;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use runlane_proto::local::{OpenRunReply, Response, daemon_message::Message, response};
+
+use crate::hub::{Answer, Command, Hub, Slot};
+use crate::queue::intake::Chunk;
+use crate::queue::restarts::Restarts;
+use lane::{Lane, Pending, Phase};
+use link::{Connection, Link};
+use ports::Ports;
+
+/// How long the writer goes on looking for rows after the last one before it sleeps.
+const ATTENTION: Duration = Duration::from_millis(50);
+/// How often it looks.
+const TICK: Duration = Duration::from_millis(2);
+
+/// What the writer thread does after a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Wait at most this long; callers do not wake it.
+    Tick(Duration),
+    /// Sleep until woken, at most this long.
+    Sleep(Option<Duration>),
+    /// End.
+    Stop,
+}
+
+/// See the module.
+pub(crate) struct Engine<P: Ports> {
+    hub: Arc<Hub>,
+    ports: P,
+    link: Link<P>,
+    restarts: Restarts,
+    complained: bool,
+    up_since: Instant,
+    lanes: Vec<Lane<P::Spill>>,
+    slots: HashMap<u64, Weak<Slot>>,
+    chunks: Vec<Chunk>,
+    buffers: Vec<Vec<u8>>,
+    attentive_until: Instant,
+    first_lane: usize,
+    spill_all: bool,
+    stopping: bool,
+}
+
+impl<P: Ports> Engine<P> {
+    /// An engine that connects in its first turn.
+    pub(crate) fn new(hub: Arc<Hub>, ports: P, now: Instant) -> Self {
+        Self {
+            hub,
+            ports,
+            link: Link::Down { retry_at: now },
+            restarts: Restarts::default(),
+            complained: false,
+            up_since: now,
+            lanes: Vec::new(),
+            slots: HashMap::new(),
+            chunks: Vec::new(),
+            buffers: Vec::new(),
+            attentive_until: now,
+            first_lane: 0,
+            spill_all: false,
+            stopping: false,
+        }
+    }
+
+    /// Does what can be done now.
+    pub(crate) fn turn(&mut self, now: Instant) -> Next {
+        for command in self.hub.commands() {
+            self.obey(command);
+        }
+        for lane in &mut self.lanes {
+            if lane.take_intake(&mut self.chunks, now) {
+                self.attentive_until = now + ATTENTION;
+            }
+        }
+        self.keep_link(now);
+        self.receive(now);
+        self.transmit(now);
+        for lane in &mut self.lanes {
+            lane.spill(&mut self.ports, &self.hub.budget, now, self.spill_all);
+        }
+        self.spill_all = false;
+        self.drop_finished_lanes();
+        self.hub.moved();
+        self.next(now)
+    }
+
+    /// Waits as `next` says.
+    pub(crate) fn wait(&mut self, next: Next) {
+        let timeout = match next {
+            Next::Tick(timeout) => Some(timeout),
+            Next::Sleep(timeout) => {
+                self.hub.wake.falls_asleep();
+                let work = self.hub.has_commands() || self.lanes.iter().any(|lane| !lane.stream.intake.is_empty());
+                if work { Some(Duration::ZERO) } else { timeout }
+            }
+            Next::Stop => return,
+        };
+        let (socket, starting) = match &self.link {
+            Link::Down { .. } => (None, None),
+            Link::Starting { starting, .. } => (None, Some(starting)),
+            Link::Greeting(connection) | Link::Up(connection) => (Some((&connection.socket, connection.blocked)), None),
+        };
+        self.ports.wait(socket, starting, timeout);
+        self.hub.wake.wakes_up();
+    }
+
+    fn next(&self, now: Instant) -> Next {
+        if self.stopping {
+            return Next::Stop;
+        }
+        let lanes = self.lanes.iter().filter_map(Lane::due);
+        let link = match &self.link {
+            Link::Down { retry_at } => self.is_wanted().then_some(*retry_at),
+            Link::Starting { deadline, .. } => Some(*deadline),
+            Link::Greeting(_) | Link::Up(_) => None,
+        };
+        let timeout = lanes.chain(link).min().map(|due| due.saturating_duration_since(now));
+        if now < self.attentive_until {
+            Next::Tick(timeout.map_or(TICK, |timeout| timeout.min(TICK)))
+        } else {
+            Next::Sleep(timeout)
+        }
+    }
+
+    /// Somebody needs the daemon: a run is open, or a caller waits for the first answer.
+    fn is_wanted(&self) -> bool {
+        !self.lanes.is_empty() || self.hub.status().daemon_pid.is_none()
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Open { stream, attach, preface, slot } => {
+                self.lanes.push(Lane::new(stream, attach, preface, slot));
+            }
+            Command::Request { stream, after_seq, request, slot } => {
+                let id = request.request_id;
+                let pending = Pending { id, after_seq, request, slot: Arc::downgrade(&slot) };
+                match self.lanes.iter_mut().find(|lane| lane.stream.id == stream) {
+                    Some(lane) if lane.phase != Phase::Refused => {
+                        self.slots.insert(id, Arc::downgrade(&slot));
+                        lane.waiting.push_back(pending);
+                    }
+                    _ => slot.put(Answer::Closed),
+                }
+            }
+            Command::Abandon { stream } => {
+                if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.stream.id == stream) {
+                    lane.ends = true;
+                }
+            }
+            Command::SpillAll => self.spill_all = true,
+            Command::Stop => self.stopping = true,
+        }
+    }
+
+    fn handle(&mut self, message: Message, now: Instant) {
+        match message {
+            Message::Hello(reply) => self.greeted(&reply, now),
+            Message::OpenRun(reply) => self.opened(reply),
+            Message::Ack(ack) => {
+                if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.phase == Phase::Open(ack.stream)) {
+                    lane.acknowledge(ack.logged_seq, &self.hub.budget, &mut self.buffers);
+                }
+            }
+            Message::Response(response) => self.answered(response),
+            Message::Notice(notice) => {
+                for lane in &self.lanes {
+                    if notice.stream == 0 || lane.phase == Phase::Open(notice.stream) {
+                        lane.stream.notify(notice.severity, notice.text.clone());
+                    }
+                }
+            }
+            Message::Stop(stop) => {
+                for lane in self.lanes.iter().filter(|lane| lane.phase == Phase::Open(stop.stream)) {
+                    lane.stream.request_stop();
+                }
+            }
+        }
+    }
+
+    fn opened(&mut self, reply: OpenRunReply) {
+        let Some(lane) = self.lanes.iter_mut().find(|lane| lane.phase == Phase::Opening(reply.request_id)) else {
+            return;
+        };
+        let error = reply.error.as_ref().filter(|_| reply.stream == 0);
+        if let Some(error) = error {
+            lane.phase = Phase::Refused;
+            if lane.opener.is_none() {
+                let path = lane.stream.spec.settings.sync_dir.as_str();
+                lane.stream.notify(
+                    40,
+                    format!(
+                        "the daemon does not take this run up again: {}\nhint: rows are kept in `{path}`, upload them with \
+                         `runlane sync {path}`",
+                        error.message
+                    ),
+                );
+            }
+            for pending in lane.waiting.drain(..).chain(lane.in_flight.drain(..)) {
+                self.slots.remove(&pending.id);
+                if let Some(slot) = pending.slot.upgrade() {
+                    slot.put(Answer::Closed);
+                }
+            }
+        } else {
+            lane.phase = Phase::Open(reply.stream);
+            lane.attach = true;
+            lane.preface = Vec::new();
+            lane.acknowledge(reply.logged_seq, &self.hub.budget, &mut self.buffers);
+        }
+        if let Some(slot) = lane.opener.take() {
+            slot.put(Answer::Opened(Box::new(reply)));
+        }
+    }
+
+    fn answered(&mut self, reply: Response) {
+        let id = reply.request_id;
+        let last = match &reply.response {
+            Some(response::Response::Finish(progress)) => progress.done,
+            _ => true,
+        };
+        if last {
+            for lane in &mut self.lanes {
+                if let Some(index) = lane.in_flight.iter().position(|pending| pending.id == id) {
+                    lane.in_flight.swap_remove(index);
+                    lane.ends |= matches!(&reply.response, Some(response::Response::Finish(_)));
+                }
+            }
+        }
+        let slot = if last { self.slots.remove(&id) } else { self.slots.get(&id).cloned() };
+        if let Some(slot) = slot.and_then(|slot| slot.upgrade()) {
+            slot.put(Answer::Response(Box::new(reply)));
+        }
+    }
+
+    fn drop_finished_lanes(&mut self) {
+        let sending = match &self.link {
+            Link::Up(connection) => connection.sending_stream(),
+            _ => None,
+        };
+        let mut index = 0;
+        while index < self.lanes.len() {
+            let lane = &self.lanes[index];
+            if !lane.is_done() || sending == Some(lane.stream.id) {
+                index += 1;
+                continue;
+            }
+            let mut lane = self.lanes.swap_remove(index);
+            if lane.phase != Phase::Refused {
+                lane.remove_spill(&mut self.ports);
+            }
+            lane.outbox.clear(&self.hub.budget);
+            self.hub.forget(lane.stream.id);
+        }
+    }
+
+    fn connection(&mut self) -> Option<&mut Connection<P::Socket>> {
+        match &mut self.link {
+            Link::Greeting(connection) | Link::Up(connection) => Some(connection),
+            Link::Down { .. } | Link::Starting { .. } => None,
+        }
+    }
+}

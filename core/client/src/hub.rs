@@ -1,0 +1,410 @@
+//! What callers and the writer thread share: one [`Hub`] per connection, one [`Stream`] per open run.
+//!
+//! Nothing in here is touched by a child of `fork`: it makes new ones (see [`crate::fork`]).
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use runlane_proto::local::{OpenRunReply, Request, Response, RunSettings};
+use runlane_proto::wandb_internal::{Record, RunRecord};
+
+use crate::io::wake::Wake;
+use crate::queue::budget::Budget;
+use crate::queue::intake::{Intake, Refused};
+
+/// Bytes of queued entries in memory, per connection (`reliability.md` P6).
+const QUEUE_BYTES: usize = 64 << 20;
+/// How long a caller waits for room before its entry is given up: the writer needs only a moment unless the disk is full.
+const ROOM_WAIT: Duration = Duration::from_millis(30);
+/// Notices that wait for a caller, per stream.
+const NOTICES: usize = 64;
+
+/// How to reach the daemon.
+#[derive(Clone, Debug)]
+pub(crate) struct HubConfig {
+    /// Where its socket, lock and log are.
+    pub(crate) runtime_dir: PathBuf,
+    /// Absolute path of `runlane-core`.
+    pub(crate) binary: PathBuf,
+}
+
+/// The callers' side of one connection.
+pub(crate) struct Hub {
+    /// How to reach the daemon.
+    pub(crate) config: HubConfig,
+    /// Memory of all streams.
+    pub(crate) budget: Budget,
+    /// Wakes the writer thread.
+    pub(crate) wake: Wake,
+    commands: Mutex<Vec<Command>>,
+    status: Mutex<Status>,
+    changed: Condvar,
+    waiters: AtomicUsize,
+    next_id: AtomicU64,
+    streams: Mutex<Vec<Arc<Stream>>>,
+}
+
+/// The state of the connection, for those who wait for it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Status {
+    /// The daemon that answered.
+    pub(crate) daemon_pid: Option<u32>,
+    /// Why the last attempt failed.
+    pub(crate) failure: Option<String>,
+    /// Attempts that failed since a daemon answered.
+    pub(crate) failures: u32,
+    /// The writer thread is gone.
+    pub(crate) stopped: bool,
+}
+
+/// What callers tell the writer thread.
+pub(crate) enum Command {
+    /// A stream is to be opened, or attached.
+    Open { stream: Arc<Stream>, attach: bool, preface: Vec<Record>, slot: Option<Arc<Slot>> },
+    /// Send behind the entries up to `after_seq`.
+    Request { stream: u64, after_seq: u64, request: Request, slot: Arc<Slot> },
+    /// No more entries come; forget the stream when it is empty.
+    Abandon { stream: u64 },
+    /// The process ends: put into the spill file what is not acknowledged.
+    SpillAll,
+    /// End the writer thread.
+    Stop,
+}
+
+impl Hub {
+    /// A hub whose writer thread is still to be started.
+    pub(crate) fn new(config: HubConfig) -> std::io::Result<Self> {
+        Ok(Self {
+            config,
+            budget: Budget::new(QUEUE_BYTES),
+            wake: Wake::new()?,
+            commands: Mutex::default(),
+            status: Mutex::default(),
+            changed: Condvar::new(),
+            waiters: AtomicUsize::new(0),
+            next_id: AtomicU64::new(1),
+            streams: Mutex::default(),
+        })
+    }
+
+    /// A number that was not used before on this connection.
+    pub(crate) fn fresh_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Hands a command to the writer thread.
+    pub(crate) fn send(&self, command: Command) {
+        if let Command::Open { stream, .. } = &command {
+            lock(&self.streams).push(Arc::clone(stream));
+        }
+        lock(&self.commands).push(command);
+        self.wake.always();
+    }
+
+    /// Takes the commands that wait.
+    pub(crate) fn commands(&self) -> Vec<Command> {
+        std::mem::take(&mut *lock(&self.commands))
+    }
+
+    /// Says whether commands wait.
+    pub(crate) fn has_commands(&self) -> bool {
+        !lock(&self.commands).is_empty()
+    }
+
+    /// Changes the status and tells those who wait.
+    pub(crate) fn update(&self, change: impl FnOnce(&mut Status)) {
+        change(&mut lock(&self.status));
+        self.changed.notify_all();
+    }
+
+    /// Tells those who wait for room or acknowledgements that there is news.
+    pub(crate) fn moved(&self) {
+        if self.waiters.load(Ordering::SeqCst) > 0 {
+            drop(lock(&self.status));
+            self.changed.notify_all();
+        }
+    }
+
+    /// The status now.
+    pub(crate) fn status(&self) -> Status {
+        lock(&self.status).clone()
+    }
+
+    /// Waits until `enough` or the deadline; returns whether it was reached.
+    pub(crate) fn wait_until(&self, deadline: Instant, mut enough: impl FnMut(&Status) -> bool) -> bool {
+        self.waiters.fetch_add(1, Ordering::SeqCst);
+        let mut status = lock(&self.status);
+        let reached = loop {
+            if enough(&status) {
+                break true;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break false;
+            }
+            status = self.changed.wait_timeout(status, left).unwrap_or_else(PoisonError::into_inner).0;
+        };
+        drop(status);
+        self.waiters.fetch_sub(1, Ordering::SeqCst);
+        reached
+    }
+
+    /// Waits until every entry is acknowledged; what is not by then goes to the spill files. Returns whether all were.
+    pub(crate) fn flush(&self, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        let settled = || lock(&self.streams).iter().all(|stream| stream.is_settled());
+        self.wake.always();
+        if self.wait_until(deadline, |status| status.stopped || settled()) && settled() {
+            return true;
+        }
+        self.send(Command::SpillAll);
+        self.wait_until(Instant::now() + Duration::from_millis(500), |status| status.stopped || !self.has_commands());
+        false
+    }
+
+    /// Forgets a stream that the writer thread is done with.
+    pub(crate) fn forget(&self, stream: u64) {
+        lock(&self.streams).retain(|known| known.id != stream);
+    }
+}
+
+/// What opened a run; enough to open it again.
+#[derive(Debug)]
+pub(crate) struct OpenSpec {
+    /// Resolved settings.
+    pub(crate) settings: RunSettings,
+    /// The run as it was opened.
+    pub(crate) run: RunRecord,
+}
+
+/// One open run of this process.
+pub(crate) struct Stream {
+    /// Unique per hub.
+    pub(crate) id: u64,
+    /// The fork generation it belongs to.
+    pub(crate) generation: u32,
+    /// Random, never 0.
+    pub(crate) writer: u64,
+    /// What opened it.
+    pub(crate) spec: Arc<OpenSpec>,
+    /// `<sync_dir>/run-<id>.<writer hex>.runlane-spill`
+    pub(crate) spill_path: PathBuf,
+    /// Where callers put entries.
+    pub(crate) intake: Intake,
+    /// The connection.
+    pub(crate) hub: Arc<Hub>,
+    state: AtomicU8,
+    logged: AtomicU64,
+    stop_requested: AtomicBool,
+    has_notices: AtomicBool,
+    full: AtomicBool,
+    notices: Mutex<VecDeque<(u32, String)>>,
+}
+
+/// Whether a stream takes calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StreamState {
+    /// It does.
+    Open,
+    /// The run was finished.
+    Finished,
+    /// The run was dropped.
+    Abandoned,
+}
+
+impl Stream {
+    /// A stream of the current generation.
+    pub(crate) fn new(hub: Arc<Hub>, spec: Arc<OpenSpec>, writer: u64, generation: u32) -> Self {
+        let settings = &spec.settings;
+        let name = format!("run-{}.{writer:016x}.runlane-spill", settings.run_id);
+        let spill_path = PathBuf::from(&settings.sync_dir).join(name);
+        Self {
+            id: hub.fresh_id(),
+            generation,
+            writer,
+            spec,
+            spill_path,
+            intake: Intake::new(),
+            hub,
+            state: AtomicU8::new(0),
+            logged: AtomicU64::new(0),
+            stop_requested: AtomicBool::new(false),
+            has_notices: AtomicBool::new(false),
+            full: AtomicBool::new(false),
+            notices: Mutex::default(),
+        }
+    }
+
+    /// Appends an entry; never blocks on I/O. `wait` is called with a closure that may wait up to 30 ms for room.
+    ///
+    /// A full queue with nowhere to spill drops the entry, counts it and says so once; it is not an error.
+    #[inline]
+    pub(crate) fn append(&self, entry: &[u8], wait: impl FnOnce(&mut (dyn FnMut() + Send))) -> Result<(), Refused> {
+        match self.intake.append(entry, &self.hub.budget) {
+            Ok(_) => {
+                self.hub.wake.if_asleep();
+                Ok(())
+            }
+            Err(Refused::Full) => self.append_when_full(entry, wait),
+            Err(Refused::Closed) => Err(Refused::Closed),
+        }
+    }
+
+    #[cold]
+    fn append_when_full(&self, entry: &[u8], wait: impl FnOnce(&mut (dyn FnMut() + Send))) -> Result<(), Refused> {
+        self.hub.wake.always();
+        // After a loss calls do not wait again until there is room: one slow call is enough.
+        if !self.full.load(Ordering::Relaxed) {
+            let bytes = entry.len();
+            wait(&mut || {
+                self.hub.wait_until(Instant::now() + ROOM_WAIT, |status| {
+                    status.stopped || self.hub.budget.has_room(bytes)
+                });
+            });
+        }
+        match self.intake.append(entry, &self.hub.budget) {
+            Ok(_) => {
+                if self.full.swap(false, Ordering::Relaxed) {
+                    let lost = self.intake.lost();
+                    self.notify(30, format!("rows are kept again; {lost} were lost in this process"));
+                }
+                Ok(())
+            }
+            Err(Refused::Full) => {
+                let lost = self.intake.count_lost();
+                if !self.full.swap(true, Ordering::Relaxed) {
+                    self.notify(
+                        40,
+                        format!(
+                            "rows are being lost (so far {lost}): the daemon takes none, {} MiB wait in memory and the spill \
+                             file cannot grow\nhint: free space for `{}`",
+                            QUEUE_BYTES >> 20,
+                            self.spill_path.display()
+                        ),
+                    );
+                }
+                Ok(())
+            }
+            Err(Refused::Closed) => Err(Refused::Closed),
+        }
+    }
+
+    /// Whether calls are taken.
+    #[inline]
+    pub(crate) fn state(&self) -> StreamState {
+        match self.state.load(Ordering::Relaxed) {
+            0 => StreamState::Open,
+            1 => StreamState::Finished,
+            _ => StreamState::Abandoned,
+        }
+    }
+
+    /// Takes no more calls.
+    pub(crate) fn close(&self, state: StreamState) {
+        let value = match state {
+            StreamState::Open => return,
+            StreamState::Finished => 1,
+            StreamState::Abandoned => 2,
+        };
+        self.state.store(value, Ordering::Relaxed);
+        self.intake.close();
+    }
+
+    /// The daemon has everything up to `seq` in its log.
+    pub(crate) fn set_logged(&self, seq: u64) {
+        self.logged.fetch_max(seq, Ordering::Release);
+    }
+
+    /// Everything that was logged is with the daemon, or nothing will ever be.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.state() == StreamState::Abandoned || self.logged.load(Ordering::Acquire) >= self.intake.last_seq()
+    }
+
+    /// The server asked the run to stop.
+    pub(crate) fn request_stop(&self) {
+        self.stop_requested.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the server asked the run to stop.
+    pub(crate) fn stop_requested(&self) -> bool {
+        self.stop_requested.load(Ordering::Relaxed)
+    }
+
+    /// Leaves a line for the next call (20 info, 30 warning, 40 error). Beyond 64 the oldest is dropped.
+    pub(crate) fn notify(&self, severity: u32, text: String) {
+        let mut notices = lock(&self.notices);
+        if notices.len() == NOTICES {
+            notices.pop_front();
+        }
+        notices.push_back((severity, text));
+        self.has_notices.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether lines wait.
+    #[inline]
+    pub(crate) fn has_notices(&self) -> bool {
+        self.has_notices.load(Ordering::Relaxed)
+    }
+
+    /// Takes the lines that wait.
+    pub(crate) fn take_notices(&self) -> VecDeque<(u32, String)> {
+        self.has_notices.store(false, Ordering::Relaxed);
+        std::mem::take(&mut *lock(&self.notices))
+    }
+}
+
+/// Where an answer arrives.
+#[derive(Default)]
+pub(crate) struct Slot {
+    answers: Mutex<VecDeque<Answer>>,
+    arrived: Condvar,
+}
+
+/// An answer of the daemon.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// To `OpenRun`.
+    Opened(Box<OpenRunReply>),
+    /// To `Request`; `Finish` gives several.
+    Response(Box<Response>),
+    /// There will be none.
+    Closed,
+}
+
+impl Slot {
+    /// Adds an answer.
+    pub(crate) fn put(&self, answer: Answer) {
+        lock(&self.answers).push_back(answer);
+        self.arrived.notify_all();
+    }
+
+    /// Waits for an answer up to `timeout`.
+    pub(crate) fn wait(&self, timeout: Duration) -> Option<Answer> {
+        let deadline = Instant::now() + timeout;
+        let mut answers = lock(&self.answers);
+        loop {
+            if let Some(answer) = answers.pop_front() {
+                return Some(answer);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            answers = self.arrived.wait_timeout(answers, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// Orders an append before the look at the sleeper's flag (pairs with the fence of the writer thread).
+#[inline]
+pub(crate) fn publish_fence() {
+    fence(Ordering::SeqCst);
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic cannot leave these values half-changed.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,7 @@
+//! The outside of the engine on Linux: socket, spill file, daemon start, the writer thread.
+
+pub(crate) mod launcher;
+pub(crate) mod socket;
+pub(crate) mod spill;
+pub(crate) mod wake;
+pub(crate) mod writer;

@@ -1,0 +1,11 @@
+//! The adapters to Python: arguments in, owned Rust values inside, answers out.
+
+pub(crate) mod connection;
+pub(crate) mod fields;
+pub(crate) mod hooks;
+pub(crate) mod records;
+pub(crate) mod replies;
+pub(crate) mod requests;
+pub(crate) mod run_base;
+pub(crate) mod settings;
+pub(crate) mod waiting;

@@ -1,0 +1,405 @@
+//! `RunBase`: the native half of a run. `log` is the hot path.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use runlane_proto::local::{Finish, Request, request, response};
+
+use super::connection::{Connection, DaemonError};
+use super::fields::Fields;
+use super::hooks::Hooks;
+use super::waiting::{duration, next_answer, no_answer};
+use super::{records, replies, requests, settings};
+use crate::encode::{CallContext, Items, Oddity, encode_call, encode_record, read_step};
+use crate::fork;
+use crate::hub::{Answer, Command, Hub, OpenSpec, Slot, Stream, StreamState};
+use crate::queue::intake::Refused;
+use crate::sys::chain::Chain;
+
+/// How long `_finish` waits for any sign of the daemon; it reports five times a second.
+const FINISH_SILENCE: Duration = Duration::from_secs(65);
+/// What the daemon may take longer than a timeout that it knows.
+const ANSWER_MARGIN: Duration = Duration::from_secs(2);
+
+thread_local! {
+    /// The encoder's buffers. Taken out during a call, so that a call within a call (a hook that logs) gets its own.
+    static ITEMS: Cell<Items> = Cell::default();
+}
+
+/// One open stream. `Run` derives from it.
+#[pyclass(subclass, frozen, module = "runlane._core")]
+#[derive(Default)]
+pub(crate) struct RunBase {
+    hooks: Hooks,
+    // One per process that logged to the run: a child of `fork` adds its own.
+    streams: Chain<Arc<Stream>>,
+    closed: AtomicBool,
+    warned: AtomicU32,
+}
+
+#[pymethods]
+impl RunBase {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self::default()
+    }
+
+    /// Encode one call, append it to the buffer, return.
+    #[pyo3(signature = (data, step=None, commit=None, sync=None))]
+    fn log(
+        &self,
+        py: Python<'_>,
+        data: &Bound<'_, PyAny>,
+        step: Option<&Bound<'_, PyAny>>,
+        commit: Option<&Bound<'_, PyAny>>,
+        sync: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        // Deprecated in W&B and without effect there.
+        _ = sync;
+        // A fault of ours must not stop training: `PanicException` would pass every `except Exception`.
+        catch_unwind(AssertUnwindSafe(|| self.log_call(py, data, step, commit))).unwrap_or_else(|_| {
+            self.hooks.warn(py, 40, "a row was lost: internal error in runlane, please report it");
+            Ok(())
+        })
+    }
+
+    /// Set the slow paths.
+    fn _set_hooks(&self, convert: Py<PyAny>, misuse: Py<PyAny>, warn: Py<PyAny>) {
+        self.hooks.set(convert, misuse, warn);
+    }
+
+    /// Open or attach the stream.
+    #[expect(clippy::too_many_arguments, reason = "the contract with Python")]
+    fn _open<'py>(
+        &self,
+        py: Python<'py>,
+        connection: &Bound<'py, Connection>,
+        settings: &Bound<'py, PyAny>,
+        run: &Bound<'py, PyAny>,
+        preface: &Bound<'py, PyAny>,
+        attach: bool,
+        timeout_secs: f64,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let spec = OpenSpec {
+            settings: settings::settings(settings)?,
+            run: settings::run_record(&Fields::new("run", run)?)?,
+        };
+        let preface = preface
+            .try_iter()?
+            .map(|mapping| {
+                let mapping = mapping?;
+                let kind: String = mapping.get_item("kind")?.extract()?;
+                records::record(&kind, &mapping)
+            })
+            .collect::<PyResult<Vec<_>>>()?;
+        let hub = connection.get().hub()?;
+        let slot = Arc::new(Slot::default());
+        let stream = new_stream(&hub, Arc::new(spec))
+            .map_err(|error| DaemonError::new_err(format!("cannot draw a writer id: {error}")))?;
+        let stream = Arc::new(stream);
+        hub.send(Command::Open { stream: Arc::clone(&stream), attach, preface, slot: Some(Arc::clone(&slot)) });
+        let answer = next_answer(py, &hub, &slot, Instant::now() + duration(timeout_secs));
+        let reply = match answer {
+            Ok(Some(Answer::Opened(reply))) => reply,
+            other => {
+                stream.close(StreamState::Abandoned);
+                hub.send(Command::Abandon { stream: stream.id });
+                other?;
+                return Err(no_answer(&hub, timeout_secs));
+            }
+        };
+        if reply.stream == 0 {
+            stream.close(StreamState::Abandoned);
+            hub.send(Command::Abandon { stream: stream.id });
+        } else {
+            self.streams.push_unless(stream, |_| false);
+            self.closed.store(false, Ordering::Relaxed);
+        }
+        replies::opened(py, &reply)
+    }
+
+    /// Append a record behind the calls logged so far.
+    fn _publish(&self, py: Python<'_>, kind: &str, payload: &Bound<'_, PyAny>) -> PyResult<()> {
+        let record = records::record(kind, payload)?;
+        let Some(stream) = self.stream_for_call(py)? else { return Ok(()) };
+        let Some(entry) = encode_record(&record) else {
+            return Err(pyo3::exceptions::PyValueError::new_err(format!("the `{kind}` record is too large")));
+        };
+        match stream.append(&entry, |wait| py.detach(wait)) {
+            Ok(()) => self.deliver_notices(py, stream),
+            Err(_) => self.hooks.misuse(py, "finished", "")?,
+        }
+        Ok(())
+    }
+
+    /// Ask the daemon and wait.
+    fn _request<'py>(
+        &self,
+        py: Python<'py>,
+        kind: &str,
+        payload: &Bound<'py, PyAny>,
+        timeout_secs: f64,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let request = requests::request(kind, payload, timeout_secs)?;
+        let stream = self.open_stream()?;
+        let slot = ask(stream, request);
+        let margin = if kind == "flush" { ANSWER_MARGIN } else { Duration::ZERO };
+        let deadline = Instant::now() + duration(timeout_secs) + margin;
+        let answer = next_answer(py, &stream.hub, &slot, deadline)?;
+        self.deliver_notices(py, stream);
+        replies::response(py, &response_of(answer, &stream.hub, timeout_secs)?)
+    }
+
+    /// Send everything, write the exit record, wait for the upload.
+    fn _finish<'py>(
+        &self,
+        py: Python<'py>,
+        exit_code: i32,
+        timeout_secs: f64,
+        not_complete: bool,
+        progress: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let stream = self.open_stream()?;
+        self.closed.store(true, Ordering::Relaxed);
+        stream.close(StreamState::Finished);
+        let slot = ask(stream, request::Request::Finish(Finish { exit_code, timeout_secs, not_complete }));
+        let silence = if timeout_secs > 0.0 { duration(timeout_secs) + ANSWER_MARGIN } else { FINISH_SILENCE };
+        loop {
+            let answer = next_answer(py, &stream.hub, &slot, Instant::now() + silence)?;
+            self.deliver_notices(py, stream);
+            let response = response_of(answer, &stream.hub, silence.as_secs_f64())?;
+            let dict = replies::response(py, &response)?;
+            if !matches!(&response, response::Response::Finish(state) if !state.done) {
+                return Ok(dict);
+            }
+            progress.call1((dict,))?;
+        }
+    }
+
+    /// Refuse further calls from now on.
+    fn _mark_finished(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        if let Some(stream) = self.own_stream() {
+            stream.close(StreamState::Finished);
+        }
+    }
+
+    /// Drop the stream without finishing it; what was logged is still delivered.
+    fn _abandon(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        if let Some(stream) = self.own_stream()
+            && stream.state() == StreamState::Open
+        {
+            stream.close(StreamState::Finished);
+            stream.hub.send(Command::Abandon { stream: stream.id });
+        }
+    }
+
+    #[getter]
+    fn _open_stream(&self) -> bool {
+        self.own_stream().is_some_and(|stream| stream.state() == StreamState::Open)
+    }
+
+    #[getter]
+    fn _queued_bytes(&self) -> usize {
+        self.own_stream().map_or(0, |stream| stream.hub.budget.used())
+    }
+
+    #[getter]
+    fn _lost_rows(&self) -> u64 {
+        self.own_stream().map_or(0, |stream| stream.intake.lost())
+    }
+
+    #[getter]
+    fn _stop_requested(&self) -> bool {
+        self.own_stream().is_some_and(|stream| stream.stop_requested())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.hooks.traverse(visit)
+    }
+
+    fn __clear__(&self) {
+        self.hooks.clear();
+    }
+}
+
+impl RunBase {
+    #[inline]
+    fn log_call(
+        &self,
+        py: Python<'_>,
+        data: &Bound<'_, PyAny>,
+        step: Option<&Bound<'_, PyAny>>,
+        commit: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let Some(stream) = self.stream_for_call(py)? else { return Ok(()) };
+        let context = CallContext {
+            hooks: &self.hooks,
+            timestamp: unix_seconds(),
+            step: step.map_or(Ok(None), read_step)?,
+            commit: commit.map(PyAnyMethods::is_truthy).transpose()?,
+        };
+        // A thread whose locals are gone already (a log call from a late destructor) works with fresh buffers.
+        let mut items = ITEMS.try_with(Cell::take).unwrap_or_default();
+        let encoded = encode_call(data, &mut items, &context);
+        let appended = match &encoded {
+            Ok(_) => stream.append(&items.out, |wait| py.detach(wait)),
+            Err(_) => Ok(()),
+        };
+        items.clear();
+        _ = ITEMS.try_with(|kept| kept.set(items));
+        let oddities = encoded?;
+        if appended == Err(Refused::Closed) {
+            return self.hooks.misuse(py, "finished", "");
+        }
+        if stream.has_notices() {
+            self.deliver_notices(py, stream);
+        }
+        for oddity in oddities {
+            self.warn_once(py, oddity);
+        }
+        Ok(())
+    }
+
+    /// The stream that takes a call in this process; `None` after the misuse hook was content.
+    #[inline]
+    fn stream_for_call(&self, py: Python<'_>) -> PyResult<Option<&Arc<Stream>>> {
+        match self.streams.newest() {
+            Some(stream) if stream.generation == fork::generation() && stream.state() == StreamState::Open => {
+                Ok(Some(stream))
+            }
+            newest => self.unusual_stream(py, newest),
+        }
+    }
+
+    #[cold]
+    fn unusual_stream<'a>(&'a self, py: Python<'_>, newest: Option<&'a Arc<Stream>>) -> PyResult<Option<&'a Arc<Stream>>> {
+        if self.closed.load(Ordering::Relaxed) {
+            return self.hooks.misuse(py, "finished", "").map(|()| None);
+        }
+        let Some(stream) = newest else {
+            return self.hooks.misuse(py, "not_open", "").map(|()| None);
+        };
+        if stream.generation == fork::generation() {
+            return self.hooks.misuse(py, "finished", "").map(|()| None);
+        }
+        match self.adopt(stream) {
+            Ok(stream) => Ok(Some(stream)),
+            Err(error) => {
+                let text = format!("rows of this process are lost: it cannot reach the daemon: {error}");
+                self.warn_by_bit(py, 1 << 31, 40, &text);
+                Ok(None)
+            }
+        }
+    }
+
+    /// In a child of `fork`: joins the run of the parent with a writer of its own. Does not wait for the daemon.
+    fn adopt(&self, parent: &Arc<Stream>) -> std::io::Result<&Arc<Stream>> {
+        let generation = fork::generation();
+        let hub = fork::hub_for(&parent.hub.config)?;
+        let stream = Arc::new(new_stream(&hub, Arc::clone(&parent.spec))?);
+        let chosen = self.streams.push_unless(Arc::clone(&stream), |newest| newest.generation == generation);
+        if chosen.id == stream.id {
+            hub.send(Command::Open { stream, attach: true, preface: Vec::new(), slot: None });
+        }
+        Ok(chosen)
+    }
+
+    /// The stream that this process opened.
+    fn own_stream(&self) -> Option<&Arc<Stream>> {
+        self.streams.newest().filter(|stream| stream.generation == fork::generation())
+    }
+
+    /// The stream for a question to the daemon.
+    fn open_stream(&self) -> PyResult<&Arc<Stream>> {
+        match self.streams.newest() {
+            Some(stream) if stream.generation == fork::generation() => Ok(stream),
+            Some(parent) if !self.closed.load(Ordering::Relaxed) => {
+                self.adopt(parent).map_err(|error| DaemonError::new_err(format!("cannot reach the daemon: {error}")))
+            }
+            _ => Err(DaemonError::new_err("the run is not open in this process")),
+        }
+    }
+
+    #[cold]
+    fn deliver_notices(&self, py: Python<'_>, stream: &Stream) {
+        for (severity, text) in stream.take_notices() {
+            self.hooks.warn(py, severity, &text);
+        }
+    }
+
+    #[cold]
+    fn warn_once(&self, py: Python<'_>, oddity: Oddity) {
+        let (bit, text) = match oddity {
+            Oddity::ReservedKey(name) => {
+                let bit = match name {
+                    "_runtime" => 1,
+                    "_step" => 2,
+                    "_timestamp" => 4,
+                    _ => 8,
+                };
+                (bit, format!("key `{name}` is filled in by runlane itself; the value given to log does not replace it"))
+            }
+            Oddity::GivenTimestamp => (4, "key `_timestamp` is usually filled in by runlane; the given value is used".into()),
+            Oddity::Surrogates => (16, "text with characters that are no Unicode was logged; they are stored as U+FFFD".into()),
+            Oddity::ControlCharacters => (32, "a key with control characters was logged; they are shown escaped".into()),
+        };
+        self.warn_by_bit(py, bit, 30, &text);
+    }
+
+    fn warn_by_bit(&self, py: Python<'_>, bit: u32, severity: u32, text: &str) {
+        if self.warned.fetch_or(bit, Ordering::Relaxed) & bit == 0 {
+            self.hooks.warn(py, severity, text);
+        }
+    }
+}
+
+/// A stream of this process with a writer id of its own.
+fn new_stream(hub: &Arc<Hub>, spec: Arc<OpenSpec>) -> std::io::Result<Stream> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
+    let writer = u64::from_ne_bytes(bytes).max(1);
+    Ok(Stream::new(Arc::clone(hub), spec, writer, fork::generation()))
+}
+
+/// Sends a request behind everything that was appended.
+fn ask(stream: &Stream, request: request::Request) -> Arc<Slot> {
+    let slot = Arc::new(Slot::default());
+    let request = Request { request_id: stream.hub.fresh_id(), stream: 0, request: Some(request) };
+    stream.hub.send(Command::Request {
+        stream: stream.id,
+        after_seq: stream.intake.last_seq(),
+        request,
+        slot: Arc::clone(&slot),
+    });
+    slot
+}
+
+fn response_of(answer: Option<Answer>, hub: &Hub, timeout_secs: f64) -> PyResult<response::Response> {
+    match answer {
+        Some(Answer::Response(reply)) => match (reply.error, reply.response) {
+            (Some(error), None) => Err(DaemonError::new_err(error.message)),
+            (_, Some(response)) => Ok(response),
+            (None, None) => Err(DaemonError::new_err("the daemon's answer is of a kind that this client does not know")),
+        },
+        Some(Answer::Closed | Answer::Opened(_)) => Err(DaemonError::new_err("the run is closed")),
+        None => Err(no_answer(hub, timeout_secs)),
+    }
+}
+
+/// Unix seconds now.
+#[inline]
+fn unix_seconds() -> f64 {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => since.as_secs_f64(),
+        Err(before) => -before.duration().as_secs_f64(),
+    }
+}

@@ -1,0 +1,220 @@
+//! Where callers put their entries.
+//!
+//! Entries are appended to the open chunk under a lock that is held for one copy and never across I/O. The writer thread
+//! swaps the chunk out. Buffers come back after the acknowledgement, so that nothing is allocated in a steady state.
+
+use std::mem;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::budget::Budget;
+
+/// A chunk is sealed when the next entry would not fit; it makes one frame.
+pub(crate) const CHUNK_BYTES: usize = 128 << 10;
+/// Buffers kept for reuse, per stream.
+const SPARE_BUFFERS: usize = 32;
+
+/// Consecutive entries of one stream, encoded as the `entry` fields of a `Batch`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Chunk {
+    /// Sequence number of the first entry.
+    pub(crate) first_seq: u64,
+    /// Number of entries.
+    pub(crate) entries: u32,
+    /// The entries.
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Chunk {
+    /// Sequence number of the last entry.
+    pub(crate) fn last_seq(&self) -> u64 {
+        self.first_seq + u64::from(self.entries) - 1
+    }
+}
+
+/// Why an entry was not taken.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The budget is used up.
+    Full,
+    /// The stream takes no more entries.
+    Closed,
+}
+
+/// The entries of one stream that the writer thread has not seen yet.
+pub(crate) struct Intake {
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    open: Chunk,
+    sealed: Vec<Chunk>,
+    spare: Vec<Vec<u8>>,
+    next_seq: u64,
+    lost: u64,
+    closed: bool,
+}
+
+impl Intake {
+    /// An empty intake; the first entry gets sequence number 1.
+    pub(crate) fn new() -> Self {
+        let open = Chunk { first_seq: 1, entries: 0, bytes: Vec::with_capacity(CHUNK_BYTES) };
+        let inner = Inner { open, sealed: Vec::new(), spare: Vec::new(), next_seq: 1, lost: 0, closed: false };
+        Self { inner: Mutex::new(inner) }
+    }
+
+    /// Appends one entry and returns its sequence number.
+    #[inline]
+    pub(crate) fn append(&self, entry: &[u8], budget: &Budget) -> Result<u64, Refused> {
+        let mut inner = self.lock();
+        if inner.closed {
+            return Err(Refused::Closed);
+        }
+        if !budget.take(entry.len()) {
+            return Err(Refused::Full);
+        }
+        if inner.open.bytes.len() + entry.len() > inner.open.bytes.capacity() {
+            inner.seal(entry.len());
+        }
+        inner.open.bytes.extend_from_slice(entry);
+        inner.open.entries += 1;
+        let seq = inner.next_seq;
+        inner.next_seq += 1;
+        Ok(seq)
+    }
+
+    /// Counts an entry that could not be kept; returns how many there are now.
+    pub(crate) fn count_lost(&self) -> u64 {
+        let mut inner = self.lock();
+        inner.lost += 1;
+        inner.lost
+    }
+
+    /// Entries that could not be kept so far.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lock().lost
+    }
+
+    /// Moves everything out, in order.
+    pub(crate) fn take(&self, into: &mut Vec<Chunk>) {
+        let mut inner = self.lock();
+        into.append(&mut inner.sealed);
+        if inner.open.entries > 0 {
+            inner.seal(0);
+            into.append(&mut inner.sealed);
+        }
+    }
+
+    /// Says whether nothing waits here.
+    pub(crate) fn is_empty(&self) -> bool {
+        let inner = self.lock();
+        inner.sealed.is_empty() && inner.open.entries == 0
+    }
+
+    /// Sequence number of the newest entry, 0 if there was none.
+    pub(crate) fn last_seq(&self) -> u64 {
+        self.lock().next_seq - 1
+    }
+
+    /// Takes no entries from now on.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+    }
+
+    /// Takes buffers back.
+    pub(crate) fn recycle(&self, buffers: &mut Vec<Vec<u8>>) {
+        let mut inner = self.lock();
+        while inner.spare.len() < SPARE_BUFFERS
+            && let Some(mut buffer) = buffers.pop()
+        {
+            if buffer.capacity() == CHUNK_BYTES {
+                buffer.clear();
+                inner.spare.push(buffer);
+            }
+        }
+        drop(inner);
+        buffers.clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Seals the open chunk and opens one with room for `bytes`.
+    #[cold]
+    fn seal(&mut self, bytes: usize) {
+        let buffer = if bytes > CHUNK_BYTES {
+            Vec::with_capacity(bytes)
+        } else {
+            self.spare.pop().unwrap_or_else(|| Vec::with_capacity(CHUNK_BYTES))
+        };
+        let next = Chunk { first_seq: self.next_seq, entries: 0, bytes: buffer };
+        let full = mem::replace(&mut self.open, next);
+        if full.entries > 0 {
+            self.sealed.push(full);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_come_out_in_order_with_dense_numbers() {
+        let budget = Budget::new(usize::MAX);
+        let intake = Intake::new();
+        let big = vec![7; CHUNK_BYTES / 2 + 1];
+        for entry in [&b"a"[..], &b"b"[..], &big, &big] {
+            intake.append(entry, &budget).expect("room");
+        }
+        let mut chunks = Vec::new();
+        intake.take(&mut chunks);
+        let shape: Vec<(u64, u32)> = chunks.iter().map(|chunk| (chunk.first_seq, chunk.entries)).collect();
+        assert_eq!(shape, [(1, 3), (4, 1)]);
+        assert!(intake.is_empty());
+        assert_eq!(intake.append(b"c", &budget), Ok(5));
+        assert_eq!(budget.used(), 3 + 2 * big.len());
+    }
+
+    #[test]
+    fn an_entry_larger_than_a_chunk_gets_its_own() {
+        let budget = Budget::new(usize::MAX);
+        let intake = Intake::new();
+        intake.append(b"a", &budget).expect("room");
+        intake.append(&vec![1; CHUNK_BYTES * 3], &budget).expect("room");
+        intake.append(b"b", &budget).expect("room");
+        let mut chunks = Vec::new();
+        intake.take(&mut chunks);
+        assert_eq!(chunks.len(), 3);
+        assert_eq!(chunks[2].last_seq(), 3);
+    }
+
+    #[test]
+    fn a_refused_entry_takes_no_number() {
+        let budget = Budget::new(1);
+        let intake = Intake::new();
+        assert_eq!(intake.append(b"ab", &budget), Err(Refused::Full));
+        assert_eq!(intake.count_lost(), 1);
+        assert_eq!(intake.append(b"a", &budget), Ok(1));
+        intake.close();
+        assert_eq!(intake.append(b"", &budget), Err(Refused::Closed));
+    }
+
+    #[test]
+    fn buffers_are_reused() {
+        let budget = Budget::new(usize::MAX);
+        let intake = Intake::new();
+        let mut chunks = Vec::new();
+        intake.append(b"a", &budget).expect("room");
+        intake.take(&mut chunks);
+        let address = chunks[0].bytes.as_ptr();
+        intake.recycle(&mut vec![chunks.remove(0).bytes]);
+        for _ in 0..2 {
+            intake.append(b"a", &budget).expect("room");
+            intake.take(&mut chunks);
+        }
+        assert!(chunks.iter().any(|chunk| chunk.bytes.as_ptr() == address));
+    }
+}

@@ -1,0 +1,221 @@
+//! What happens to a chunk between the intake and its acknowledgement. No I/O, no clock of its own.
+//!
+//! Chunks stand in a line, named by dense ids. Three marks divide it, each only moving forward but for a lost connection:
+//!
+//! ```text
+//! base: first chunk that is not acknowledged (everything before is forgotten)
+//! next: first chunk that the socket has not taken whole
+//! unspilled: first chunk that is not in the spill file
+//! ```
+//!
+//! Invariants: the spill file holds the chunks `[some acknowledged one, unspilled)` in order; a chunk without bytes in memory is
+//! in the file; bytes leave memory only by acknowledgement or because they are in the file.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::budget::Budget;
+use super::intake::Chunk;
+
+/// What the socket has not taken this long after the call goes to the spill file.
+pub(crate) const SOCKET_GRACE: Duration = Duration::from_millis(9);
+/// What the daemon has not acknowledged this long after the call goes there too: it looks stopped, and what is in the
+/// socket would die with it.
+pub(crate) const ACK_GRACE: Duration = Duration::from_millis(250);
+/// Chunks behind `next` that stay in memory although they are in the file.
+const KEPT_AHEAD: u64 = 8;
+
+/// The chunks of one stream that are not acknowledged.
+pub(crate) struct Outbox {
+    held: VecDeque<Held>,
+    base: u64,
+    next: u64,
+    unspilled: u64,
+    logged: u64,
+    last_seq: u64,
+}
+
+struct Held {
+    first_seq: u64,
+    entries: u32,
+    len: usize,
+    bytes: Option<Vec<u8>>,
+    taken_at: Instant,
+    place: Option<u64>,
+}
+
+/// A chunk in the spill file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stored {
+    /// Id of the chunk.
+    pub(crate) id: u64,
+    /// Where its frame is in the file.
+    pub(crate) place: u64,
+    /// Bytes of its entries.
+    pub(crate) len: usize,
+}
+
+impl Outbox {
+    /// An empty line.
+    pub(crate) fn new() -> Self {
+        Self { held: VecDeque::new(), base: 0, next: 0, unspilled: 0, logged: 0, last_seq: 0 }
+    }
+
+    /// Adds a chunk at the end.
+    pub(crate) fn push(&mut self, chunk: Chunk, now: Instant) {
+        debug_assert_eq!(chunk.first_seq, self.last_seq + 1, "numbers are dense");
+        self.last_seq = chunk.last_seq();
+        self.held.push_back(Held {
+            first_seq: chunk.first_seq,
+            entries: chunk.entries,
+            len: chunk.bytes.len(),
+            bytes: Some(chunk.bytes),
+            taken_at: now,
+            place: None,
+        });
+    }
+
+    /// Everything up to `logged` is safe with the daemon. Forgets it; returns the buffers.
+    pub(crate) fn acknowledge(&mut self, logged: u64, budget: &Budget, buffers: &mut Vec<Vec<u8>>) {
+        self.logged = self.logged.max(logged.min(self.last_seq));
+        while let Some(front) = self.held.front()
+            && front.first_seq + u64::from(front.entries) - 1 <= self.logged
+        {
+            if let Some(bytes) = self.held.pop_front().and_then(|held| held.bytes) {
+                budget.give(bytes.len());
+                buffers.push(bytes);
+            }
+            self.base += 1;
+        }
+        self.next = self.next.max(self.base);
+        self.unspilled = self.unspilled.max(self.base);
+    }
+
+    /// The connection is gone: what is not acknowledged has to be sent again.
+    pub(crate) fn disconnected(&mut self) {
+        self.next = self.base;
+    }
+
+    /// The id of the next chunk to send.
+    pub(crate) fn next_id(&self) -> Option<u64> {
+        (self.next < self.end()).then_some(self.next)
+    }
+
+    /// The chunk `id` as it is sent: first sequence number and entries. `None` if it has to be read back first.
+    pub(crate) fn chunk(&self, id: u64) -> Option<(u64, &[u8])> {
+        let held = self.get(id)?;
+        Some((held.first_seq, held.bytes.as_deref()?))
+    }
+
+    /// The socket has taken chunk `id` whole.
+    pub(crate) fn sent(&mut self, id: u64) {
+        if id == self.next {
+            self.next += 1;
+        }
+    }
+
+    /// The next chunk to send, if it is only in the file.
+    pub(crate) fn to_read(&self) -> Option<Stored> {
+        let held = self.get(self.next)?;
+        let place = held.place?;
+        held.bytes.is_none().then_some(Stored { id: self.next, place, len: held.len })
+    }
+
+    /// Chunk `id` was read back; `None` if the file has lost it. Returns the number of entries lost with it.
+    ///
+    /// A lost chunk becomes as many empty entries: numbers stay dense, and the daemon skips them.
+    pub(crate) fn read(&mut self, id: u64, bytes: Option<Vec<u8>>, budget: &Budget) -> u64 {
+        let Some(held) = self.get_mut(id) else { return 0 };
+        let lost = if bytes.is_none() { u64::from(held.entries) } else { 0 };
+        let bytes = bytes.unwrap_or_else(|| [0x1a, 0].repeat(held.entries as usize));
+        budget.force(bytes.len());
+        held.len = bytes.len();
+        held.bytes = Some(bytes);
+        lost
+    }
+
+    /// When the next chunk has to go to the spill file, if nothing else happens.
+    pub(crate) fn spill_due(&self) -> Option<Instant> {
+        let waiting = self.get(self.next.max(self.unspilled)).map(|held| held.taken_at + SOCKET_GRACE);
+        let unacknowledged = self.get(self.unspilled).map(|held| held.taken_at + ACK_GRACE);
+        waiting.into_iter().chain(unacknowledged).min()
+    }
+
+    /// The next chunk to append to the spill file: id, first sequence number, number of entries, entries.
+    pub(crate) fn to_spill(&self) -> Option<(u64, u64, u32, &[u8])> {
+        let held = self.get(self.unspilled)?;
+        Some((self.unspilled, held.first_seq, held.entries, held.bytes.as_deref()?))
+    }
+
+    /// Chunk `id` is in the file.
+    pub(crate) fn spilled(&mut self, id: u64, place: u64) {
+        debug_assert_eq!(id, self.unspilled, "the file is in order");
+        if let Some(held) = self.get_mut(id) {
+            held.place = Some(place);
+            self.unspilled = id + 1;
+        }
+    }
+
+    /// Says whether the file holds nothing any more that is not acknowledged.
+    pub(crate) fn is_spill_drained(&self) -> bool {
+        self.unspilled <= self.base
+    }
+
+    /// Lets bytes go that are in the file, newest first, until the budget is no longer tight.
+    pub(crate) fn release(&mut self, budget: &Budget, buffers: &mut Vec<Vec<u8>>) {
+        let ahead = self.next + KEPT_AHEAD;
+        for id in (ahead..self.unspilled).rev() {
+            // What was spilled before this one was let go before it.
+            if !budget.is_tight() || !self.release_one(id, budget, buffers) {
+                break;
+            }
+        }
+        for id in self.base..self.next.min(self.unspilled) {
+            if !budget.is_tight() {
+                break;
+            }
+            self.release_one(id, budget, buffers);
+        }
+    }
+
+    fn release_one(&mut self, id: u64, budget: &Budget, buffers: &mut Vec<Vec<u8>>) -> bool {
+        let Some(bytes) = self.get_mut(id).and_then(|held| held.bytes.take()) else { return false };
+        budget.give(bytes.len());
+        buffers.push(bytes);
+        true
+    }
+
+    /// Everything up to here is acknowledged.
+    pub(crate) fn logged(&self) -> u64 {
+        self.logged
+    }
+
+    /// Sequence number of the last entry before the next chunk to send.
+    pub(crate) fn sent_seq(&self) -> u64 {
+        self.get(self.next).map_or(self.last_seq, |held| held.first_seq - 1)
+    }
+
+    /// Says whether everything is acknowledged.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// Forgets everything and gives the memory back.
+    pub(crate) fn clear(&mut self, budget: &Budget) {
+        for held in self.held.drain(..) {
+            budget.give(held.bytes.map_or(0, |bytes| bytes.len()));
+        }
+    }
+
+    fn end(&self) -> u64 {
+        self.base + self.held.len() as u64
+    }
+
+    fn get(&self, id: u64) -> Option<&Held> {
+        self.held.get(usize::try_from(id.checked_sub(self.base)?).ok()?)
+    }
+
+    fn get_mut(&mut self, id: u64) -> Option<&mut Held> {
+        self.held.get_mut(usize::try_from(id.checked_sub(self.base)?).ok()?)
+    }
+}
