@@ -4,6 +4,7 @@
 name is fetched when it is first used, so that a script which only imports runlane pays for one small file.
 """
 
+# ruff: noqa: TC004 - the names of the type-checking block are what the module hands out lazily
 from __future__ import annotations
 
 import sys
@@ -134,7 +135,9 @@ class _Module(type(sys)):  # type: ignore[misc]
         return value
 
     def __dir__(self) -> list[str]:
-        return sorted({*self.__dict__, *_NAMES, *_ALIASES, *_LATER, *_SUBMODULES, *_RUN_METHODS, "config", "summary"})
+        return sorted(
+            {*self.__dict__, *_NAMES, *_ALIASES, *_LATER, *_SUBMODULES, *_RUN_METHODS, "config", "summary"}
+        )
 
     @property
     def config(self) -> Any:

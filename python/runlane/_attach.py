@@ -87,9 +87,13 @@ def attach(attach_id: str | None = None, run_id: str | None = None) -> Run:
 def _make(settings: dict[str, Any], record: dict[str, Any], config: dict[str, Any]) -> Run:
     own = Settings(mode="offline" if settings.get("offline", True) else "online", run_id=record["run_id"])
     run_dir = os.path.basename(settings["sync_dir"])
-    own.root_dir = os.path.dirname(os.path.dirname(settings["sync_dir"]))
+    own._set("root_dir", os.path.dirname(os.path.dirname(settings["sync_dir"])))
     own._values.update(
-        {name: value for name, value in (("project", record.get("project")), ("entity", record.get("entity"))) if value}
+        {
+            name: value
+            for name, value in (("project", record.get("project")), ("entity", record.get("entity")))
+            if value
+        }
     )
     run = _AttachedRun(own, settings["sync_dir"], settings["files_dir"])
     run._config.load(config)
@@ -134,7 +138,9 @@ class _AttachedRun(Run):
             _preinit.unbind(self)
 
 
-def _unpickle(attach_id: str, settings: dict[str, Any], record: dict[str, Any], config: dict[str, Any]) -> Run:
+def _unpickle(
+    attach_id: str, settings: dict[str, Any], record: dict[str, Any], config: dict[str, Any]
+) -> Run:
     for open_run in _setup.process().runs:
         if open_run._attach_id == attach_id:
             return open_run

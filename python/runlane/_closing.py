@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def _shrunk(values: Sequence[float], width: int) -> list[float]:
     if count <= width:
         return list(values)
     edges = [index * count // width for index in range(width + 1)]
-    return [sum(values[low:high]) / (high - low) for low, high in zip(edges, edges[1:], strict=False)]
+    return [sum(values[low:high]) / (high - low) for low, high in pairwise(edges)]
 
 
 def sparkline(values: Iterable[float]) -> str:
@@ -109,7 +110,9 @@ def summary_lines(summary: dict[str, Any], limit: int) -> list[str]:
 def counts_line(progress: dict[str, Any]) -> str:
     """How many files were synced."""
     numbers = [int(progress.get(f"{kind}_files", 0)) for kind in ("wandb", "media", "artifact", "other")]
-    return "Synced {} W&B file(s), {} media file(s), {} artifact file(s) and {} other file(s)".format(*numbers)
+    return "Synced {} W&B file(s), {} media file(s), {} artifact file(s) and {} other file(s)".format(
+        *numbers
+    )
 
 
 def shown_path(path: str) -> str:

@@ -116,7 +116,9 @@ class Config(Mapping):  # type: ignore[type-arg]
     def setdefaults(self, d: Any) -> None:
         """Set the keys that are not set yet."""
         given = {normalized_key(key): value for key, value in as_mapping(d).items()}
-        self._change({key: value for key, value in given.items() if key not in self._items}, allow_val_change=False)
+        self._change(
+            {key: value for key, value in given.items() if key not in self._items}, allow_val_change=False
+        )
 
     def persist(self) -> None:
         """Send every value again."""
@@ -129,7 +131,9 @@ class Config(Mapping):  # type: ignore[type-arg]
             key = normalized_key(key)
             value = friendly(key, value)
             present = self._items.get(key)
-            changes[key] = {**present, **value} if isinstance(present, dict) and isinstance(value, dict) else value
+            changes[key] = (
+                {**present, **value} if isinstance(present, dict) and isinstance(value, dict) else value
+            )
             self._locked[key] = user or "sweep"
         self._items.update(changes)
         self._send(changes)
@@ -146,7 +150,9 @@ class Config(Mapping):  # type: ignore[type-arg]
         for key, value in given.items():
             key = normalized_key(key)
             if key in self._locked:
-                terminal.termwarn(f"Config item '{key}' was locked by '{self._locked[key]}' (ignored update).")
+                terminal.termwarn(
+                    f"Config item '{key}' was locked by '{self._locked[key]}' (ignored update)."
+                )
                 continue
             value = friendly(key, value)
             if key in self._items and not allowed and not same(self._items[key], value):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 import time
-
 from _thread import get_ident
 
 TYPE_CHECKING = False

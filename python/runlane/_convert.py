@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _PLAIN = (bool, int, float, str, type(None))
 
 
-class Unconvertible(Exception):
+class UnconvertibleError(Exception):
     """No rule of the table fits the object."""
 
 
@@ -41,7 +41,7 @@ def histogram(array: Any) -> dict[str, Any]:
 
     flat = np.asarray(array).ravel()
     if flat.dtype.kind not in "fiub":
-        raise Unconvertible
+        raise UnconvertibleError
     flat = flat.astype(np.float64, copy=False)
     finite = flat[np.isfinite(flat)]
     counts, edges = np.histogram(finite, bins=HISTOGRAM_BINS) if finite.size else ([0], [0.0, 1.0])
@@ -62,7 +62,11 @@ def _as_numpy(value: Any) -> Any:
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, numpy.ndarray):
         filled = getattr(value, "filled", None)
-        return value.astype(float).filled(numpy.nan) if filled is not None and value.dtype.kind in "fiub" else value
+        return (
+            value.astype(float).filled(numpy.nan)
+            if filled is not None and value.dtype.kind in "fiub"
+            else value
+        )
     module = type(value).__module__.partition(".")[0]
     if module == "torch" and hasattr(value, "detach"):
         tensor = value.detach().cpu()
@@ -90,7 +94,7 @@ def _text_like(value: Any) -> Any:
         return str(value)
     if module.partition(".")[0] == "pandas" and hasattr(value, "isoformat"):
         return value.isoformat()
-    raise Unconvertible
+    raise UnconvertibleError
 
 
 def _structure(value: Any, recurse: Callable[[Any], Any], histograms: bool) -> Any:
@@ -106,28 +110,38 @@ def _structure(value: Any, recurse: Callable[[Any], Any], histograms: bool) -> A
         return recurse(value.model_dump())
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return recurse(dict(value._asdict()))
-    if isinstance(value, (range, list, tuple)) or type(value).__name__ in ("deque", "dict_keys", "dict_values"):
+    if isinstance(value, (range, list, tuple)) or type(value).__name__ in (
+        "deque",
+        "dict_keys",
+        "dict_values",
+    ):
         return [recurse(item) for item in value]
-    if type(value).__module__.partition(".")[0] == "pandas" and hasattr(value, "to_numpy") and getattr(value, "ndim", 2) == 1:
+    if (
+        type(value).__module__.partition(".")[0] == "pandas"
+        and hasattr(value, "to_numpy")
+        and getattr(value, "ndim", 2) == 1
+    ):
         return _array(value.to_numpy(), histograms)
-    if isinstance(value, dict) or (hasattr(value, "keys") and hasattr(value, "__getitem__") and not hasattr(value, "dtypes")):
+    if isinstance(value, dict) or (
+        hasattr(value, "keys") and hasattr(value, "__getitem__") and not hasattr(value, "dtypes")
+    ):
         return {key: recurse(value[key]) for key in value.keys()}  # noqa: SIM118, RUF100 - not every mapping iterates over keys
     if callable(value) and hasattr(value, "__qualname__"):
         return f"{value.__module__}.{value.__qualname__}"
-    raise Unconvertible
+    raise UnconvertibleError
 
 
 def convert_object(value: Any, recurse: Callable[[Any], Any], *, histograms: bool = True) -> Any:
     """`value` by the rules of the table, parts of it through `recurse`; arrays stay lists without `histograms`.
 
     Raises:
-        Unconvertible: No rule fits.
+        UnconvertibleError: No rule fits.
     """
     if hasattr(type(value), "_runlane_later"):
         raise NotYetError(f"{type(value).__name__} cannot be logged by this version of runlane yet")
     try:
         return _text_like(value)
-    except Unconvertible:
+    except UnconvertibleError:
         pass
     array = _as_numpy(value)
     if array is not None:
@@ -164,8 +178,10 @@ class Converter:
 
         try:
             return convert_object(value, recurse)
-        except (Unconvertible, NotYetError, ValueError, RecursionError) as error:
-            if isinstance(error, NotYetError) or (isinstance(error, ValueError) and "nested deeper" in str(error)):
+        except (UnconvertibleError, NotYetError, ValueError, RecursionError) as error:
+            if isinstance(error, NotYetError) or (
+                isinstance(error, ValueError) and "nested deeper" in str(error)
+            ):
                 raise
             reason: BaseException = error
         except Exception as error:  # noqa: BLE001, RUF100 - __str__, __float__ or __array__ of a user's object may raise anything
@@ -183,6 +199,27 @@ class Converter:
         return f"<{name}>"
 
 
+def _friendly_dict(key: str, value: dict[Any, Any], depth: int, histograms: bool) -> dict[str, Any]:
+    for name in value:
+        if not isinstance(name, str):
+            raise TypeError(f"keys of `{key}` must be strings, got {type(name).__name__}: {name!r:.80}")
+    return {name: friendly(key, item, depth + 1, histograms=histograms) for name, item in value.items()}
+
+
+def _as_text(key: str, value: Any) -> str:
+    """The text of a foreign object.
+
+    Raises:
+        TypeError: It is a bare object, or its text cannot be made.
+    """
+    if type(value).__module__ == "builtins":
+        raise TypeError(f"`{key}`: object of type {type(value).__name__} is not JSON serializable")
+    try:
+        return str(value)
+    except Exception as error:
+        raise TypeError(f"`{key}`: object of type {type(value).__name__} has no text form") from error
+
+
 def friendly(key: str, value: Any, depth: int = 0, *, histograms: bool = False) -> Any:
     """`value` as config or summary keep it: plain values; foreign objects as their text, as wandb does.
 
@@ -197,10 +234,7 @@ def friendly(key: str, value: Any, depth: int = 0, *, histograms: bool = False) 
     if depth > MAX_DEPTH:
         raise ValueError(f"the value of `{key}` is nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, dict):
-        for name in value:
-            if not isinstance(name, str):
-                raise TypeError(f"keys of `{key}` must be strings, got {type(name).__name__}: {name!r:.80}")
-        return {name: friendly(key, item, depth + 1, histograms=histograms) for name, item in value.items()}
+        return _friendly_dict(key, value, depth, histograms)
     if type(value) in (list, tuple):
         return [friendly(key, item, depth + 1, histograms=histograms) for item in value]
     if isinstance(value, str) and not _is_enum(value):
@@ -211,17 +245,12 @@ def friendly(key: str, value: Any, depth: int = 0, *, histograms: bool = False) 
         )
     except NotYetError as error:
         raise TypeError(f"`{key}`: {error}") from error
-    except Unconvertible:
+    except UnconvertibleError:
         pass
     scalar = getattr(value, "item", None)
     if callable(scalar) and getattr(value, "ndim", None) == 0:
         return friendly(key, scalar(), depth + 1)
-    if type(value).__module__ == "builtins":
-        raise TypeError(f"`{key}`: object of type {type(value).__name__} is not JSON serializable")
-    try:
-        return str(value)
-    except Exception as error:
-        raise TypeError(f"`{key}`: object of type {type(value).__name__} has no text form") from error
+    return _as_text(key, value)
 
 
 def _is_enum(value: Any) -> bool:

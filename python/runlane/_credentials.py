@@ -90,7 +90,9 @@ def write_netrc(base_url: str, key: str) -> str:
     lines = [*kept, f"machine {host}", "  login user", f"  password {key}", ""]
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     temporary = f"{path}.{os.getpid()}.runlane-tmp"
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+    with open(
+        os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
+    ) as file:
         file.write("\n".join(lines))
     os.replace(temporary, path)
     return path
@@ -112,7 +114,9 @@ def find_key(settings: Settings, file_key: str | None = None) -> tuple[str | Non
     base_url = str(settings.base_url or "")
     from_env = variable("API_KEY")
     if from_env and variable("IDENTITY_TOKEN_FILE"):
-        raise AuthenticationError("Both WANDB_API_KEY and WANDB_IDENTITY_TOKEN_FILE are set; unset one of them")
+        raise AuthenticationError(
+            "Both WANDB_API_KEY and WANDB_IDENTITY_TOKEN_FILE are set; unset one of them"
+        )
     given = settings.api_key
     if given and given not in (from_env, file_key):
         return given, "code"

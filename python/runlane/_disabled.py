@@ -79,15 +79,17 @@ class DisabledRun(Run):
             self._step += 1
 
     def _publish(self, kind: str, payload: Mapping[str, Any]) -> None:
-        return
+        del kind, payload
 
     def _check_open(self, method: str) -> None:
-        return
+        del method
 
     def _read_summary(self) -> dict[str, Any]:
         return self._values
 
-    def _send_summary(self, changes: list[tuple[tuple[str, ...], str]], removed: list[tuple[str, ...]]) -> None:
+    def _send_summary(
+        self, changes: list[tuple[tuple[str, ...], str]], removed: list[tuple[str, ...]]
+    ) -> None:
         import json
 
         for keys, text in changes:
@@ -121,12 +123,14 @@ class DisabledRun(Run):
         """Always None."""
         return None
 
-    def save(self, glob_str: Any = None, base_path: Any = None, policy: str = "live", glob: bool = True) -> bool | list[str]:
+    def save(
+        self, glob_str: Any = None, base_path: Any = None, policy: str = "live", glob: bool = True
+    ) -> bool | list[str]:
         """Save nothing."""
         del glob_str, base_path, policy, glob
         return []
 
-    def define_metric(self, name: str, *_args: Any, **_kwargs: Any) -> Any:  # type: ignore[override]
+    def define_metric(self, name: str, *_args: Any, **_kwargs: Any) -> Any:
         """Define nothing."""
         del name
         return NOTHING
@@ -157,9 +161,9 @@ class DisabledRun(Run):
         _preinit.unbind(self)
 
     join = finish
-    log_artifact = use_artifact = upsert_artifact = finish_artifact = link_artifact = _no_op  # type: ignore[assignment]
-    log_model = use_model = link_model = log_code = watch = unwatch = pin_config_keys = _no_op  # type: ignore[assignment]
-    display = to_html = _no_op  # type: ignore[assignment]
+    log_artifact = use_artifact = upsert_artifact = finish_artifact = link_artifact = _no_op
+    log_model = use_model = link_model = log_code = watch = unwatch = pin_config_keys = _no_op
+    display = to_html = _no_op
 
 
 def disabled_run(settings: Settings, config: Config) -> DisabledRun:
@@ -167,7 +171,7 @@ def disabled_run(settings: Settings, config: Config) -> DisabledRun:
     import tempfile
 
     settings.run_id = settings.run_id or random_id()
-    settings.root_dir = tempfile.gettempdir()
+    settings._set("root_dir", tempfile.gettempdir())
     settings.use_dot_wandb = False
     settings.entity = "dummy"
     settings.project = settings.project if settings.project not in (None, "uncategorized") else "dummy"

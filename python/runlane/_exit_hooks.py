@@ -40,14 +40,14 @@ def code_of(value: object) -> int:
 
 
 def _exit(value: object = None) -> NoReturn:
-    assert _tracker is not None  # noqa: S101 - the hook exists only with the tracker
+    assert _tracker is not None
     _tracker.code = code_of(value)
     _tracker.exit(value)  # type: ignore[arg-type]
     raise SystemExit(value)
 
 
 def _excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    assert _tracker is not None  # noqa: S101 - the hook exists only with the tracker
+    assert _tracker is not None
     _tracker.code = KEYBOARD_INTERRUPT_CODE if issubclass(kind, KeyboardInterrupt) else 1
     _tracker.excepthook(kind, error, traceback)
 

@@ -83,7 +83,9 @@ def finish_run(run: Run, exit_code: int) -> None:
     progress: dict[str, Any] = {}
     timed_out = False
     try:
-        progress = run._finish(exit_code, settings.finish_timeout, not settings.x_update_finish_state, _Progress())
+        progress = run._finish(
+            exit_code, settings.finish_timeout, not settings.x_update_finish_state, _Progress()
+        )
         timed_out = settings.finish_timeout > 0 and not progress.get("complete", True)
     except _core.DaemonError as error:
         terminal.termerror(

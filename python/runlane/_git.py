@@ -58,7 +58,9 @@ def head_commit(root: str) -> str | None:
         return None
     head = (_read(directories[0], "HEAD") or "").strip()
     commit = _resolve(*directories, head[4:].strip()) if head.startswith("ref:") else head
-    is_hash = commit is not None and len(commit) in (40, 64) and all(char in "0123456789abcdef" for char in commit)
+    is_hash = (
+        commit is not None and len(commit) in (40, 64) and all(char in "0123456789abcdef" for char in commit)
+    )
     return commit if is_hash else None
 
 

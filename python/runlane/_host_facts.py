@@ -92,25 +92,37 @@ def quick_facts(settings: Settings, git: dict[str, str], writer_id: str) -> dict
     return facts
 
 
+def _machine_facts(settings: Settings) -> dict[str, Any]:
+    """Processor, memory and disks.
+
+    Raises:
+        ImportError: psutil is missing.
+    """
+    import psutil
+
+    facts: dict[str, Any] = {}
+    facts["cpu_count"] = int(settings.x_stats_cpu_count or psutil.cpu_count(logical=False) or 0)
+    facts["cpu_count_logical"] = int(settings.x_stats_cpu_logical_count or psutil.cpu_count() or 0)
+    facts["memory_total"] = int(psutil.virtual_memory().total)
+    disks = {}
+    for path in settings.x_stats_disk_paths:
+        try:
+            usage = psutil.disk_usage(path)
+        except OSError:
+            continue
+        disks[path] = (int(usage.total), int(usage.used))
+    facts["disk"] = disks
+    return facts
+
+
 def slow_facts(settings: Settings, writer_id: str) -> dict[str, Any]:
     """What psutil and NVML know. Takes tens of milliseconds."""
     facts: dict[str, Any] = {"writer_id": writer_id}
     try:
-        import psutil
+        facts.update(_machine_facts(settings))
     except ImportError:
-        psutil = None
-    if psutil is not None:
-        facts["cpu_count"] = int(settings.x_stats_cpu_count or psutil.cpu_count(logical=False) or 0)
-        facts["cpu_count_logical"] = int(settings.x_stats_cpu_logical_count or psutil.cpu_count() or 0)
-        facts["memory_total"] = int(psutil.virtual_memory().total)
-        disks = {}
-        for path in settings.x_stats_disk_paths:
-            try:
-                usage = psutil.disk_usage(path)
-            except OSError:
-                continue
-            disks[path] = (int(usage.total), int(usage.used))
-        facts["disk"] = disks
+        # Without psutil the picture is smaller, nothing else.
+        facts.pop("disk", None)
     facts.update(_gpu_facts())
     slurm = {name[6:].lower(): value for name, value in os.environ.items() if name.startswith("SLURM_")}
     if slurm:
@@ -127,7 +139,7 @@ def _gpu_facts() -> dict[str, Any]:
     if not os.path.exists("/proc/driver/nvidia") and not os.path.exists("/dev/nvidiactl"):
         return {}
     try:
-        import pynvml
+        import pynvml  # type: ignore[import-untyped, import-not-found, unused-ignore]
     except ImportError:
         return {}
     try:
@@ -152,7 +164,11 @@ def _gpu_facts() -> dict[str, Any]:
         pynvml.nvmlShutdown()
     if not devices:
         return {}
-    facts: dict[str, Any] = {"gpu_count": len(devices), "gpu_nvidia": devices, "cuda_version": f"{version // 1000}.{version % 1000 // 10}"}
+    facts: dict[str, Any] = {
+        "gpu_count": len(devices),
+        "gpu_nvidia": devices,
+        "cuda_version": f"{version // 1000}.{version % 1000 // 10}",
+    }
     if len({device["name"] for device in devices}) == 1:
         facts["gpu_type"] = devices[0]["name"]
     return facts

@@ -5,8 +5,21 @@ from __future__ import annotations
 import os
 import time
 
-from . import _attach, _config_sources, _console, _core, _exit_hooks, _host_facts, _init_settings, _preinit, _resume
-from . import _run_dir, _setup, _telemetry, terminal
+from . import (
+    _attach,
+    _config_sources,
+    _console,
+    _core,
+    _exit_hooks,
+    _host_facts,
+    _init_settings,
+    _preinit,
+    _resume,
+    _run_dir,
+    _setup,
+    _telemetry,
+    terminal,
+)
 from ._config import Config
 from ._debug_log import DebugLog
 from ._ids import random_id
@@ -124,7 +137,9 @@ def init(
             return previous
         if config_include_keys and config_exclude_keys:
             raise UsageError("Expected at most only one of exclude or include")
-        given = _config_sources.filtered(_config_sources.as_mapping(config), config_include_keys, config_exclude_keys)
+        given = _config_sources.filtered(
+            _config_sources.as_mapping(config), config_include_keys, config_exclude_keys
+        )
         run_config = _compose_config(composed, given)
         if composed._noop:
             return _start_disabled(state, composed, run_config)
@@ -139,7 +154,8 @@ def _previous_run(state: _setup.Process, settings: Settings) -> Run | None:
     wish = settings.reinit
     if isinstance(wish, bool):
         terminal.termwarn(
-            "Using a boolean value for 'reinit' is deprecated. Use 'return_previous' or 'finish_previous' instead.", repeat=False
+            "Using a boolean value for 'reinit' is deprecated. Use 'return_previous' or 'finish_previous' instead.",
+            repeat=False,
         )
         wish = "finish_previous" if wish else "return_previous"
     if wish == "default":
@@ -151,7 +167,9 @@ def _previous_run(state: _setup.Process, settings: Settings) -> Run | None:
             run.finish()
         return None
     if settings.resume == "must":
-        raise Error("Cannot resume a run while another run is active. You must either finish it using run.finish() or use reinit")
+        raise Error(
+            "Cannot resume a run while another run is active. You must either finish it using run.finish() or use reinit"
+        )
     run = state.runs[-1]
     terminal.termlog(
         "wandb.init() called while a run is active and reinit is set to 'return_previous' (the default in scripts), so"
@@ -200,7 +218,7 @@ def _start_disabled(state: _setup.Process, settings: Settings, config: Config) -
 
 def _start(state: _setup.Process, settings: Settings, config: Config, features: list[int]) -> Run:
     api_key, offline_reason = _init_settings.choose_destination(state, settings)
-    settings.root_dir = _run_dir.usable_root(settings)
+    settings._set("root_dir", _run_dir.usable_root(settings))
     settings.run_id = _resume.choose_run_id(settings) or random_id()
     settings.x_start_time = time.time()
     if settings._shared and not settings.x_label:
@@ -242,12 +260,16 @@ def _open(run: Run, connection: _core.Connection, api_key: str | None, features:
         preface.append({"kind": "environment", **_host_facts.quick_facts(settings, git, writer_id)})
     run._note(f"opening run {settings.run_id} in {settings.sync_dir}, mode {settings.mode}")
     try:
-        answer = run._open(connection, fields, record, preface, False, init_timeout_secs(settings) + _ANSWER_MARGIN_SECS)
+        answer = run._open(
+            connection, fields, record, preface, False, init_timeout_secs(settings) + _ANSWER_MARGIN_SECS
+        )
     except _core.DaemonError as error:
         raise CommError(f"run {settings.run_id} could not be started: {error}", error) from error
     failure = answer.get("error")
     if failure:
-        raise _ERRORS.get(int(failure.get("code") or 0), CommError)(str(failure.get("message") or "the run could not be started"))
+        raise _ERRORS.get(int(failure.get("code") or 0), CommError)(
+            str(failure.get("message") or "the run could not be started")
+        )
     run._answer = answer
     _take_over(run, answer)
     _attach.remember(run, fields, record)
@@ -276,7 +298,9 @@ def _take_over(run: Run, answer: dict[str, Any]) -> None:
         import json
 
         stored = {key: json.loads(text) for key, text in (answer.get("config") or {}).items()}
-        run._config.load({key: value for key, value in stored.items() if key not in run._config and key != "_wandb"})
+        run._config.load(
+            {key: value for key, value in stored.items() if key not in run._config and key != "_wandb"}
+        )
 
 
 def _begin(state: _setup.Process, run: Run, offline_reason: str | None) -> None:
@@ -308,7 +332,9 @@ def _announce(state: _setup.Process, run: Run, offline_reason: str | None) -> No
         terminal.termlog(f"Tracking run with runlane version {__version__}")
         terminal.termlog(f"Run data is saved locally in {terminal.styled(settings.sync_dir, '1;35')}")
     if settings._offline:
-        terminal.termlog(offline_reason or "Nothing is uploaded: the mode is `offline`. Look at the run with `runlane ui`.")
+        terminal.termlog(
+            offline_reason or "Nothing is uploaded: the mode is `offline`. Look at the run with `runlane ui`."
+        )
         return
     if run._answer.get("detached"):
         terminal.termwarn(

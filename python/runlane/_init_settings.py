@@ -73,7 +73,9 @@ def _warn_of_later_features(settings: Settings) -> None:
         raise NotYetError("`sync_tensorboard` is not available yet: it comes with a later version of runlane")
     for name in ("save_code", "monitor_gym"):
         if getattr(settings, name):
-            terminal.termwarn(f"`{name}` has no effect yet: it comes with a later version of runlane", repeat=False)
+            terminal.termwarn(
+                f"`{name}` has no effect yet: it comes with a later version of runlane", repeat=False
+            )
 
 
 def infer(settings: Settings) -> None:
@@ -86,7 +88,9 @@ def infer(settings: Settings) -> None:
         settings.git_root = _git.find_root(os.getcwd())
     if not settings.project:
         program = None if settings.disable_git else settings.program
-        settings.project = (None if settings.disable_git else _git.default_project(program)) or "uncategorized"
+        settings.project = (
+            None if settings.disable_git else _git.default_project(program)
+        ) or "uncategorized"
 
 
 def git_facts(settings: Settings) -> dict[str, str]:
@@ -139,7 +143,9 @@ def choose_destination(state: Process, settings: Settings) -> tuple[str | None, 
     try:
         _credentials.check_format(key)
     except AuthenticationError as error:
-        raise AuthenticationError(f"the API key from {source} for {settings.base_url} cannot be used: {error}") from error
+        raise AuthenticationError(
+            f"the API key from {source} for {settings.base_url} cannot be used: {error}"
+        ) from error
     return key, None
 
 

@@ -10,7 +10,19 @@ if TYPE_CHECKING:
 
 _TYPES = {
     "artifacts": ("Artifact", "ArtifactTTL"),
-    "media types": ("Audio", "Graph", "Histogram", "Html", "Image", "Molecule", "Object3D", "Plotly", "Video", "Classes", "box3d"),
+    "media types": (
+        "Audio",
+        "Graph",
+        "Histogram",
+        "Html",
+        "Image",
+        "Molecule",
+        "Object3D",
+        "Plotly",
+        "Video",
+        "Classes",
+        "box3d",
+    ),
     "tables": ("EvalTable", "JoinedTable", "Table"),
 }
 _FUNCTIONS = {
@@ -71,7 +83,9 @@ def _function(name: str, feature: str) -> Any:
 def __getattr__(name: str) -> Any:
     for feature, names in _TYPES.items():
         if name in names:
-            return globals().setdefault(name, type(name, (_LaterType,), {"_feature": feature, "__module__": __name__}))
+            return globals().setdefault(
+                name, type(name, (_LaterType,), {"_feature": feature, "__module__": __name__})
+            )
     for feature, names in _FUNCTIONS.items():
         if name in names:
             return globals().setdefault(name, _function(name, feature))

@@ -147,7 +147,11 @@ class _DeprecatedApi:
     def settings(self, key: str | None = None) -> Any:
         """One setting, or the common ones as a dict."""
         settings = _setup.process().settings
-        return getattr(settings, key) if key else {name: getattr(settings, name) for name in ("base_url", "entity", "project")}
+        return (
+            getattr(settings, key)
+            if key
+            else {name: getattr(settings, name) for name in ("base_url", "entity", "project")}
+        )
 
 
 api = _DeprecatedApi()

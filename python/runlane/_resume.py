@@ -57,7 +57,9 @@ def remember(settings: Settings) -> None:
             file.write(encode({"run_id": settings.run_id}))
         os.replace(temporary, settings.resume_fname)
     except OSError as error:
-        terminal.termwarn(f"cannot write {settings.resume_fname}: {error.strerror}; this run cannot be resumed by resume='auto'")
+        terminal.termwarn(
+            f"cannot write {settings.resume_fname}: {error.strerror}; this run cannot be resumed by resume='auto'"
+        )
 
 
 def forget(settings: Settings) -> None:

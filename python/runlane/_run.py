@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-
 from _thread import RLock
 
 from . import _core, _exit_hooks, _telemetry, terminal
 from ._config import Config
 from ._convert import Converter
-from ._debug_log import DebugLog
 from ._run_later import RunLater
 from ._run_properties import RunProperties
 from ._summary import Summary
@@ -18,16 +16,17 @@ from .errors import CommError, Error, UsageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Any, TextIO
+    from typing import Any, Literal, TextIO
 
     from ._background import StartupWork
+    from ._debug_log import DebugLog
     from ._run_metrics import Metric
     from ._settings import Settings
 
 _REQUEST_SECS = 30.0
 
 
-class Run(RunProperties, RunLater, _core.RunBase):  # type: ignore[misc]
+class Run(RunProperties, RunLater, _core.RunBase):
     """One execution of a training script (or whatever else is tracked).
 
     `init` makes it. Calls go into a buffer and return; the daemon logs and uploads them. All methods may be called from any
@@ -51,7 +50,9 @@ class Run(RunProperties, RunLater, _core.RunBase):  # type: ignore[misc]
         self._config.__dict__["_publish"] = self._send_config
         self._config.__dict__["_allow_change"] = bool(settings.allow_val_change or settings._jupyter)
         self._summary = Summary(self._read_summary, self._send_summary)
-        self._set_hooks(Converter(bool(settings.strict), terminal.termwarn), self._on_misuse, terminal.at_severity)
+        self._set_hooks(
+            Converter(bool(settings.strict), terminal.termwarn), self._on_misuse, terminal.at_severity
+        )
 
     # -- hooks of the native part ------------------------------------------------------------------------------------
 
@@ -67,9 +68,7 @@ class Run(RunProperties, RunLater, _core.RunBase):  # type: ignore[misc]
         raise Error(f"Run ({self.id}) is not open" + (f": {detail}" if detail else ""))
 
     def _finished_text(self, method: str) -> str:
-        return (
-            f"Run ({self.id}) is finished. The call to `{method}` will be ignored. Please make sure that you are using an active run."
-        )
+        return f"Run ({self.id}) is finished. The call to `{method}` will be ignored. Please make sure that you are using an active run."
 
     def _check_open(self, method: str) -> None:
         if self._finished:
@@ -91,11 +90,15 @@ class Run(RunProperties, RunLater, _core.RunBase):  # type: ignore[misc]
             self._features.append(number)
             self._publish("telemetry", {"feature": [number]})
 
-    def _ask(self, kind: str, payload: dict[str, Any] | None = None, timeout_secs: float = _REQUEST_SECS) -> dict[str, Any]:
+    def _ask(
+        self, kind: str, payload: dict[str, Any] | None = None, timeout_secs: float = _REQUEST_SECS
+    ) -> dict[str, Any]:
         try:
             return dict(self._request(kind, payload or {}, timeout_secs))
         except _core.DaemonError as error:
-            raise CommError(f"the runlane daemon does not answer for run {self.id}: {error}", error) from error
+            raise CommError(
+                f"the runlane daemon does not answer for run {self.id}: {error}", error
+            ) from error
 
     # -- config and summary ------------------------------------------------------------------------------------------
 
@@ -112,7 +115,9 @@ class Run(RunProperties, RunLater, _core.RunBase):  # type: ignore[misc]
         values = json.loads(self._ask("summary")["json"] or "{}")
         return values if isinstance(values, dict) else {}
 
-    def _send_summary(self, changes: list[tuple[tuple[str, ...], str]], removed: list[tuple[str, ...]]) -> None:
+    def _send_summary(
+        self, changes: list[tuple[tuple[str, ...], str]], removed: list[tuple[str, ...]]
+    ) -> None:
         self._check_open("summary")
         self._record_feature(_telemetry.SET_SUMMARY)
 
@@ -205,7 +210,9 @@ class Run(RunProperties, RunLater, _core.RunBase):  # type: ignore[misc]
 
         self._publish("alert", alert_record(title, text, level, wait_duration))
 
-    def save(self, glob_str: Any = None, base_path: Any = None, policy: str = "live", glob: bool = True) -> bool | list[str]:
+    def save(
+        self, glob_str: Any = None, base_path: Any = None, policy: str = "live", glob: bool = True
+    ) -> bool | list[str]:
         """Upload files that match a path or pattern; it is expanded now.
 
         Args:
@@ -234,7 +241,9 @@ class Run(RunProperties, RunLater, _core.RunBase):  # type: ignore[misc]
             self._publish("files", {"files": published})
         return saved
 
-    def restore(self, name: str, run_path: str | None = None, replace: bool = False, root: str | None = None) -> TextIO | None:
+    def restore(
+        self, name: str, run_path: str | None = None, replace: bool = False, root: str | None = None
+    ) -> TextIO | None:
         """Download one file of this (or another) run and open it; an existing file is kept unless `replace`."""
         from ._run_files import restore_file
 
@@ -256,7 +265,9 @@ class Run(RunProperties, RunLater, _core.RunBase):  # type: ignore[misc]
         answer = self._ask("status")
         return RunStatus(max(0, int(answer.get("rows", 0)) - int(answer.get("uploaded_rows", 0))), answer)
 
-    def _label(self, code: str | None = None, repo: str | None = None, code_version: str | None = None, **kwargs: str) -> None:
+    def _label(
+        self, code: str | None = None, repo: str | None = None, code_version: str | None = None, **kwargs: str
+    ) -> None:
         """Accept the labels that frameworks set."""
         self._note(f"label: code={code} repo={repo} version={code_version} {kwargs or ''}")
 
@@ -288,7 +299,9 @@ class Run(RunProperties, RunLater, _core.RunBase):  # type: ignore[misc]
     def __enter__(self) -> Run:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> bool:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> Literal[False]:
         if error is not None and kind is not None:
             import traceback as printing
 

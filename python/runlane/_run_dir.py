@@ -37,7 +37,9 @@ def usable_root(settings: Settings) -> str:
     fallback = tempfile.gettempdir()
     terminal.termwarn(f"Path {settings.wandb_dir} wasn't writable, using system temp directory {fallback}.")
     if not _is_usable(fallback):
-        raise UsageError(f"neither `{root}` nor `{fallback}` can be written\nhint: set `WANDB_DIR` to a writable directory")
+        raise UsageError(
+            f"neither `{root}` nor `{fallback}` can be written\nhint: set `WANDB_DIR` to a writable directory"
+        )
     return fallback
 
 
@@ -71,7 +73,9 @@ def create(settings: Settings) -> None:
         except FileExistsError:
             number += 1
             if number > _MAX_SUFFIX:
-                raise UsageError(f"cannot find a free name for the run directory: `{settings.sync_dir}`") from None
+                raise UsageError(
+                    f"cannot find a free name for the run directory: `{settings.sync_dir}`"
+                ) from None
         except OSError as error:
             raise UsageError(
                 f"cannot create the run directory: {error.strerror}: `{settings.sync_dir}`\n"

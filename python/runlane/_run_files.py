@@ -21,13 +21,12 @@ _MAX_MATCHES = 100_000
 def _checked_pattern(glob_str: Any) -> str:
     if not isinstance(glob_str, (str, bytes, os.PathLike)):
         raise TypeError(f"`glob_str` must be a path or pattern, got {type(glob_str).__name__}")
-    pattern = os.fspath(glob_str)
-    pattern = os.fsdecode(pattern) if isinstance(pattern, bytes) else pattern
+    pattern = os.fsdecode(glob_str)
     if not pattern:
         raise ValueError("`glob_str` must not be empty")
     if "\0" in pattern or "\n" in pattern:
         raise ValueError("`glob_str` must not contain NUL or newline characters")
-    return pattern
+    return str(pattern)
 
 
 def _base(pattern: str, base_path: Any) -> str:
@@ -92,7 +91,9 @@ def _place(source: str, target: str, link: bool) -> bool:
     return True
 
 
-def save(files_dir: str, glob_str: Any, base_path: Any, policy: Any, use_glob: bool, symlink: bool) -> tuple[list[str], list[tuple[str, str, str]]]:
+def save(
+    files_dir: str, glob_str: Any, base_path: Any, policy: Any, use_glob: bool, symlink: bool
+) -> tuple[list[str], list[tuple[str, str, str]]]:
     """Put the files that match into the run's directory.
 
     Returns:
@@ -115,14 +116,24 @@ def save(files_dir: str, glob_str: Any, base_path: Any, policy: Any, use_glob: b
     for path in _matches(pattern, base, literal=not use_glob):
         in_run = path.startswith(inside + os.sep)
         name = os.path.relpath(path, inside if in_run else base)
-        if any(len(part.encode(errors="surrogateescape")) > 255 for part in name.split(os.sep)) or "\\" in name or "\n" in name:
-            raise ValueError(f"file name `{name}` cannot be stored: a component is too long, or has a backslash or newline")
+        if (
+            any(len(part.encode(errors="surrogateescape")) > 255 for part in name.split(os.sep))
+            or "\\" in name
+            or "\n" in name
+        ):
+            raise ValueError(
+                f"file name `{name}` cannot be stored: a component is too long, or has a backslash or newline"
+            )
         target = os.path.join(inside, name)
         follows = True if in_run else _place(path, target, symlink)
         if not follows and policy == "live":
-            terminal.termwarn(f"Can't follow changes of `{path}`: it was copied and is uploaded once", repeat=False)
+            terminal.termwarn(
+                f"Can't follow changes of `{path}`: it was copied and is uploaded once", repeat=False
+            )
         saved.append(target)
-        published.append((name.replace(os.sep, "/"), "now" if policy == "live" and not follows else policy, "other"))
+        published.append(
+            (name.replace(os.sep, "/"), "now" if policy == "live" and not follows else policy, "other")
+        )
     if not saved:
         terminal.termwarn(f"no file matches `{pattern}`: nothing is saved")
     elif symlink:
@@ -143,7 +154,7 @@ def restore_file(name: str, run_path: str, replace: bool, root: str) -> TextIO |
     """
     target = os.path.join(root, name)
     if os.path.exists(target) and not replace:
-        return open(target)  # noqa: SIM115 - the caller gets the open file
+        return open(target)
     from .public_api import Api
 
     file = Api().run(run_path).file(name)

@@ -58,7 +58,9 @@ def _summary_words(summary: Any, goal: str | None) -> tuple[list[str], str | Non
         if word not in _SUMMARIES:
             raise Error(f"Unhandled define_metric() arg: summary op: {word}")
     if "copy" in words:
-        terminal.termwarn("define_metric(summary='copy') is deprecated and is the same as no summary", repeat=False)
+        terminal.termwarn(
+            "define_metric(summary='copy') is deprecated and is the same as no summary", repeat=False
+        )
         words = [word for word in words if word != "copy"]
     if "best" in words:
         # The documents' older form: the best value is the smallest or the largest, as the goal says.
@@ -68,6 +70,19 @@ def _summary_words(summary: Any, goal: str | None) -> tuple[list[str], str | Non
         best = "min" if goal == "minimize" else "max"
         words = list(dict.fromkeys(best if word == "best" else word for word in words))
     return words, goal
+
+
+def _check_names(name: Any, step_metric: Any) -> None:
+    if not isinstance(name, str):
+        raise Error(f"Unhandled define_metric() arg: name type: {type(name).__name__}")
+    if not name:
+        raise Error("define_metric() requires non-empty name argument")
+    if "*" in name[:-1]:
+        raise Error(f"Unhandled define_metric() arg: name (glob suffixes only): {name}")
+    if step_metric is not None and not isinstance(step_metric, str):
+        raise Error(f"Unhandled define_metric() arg: step_metric type: {type(step_metric).__name__}")
+    if step_metric and "*" in step_metric:
+        raise Error(f"Unhandled define_metric() arg: step_metric must not be a glob: {step_metric}")
 
 
 def metric_record(
@@ -84,18 +99,8 @@ def metric_record(
     Raises:
         Error: An argument of a wrong type or value, with the argument's name.
     """
-    if isinstance(name, str) and not name:
-        raise Error("define_metric() requires non-empty name argument")
-    if not isinstance(name, str):
-        raise Error(f"Unhandled define_metric() arg: name type: {type(name).__name__}")
-    if "*" in name[:-1]:
-        raise Error(f"Unhandled define_metric() arg: name (glob suffixes only): {name}")
-    if isinstance(step_metric, Metric):
-        step_metric = step_metric.name
-    if step_metric is not None and not isinstance(step_metric, str):
-        raise Error(f"Unhandled define_metric() arg: step_metric type: {type(step_metric).__name__}")
-    if isinstance(step_metric, str) and "*" in step_metric:
-        raise Error(f"Unhandled define_metric() arg: step_metric must not be a glob: {step_metric}")
+    step_metric = step_metric.name if isinstance(step_metric, Metric) else step_metric
+    _check_names(name, step_metric)
     for argument, value in (("step_sync", step_sync), ("hidden", hidden), ("overwrite", overwrite)):
         if value is not None and not isinstance(value, bool):
             raise Error(f"Unhandled define_metric() arg: {argument} type: {type(value).__name__}")
@@ -110,7 +115,12 @@ def metric_record(
     if step_metric:
         record["step_metric"] = step_metric
         step_sync = True if step_sync is None else step_sync
-    for key, value in (("step_sync", step_sync), ("hidden", hidden), ("goal", goal), ("overwrite", overwrite)):
+    for key, value in (
+        ("step_sync", step_sync),
+        ("hidden", hidden),
+        ("goal", goal),
+        ("overwrite", overwrite),
+    ):
         if value is not None:
             record[key] = value
     if words:

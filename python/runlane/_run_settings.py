@@ -42,7 +42,10 @@ _SAME = {
 def must_reach_server(settings: Settings) -> bool:
     """Whether the run cannot start from local state: only the server can say how it goes on."""
     return bool(
-        settings.force or settings.resume in ("must", "never") or settings.fork_from is not None or settings.resume_from is not None
+        settings.force
+        or settings.resume in ("must", "never")
+        or settings.fork_from is not None
+        or settings.resume_from is not None
     )
 
 
@@ -82,10 +85,16 @@ def daemon_settings(settings: Settings, api_key: str | None) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    return {str(key): str(item) for key, item in value.items()} if isinstance(value, dict) else [str(item) for item in value]
+    return (
+        {str(key): str(item) for key, item in value.items()}
+        if isinstance(value, dict)
+        else [str(item) for item in value]
+    )
 
 
-def run_record(settings: Settings, config: Config, git: dict[str, str], telemetry: dict[str, Any]) -> dict[str, Any]:
+def run_record(
+    settings: Settings, config: Config, git: dict[str, str], telemetry: dict[str, Any]
+) -> dict[str, Any]:
     """The run as the log's run record has it."""
     record: dict[str, Any] = {
         "run_id": settings.run_id,

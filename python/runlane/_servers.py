@@ -1,5 +1,8 @@
-"""Which server a run goes to. There is no default host: a server is named by code, environment or a settings file, or it
-was started by this user on this machine and is still running. A key alone never selects a host."""
+"""Which server a run goes to.
+
+There is no default host: a server is named by code, environment or a settings file, or it was started by this
+user on this machine and is still running. A key alone never selects a host.
+"""
 
 from __future__ import annotations
 

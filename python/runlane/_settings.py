@@ -63,7 +63,11 @@ class Settings(DerivedSettings):
             raise SettingsError(
                 "`fork_from`, `resume`, or `resume_from` are mutually exclusive. Please specify only one of them."
             )
-        own, fork, rewind = self._values.get("run_id"), self._values.get("fork_from"), self._values.get("resume_from")
+        own, fork, rewind = (
+            self._values.get("run_id"),
+            self._values.get("fork_from"),
+            self._values.get("resume_from"),
+        )
         if own and fork and fork["run"] == own:
             raise SettingsError("Provided `run_id` cannot be the same as the run of `fork_from`")
         if own and rewind and rewind["run"] != own:

@@ -109,18 +109,29 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
             " x_stats_open_metrics_endpoints x_stats_open_metrics_filters x_stats_open_metrics_http_headers"
         ).split()
     ),
-    "choice": {"mode": "online", "resume": None, "reinit": "default", "console": "auto", "job_source": None, "x_service_transport": None},
+    "choice": {
+        "mode": "online",
+        "resume": None,
+        "reinit": "default",
+        "console": "auto",
+        "job_source": None,
+        "x_service_transport": None,
+    },
     "moment": {"resume_from": None, "fork_from": None},
     "any": {"stop_fn": None},
 }
 
 KINDS: dict[str, str] = {name: kind for kind, fields in _DEFAULTS.items() for name in fields}
-DEFAULTS: dict[str, Any] = {name: default for fields in _DEFAULTS.values() for name, default in fields.items()}
+DEFAULTS: dict[str, Any] = {
+    name: default for fields in _DEFAULTS.values() for name, default in fields.items()
+}
 
 #: Other spellings that code may use.
 ALIASES = {"x_primary_node": "x_primary"}
 #: Accepted without effect.
-IGNORED = frozenset(("anonymous", "magic", "start_method", "_disable_stats", "_disable_meta", "disable_weave"))
+IGNORED = frozenset(
+    ("anonymous", "magic", "start_method", "_disable_stats", "_disable_meta", "disable_weave")
+)
 
 #: Variables whose field is not their lower-case name.
 ENV_FIELDS = {
@@ -136,6 +147,8 @@ ENV_FIELDS = {
     "SERVICE_TRANSPORT": "x_service_transport",
 }
 #: Fields that a variable of their name does not set.
-NOT_FROM_ENV = frozenset(("root_dir", "settings_system", "stop_fn", "resumed", "x_start_time", "save_code", "disable_code"))
+NOT_FROM_ENV = frozenset(
+    ("root_dir", "settings_system", "stop_fn", "resumed", "x_start_time", "save_code", "disable_code")
+)
 #: Fields whose text form is a list separated by commas.
 COMMA_LISTS = frozenset(("run_tags", "ignore_globs", "config_paths", "x_stats_disk_paths"))

@@ -45,7 +45,15 @@ def _plain_ini(text: str) -> dict[str, str] | None:
             continue
         key, separator, value = line.partition("=")
         key = key.strip().lower()
-        if line[0].isspace() or not separator or not key or ":" in key or "%" in value or section is None or key in values:
+        if (
+            line[0].isspace()
+            or not separator
+            or not key
+            or ":" in key
+            or "%" in value
+            or section is None
+            or key in values
+        ):
             return None
         if section == "[default]":
             values[key] = value.strip()
@@ -121,7 +129,9 @@ def write(path: str, changes: Mapping[str, str | None]) -> bool:
     os.makedirs(os.path.dirname(path), exist_ok=True)
     temporary = f"{path}.{os.getpid()}.runlane-tmp"
     # 0600: the file may hold an API key.
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+    with open(
+        os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
+    ) as file:
         file.write("[default]\n")
         for name, value in values.items():
             file.write(f"{name} = {value}\n")

@@ -147,12 +147,18 @@ class DerivedSettings:
     @property
     def run_url(self) -> str:
         """The run's page; empty while server, entity or project are unknown."""
-        return f"{self.project_url}/runs/{url_quoted(self.run_id)}" if self.project_url and self.run_id else ""
+        return (
+            f"{self.project_url}/runs/{url_quoted(self.run_id)}" if self.project_url and self.run_id else ""
+        )
 
     @property
     def sweep_url(self) -> str:
         """The sweep's page; empty without a sweep."""
-        return f"{self.project_url}/sweeps/{url_quoted(self.sweep_id)}" if self.project_url and self.sweep_id else ""
+        return (
+            f"{self.project_url}/sweeps/{url_quoted(self.sweep_id)}"
+            if self.project_url and self.sweep_id
+            else ""
+        )
 
     @property
     def is_local(self) -> bool:

@@ -114,7 +114,9 @@ def _map(name: str, value: Any, from_text: bool) -> Any:
 def _choice(name: str, value: Any, from_text: bool) -> Any:
     if isinstance(value, bool) and not from_text and name == "resume":
         return "auto" if value else None
-    if name == "reinit" and (isinstance(value, bool) or (isinstance(value, str) and value.strip().lower() in _TRUE | _FALSE)):
+    if name == "reinit" and (
+        isinstance(value, bool) or (isinstance(value, str) and value.strip().lower() in _TRUE | _FALSE)
+    ):
         return parse_boolean(name, value)
     if isinstance(value, str) and value in CHOICES[name]:
         return value

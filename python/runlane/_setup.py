@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-
 from _thread import RLock
 
 from . import _exit_hooks, terminal
@@ -42,7 +41,14 @@ class Process:
         environment = settings_from_environment()
         # Where the workspace file is depends on the environment; everything else of it lies above the files.
         place = Settings()
-        place.layer({name: environment[name] for name in ("root_dir", "use_dot_wandb", "silent", "quiet") if name in environment}, from_text=True)
+        place.layer(
+            {
+                name: environment[name]
+                for name in ("root_dir", "use_dot_wandb", "silent", "quiet")
+                if name in environment
+            },
+            from_text=True,
+        )
         terminal.termsetup(place)
         for path in (files.global_path(), place.settings_workspace):
             values = files.read(path)
@@ -97,7 +103,9 @@ def runtime_dir() -> str:
 def core_binary() -> str:
     """Absolute path of the native binary."""
     named = os.environ.get("RUNLANE_CORE_BINARY")
-    return os.path.abspath(named or os.path.join(os.path.dirname(os.path.abspath(__file__)), "_bin", "runlane-core"))
+    return os.path.abspath(
+        named or os.path.join(os.path.dirname(os.path.abspath(__file__)), "_bin", "runlane-core")
+    )
 
 
 def setup(settings: Settings | dict[str, Any] | None = None) -> Process:
@@ -156,7 +164,9 @@ def require(requirement: str | list[str] | None = None, experiment: Any = None) 
             terminal.termwarn(f"require() names an unknown feature: {name}", repeat=False)
 
 
-def restore(name: str, run_path: str | None = None, replace: bool = False, root: str | None = None) -> TextIO | None:
+def restore(
+    name: str, run_path: str | None = None, replace: bool = False, root: str | None = None
+) -> TextIO | None:
     """Download one file of a run; see `Run.restore`.
 
     Raises:

@@ -43,7 +43,11 @@ class SummarySubDict(MutableMapping):  # type: ignore[type-arg]
         return node if isinstance(node, dict) else {}
 
     def _value(self, key: str, value: Any) -> Any:
-        return SummarySubDict(self._root, (*self._path, key)) if isinstance(value, dict) and "_type" not in value else value
+        return (
+            SummarySubDict(self._root, (*self._path, key))
+            if isinstance(value, dict) and "_type" not in value
+            else value
+        )
 
     def __getitem__(self, key: str) -> Any:
         return self._value(key, self._as_dict()[key])

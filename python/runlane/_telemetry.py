@@ -47,7 +47,9 @@ _IMPORTS = """
 def imported() -> list[int]:
     """Numbers of the machine learning packages that this process has imported."""
     modules = sys.modules
-    return [int(number) for number, name in zip(_IMPORTS[::2], _IMPORTS[1::2], strict=True) if name in modules]
+    return [
+        int(number) for number, name in zip(_IMPORTS[::2], _IMPORTS[1::2], strict=True) if name in modules
+    ]
 
 
 def record(features: list[int], environments: list[int] | None = None) -> dict[str, Any]:

@@ -75,15 +75,17 @@ def _name_in_paths(kind: str, value: str, forbidden: str, limit: int) -> str:
 
 def run_id(value: Any) -> str:
     """A run id: it becomes a file name and a part of URLs."""
-    value = text("run_id", value)
+    checked = text("run_id", value)
     rule = f"hint: a run ID has 1 to {_limits.RUN_ID} characters, without spaces and `{' '.join(_RUN_ID_FORBIDDEN)}`"
-    if not value:
+    if not checked:
         raise UsageError(f"Run ID cannot be empty\n{rule}")
-    if value != value.strip():
-        raise UsageError(f"Run ID cannot start or end with whitespace: {_short(value)}\n{rule}")
-    if any(char.isspace() or char in _RUN_ID_FORBIDDEN for char in value):
-        raise UsageError(f"Run ID cannot contain spaces or the characters: {_RUN_ID_FORBIDDEN} in {_short(value)}\n{rule}")
-    return _name_in_paths("run ID", value, _RUN_ID_FORBIDDEN, _limits.RUN_ID)
+    if checked != checked.strip():
+        raise UsageError(f"Run ID cannot start or end with whitespace: {_short(checked)}\n{rule}")
+    if any(char.isspace() or char in _RUN_ID_FORBIDDEN for char in checked):
+        raise UsageError(
+            f"Run ID cannot contain spaces or the characters: {_RUN_ID_FORBIDDEN} in {_short(checked)}\n{rule}"
+        )
+    return _name_in_paths("run ID", checked, _RUN_ID_FORBIDDEN, _limits.RUN_ID)
 
 
 def project(value: Any) -> str:
@@ -98,19 +100,19 @@ def entity(value: Any) -> str:
 
 def sweep_id(value: Any) -> str:
     """A sweep id."""
-    value = text("sweep_id", value)
-    if not value:
+    checked = text("sweep_id", value)
+    if not checked:
         raise UsageError("Sweep ID cannot be empty")
-    if value != value.strip():
+    if checked != checked.strip():
         raise UsageError("Sweep ID cannot start or end with whitespace")
-    return _name_in_paths("sweep ID", value, _RUN_ID_FORBIDDEN, _limits.RUN_ID)
+    return _name_in_paths("sweep ID", checked, _RUN_ID_FORBIDDEN, _limits.RUN_ID)
 
 
 def _limited(name: str, value: Any, limit: int) -> str:
-    value = text(name, value)
-    if len(value) > limit:
-        raise SettingsError(f"`{name}` is {len(value)} characters long, the limit is {limit}")
-    return value
+    checked = text(name, value)
+    if len(checked) > limit:
+        raise SettingsError(f"`{name}` is {len(checked)} characters long, the limit is {limit}")
+    return checked
 
 
 def name(value: Any) -> str:
@@ -130,11 +132,11 @@ def job_type(value: Any) -> str:
 
 def notes(value: Any) -> str:
     """A run's notes."""
-    value = text("notes", value)
-    size = len(value.encode(errors="replace"))
+    checked = text("notes", value)
+    size = len(checked.encode(errors="replace"))
     if size > _limits.NOTES_BYTES:
         raise SettingsError(f"`notes` has {size} bytes, the limit is {_limits.NOTES_BYTES}")
-    return value
+    return checked
 
 
 def tags(value: Any) -> tuple[str, ...]:
@@ -149,7 +151,9 @@ def tags(value: Any) -> tuple[str, ...]:
         if not isinstance(tag, str):
             raise SettingsTypeError(f"`tags` must be strings, got {type(tag).__name__} at index {index}")
         if not tag:
-            raise SettingsError(f"Tag at index {index} is empty. Tags must be between 1 and {_limits.TAG} characters")
+            raise SettingsError(
+                f"Tag at index {index} is empty. Tags must be between 1 and {_limits.TAG} characters"
+            )
         if len(tag) > _limits.TAG:
             short = f"{tag[:20]}...{tag[-20:]}"
             raise SettingsError(
@@ -162,26 +166,28 @@ def tags(value: Any) -> tuple[str, ...]:
 
 def base_url(value: Any) -> str:
     """The URL of a server, without a trailing slash."""
-    value = text("base_url", value).strip().rstrip("/")
-    scheme, separator, rest = value.partition("://")
+    checked = text("base_url", value).strip().rstrip("/")
+    scheme, separator, rest = checked.partition("://")
     host = rest.partition("/")[0]
-    if not separator or scheme not in ("http", "https") or not host or any(char.isspace() for char in value):
-        raise SettingsError(f"`base_url` must be an http or https URL, got {_short(value)}")
+    if (
+        not separator
+        or scheme not in ("http", "https")
+        or not host
+        or any(char.isspace() for char in checked)
+    ):
+        raise SettingsError(f"`base_url` must be an http or https URL, got {_short(checked)}")
     if "@" in host:
         raise SettingsError("`base_url` must not carry a user name or password; use `api_key`")
-    return value
+    return checked
 
 
 def api_key(value: Any) -> str:
     """An API key; its text never enters a message."""
-    value = text("api_key", value) if isinstance(value, str) else _refuse_key(value)
+    if not isinstance(value, str):
+        raise SettingsTypeError(f"`api_key` must be a string, got {type(value).__name__}")
     if value != value.strip():
         raise UsageError("API key cannot start or end with whitespace")
     return value
-
-
-def _refuse_key(value: Any) -> str:
-    raise SettingsTypeError(f"`api_key` must be a string, got {type(value).__name__}")
 
 
 def key_format_problem(key: str) -> str | None:
@@ -215,7 +221,13 @@ def run_moment(name: str, value: Any) -> dict[str, Any]:
         parsed = float(number)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         parsed = float("nan")
-    if not run or not isinstance(run, str) or metric != "_step" or parsed != parsed or parsed in (float("inf"), float("-inf")):
+    if (
+        not run
+        or not isinstance(run, str)
+        or metric != "_step"
+        or parsed != parsed
+        or parsed in (float("inf"), float("-inf"))
+    ):
         raise SettingsError(
             f"Could not parse `{name}` {value!r}, expected format '<run>?<metric>=<numeric_value>'. Currently, only"
             " the metric '_step' is supported. Example: 'ans3bsax?_step=123'."

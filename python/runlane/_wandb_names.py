@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.abc
 import importlib.machinery
 import sys
 from importlib import import_module
@@ -110,15 +111,13 @@ class _Finder:
         return importlib.machinery.ModuleSpec(fullname, _Loader(), is_package=True)
 
 
-class _Loader:
+class _Loader(importlib.abc.Loader):
     """Hands the shown module to the import system."""
 
-    @staticmethod
-    def create_module(spec: importlib.machinery.ModuleSpec) -> ModuleType:
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
         return module(spec.name[6:])
 
-    @staticmethod
-    def exec_module(module: ModuleType) -> None:
+    def exec_module(self, module: ModuleType) -> None:
         del module
 
 
@@ -129,4 +128,4 @@ def install(name: str) -> None:
     alias.__dict__["__version__"] = VERSION
     alias.__dict__["__path__"] = []
     alias.__dict__.pop("install", None)
-    sys.meta_path.insert(0, _Finder)  # type: ignore[arg-type]
+    sys.meta_path.insert(0, _Finder)

@@ -7,8 +7,8 @@ from importlib import import_module
 
 import click
 
-from .. import __version__
-from ..errors import Error
+from runlane import __version__
+from runlane.errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,7 +59,9 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> Any:
     """Run the command line; errors end the process with `Error: …` and status 1."""
     try:
-        return cli.main(args=list(arguments) if arguments is not None else None, prog_name="runlane", standalone_mode=True)
+        return cli.main(
+            args=list(arguments) if arguments is not None else None, prog_name="runlane", standalone_mode=True
+        )
     except Error as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)

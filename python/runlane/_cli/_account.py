@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from .. import _settings_files as files
-from .. import _setup
-from .._login import login as log_in
+from runlane import _settings_files as files
+from runlane import _setup
+from runlane._login import login as log_in
 
 
 @click.command()
@@ -16,7 +16,9 @@ from .._login import login as log_in
 @click.option("--relogin", is_flag=True, help="Ask for a key even if one is known.")
 @click.option("--verify/--no-verify", default=True, help="Ask the server whether the key is good.")
 @click.option("--anonymously", is_flag=True, hidden=True, help="Accepted without effect.")
-def login(key: str | None, host: str | None, cloud: bool, relogin: bool, verify: bool, anonymously: bool) -> None:
+def login(
+    key: str | None, host: str | None, cloud: bool, relogin: bool, verify: bool, anonymously: bool
+) -> None:
     """Store an API key in netrc.
 
     KEY is asked for if it is not given; on the command line other users of the machine may see it.
@@ -28,6 +30,8 @@ def login(key: str | None, host: str | None, cloud: bool, relogin: bool, verify:
         state = _setup.process()
         for path in (files.global_path(), state.settings.settings_workspace):
             files.write(path, {"base_url": None})
-        raise click.ClickException("there is no hosted server; name one with --host URL, or run `runlane server start`")
+        raise click.ClickException(
+            "there is no hosted server; name one with --host URL, or run `runlane server start`"
+        )
     if not log_in(key=key, host=host, relogin=relogin or key is not None, verify=verify):
         raise click.ClickException("no API key was given")

@@ -8,7 +8,7 @@ import subprocess
 
 import click
 
-from .. import _setup
+from runlane import _setup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,8 +43,10 @@ class SyncProcess:
     """
 
     def __init__(self, request: dict[str, Any]) -> None:
-        self.process = subprocess.Popen([binary(), "sync"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8")  # noqa: S603
-        assert self.process.stdin is not None  # noqa: S101 - asked for above
+        command = [binary(), "sync"]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, encoding="utf-8")  # noqa: S603 - absolute path
+        assert self.process.stdin is not None
         try:
             self.process.stdin.write(json.dumps(request))
             self.process.stdin.close()
@@ -54,7 +56,7 @@ class SyncProcess:
 
     def watch(self, progress: Callable[[dict[str, Any]], None]) -> int:
         """Pass on every line until the process ends; its exit status."""
-        assert self.process.stdout is not None  # noqa: S101 - asked for above
+        assert self.process.stdout is not None
         for line in self.process.stdout:
             try:
                 event = json.loads(line)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
-from .. import _credentials, _servers, _setup
-from .._settings import Settings
+from runlane import _credentials, _servers, _setup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from runlane._settings import Settings
 
 
 def resolve() -> tuple[Settings, str]:
@@ -31,7 +32,9 @@ def resolve() -> tuple[Settings, str]:
         key = server.api_key
     key = key or _credentials.find_key(settings, state.file_api_key)[0]
     if not key:
-        raise click.ClickException(f"Not authenticated.\nhint: run `runlane login --host {settings.base_url}`")
+        raise click.ClickException(
+            f"Not authenticated.\nhint: run `runlane login --host {settings.base_url}`"
+        )
     return settings, key
 
 

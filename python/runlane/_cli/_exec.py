@@ -10,7 +10,7 @@ import click
 
 def alias_environment(environment: dict[str, str]) -> dict[str, str]:
     """`environment` with the alias package in front of the module search path."""
-    from .. import __file__ as package_file
+    from runlane import __file__ as package_file
 
     package = os.path.dirname(os.path.abspath(package_file))
     parts = [os.path.join(package, "_alias"), os.path.dirname(package)]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 
 #: Directories that hold no runs and may be huge.
-_PRUNED = frozenset((".git", "node_modules", ".venv", "venv", "__pycache__", "site-packages", ".tox", ".mypy_cache"))
+_PRUNED = frozenset(
+    (".git", "node_modules", ".venv", "venv", "__pycache__", "site-packages", ".tox", ".mypy_cache")
+)
 _MAX_DEPTH = 8
 
 
@@ -24,7 +26,11 @@ def _logs_in(directory: str) -> list[str]:
         names = sorted(os.listdir(directory))
     except OSError:
         return []
-    return [os.path.join(directory, name) for name in names if name.endswith(".wandb") and os.path.isfile(os.path.join(directory, name))]
+    return [
+        os.path.join(directory, name)
+        for name in names
+        if name.endswith(".wandb") and os.path.isfile(os.path.join(directory, name))
+    ]
 
 
 def _unique(logs: list[str]) -> list[str]:
@@ -79,7 +85,9 @@ def below(directory: str) -> list[str]:
     top = os.path.abspath(directory)
     for current, directories, names in os.walk(top):
         depth = current[len(top) :].count(os.sep)
-        directories[:] = sorted(name for name in directories if name not in _PRUNED) if depth < _MAX_DEPTH else []
+        directories[:] = (
+            sorted(name for name in directories if name not in _PRUNED) if depth < _MAX_DEPTH else []
+        )
         if os.path.basename(current).startswith("offline-run-"):
             found += [os.path.join(current, name) for name in names if name.endswith(".wandb")]
             directories.clear()

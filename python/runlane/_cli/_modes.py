@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from .. import _settings_files as files
-from .. import _setup
+from runlane import _settings_files as files
+from runlane import _setup
 
 
 def _write(mode: str | None) -> None:

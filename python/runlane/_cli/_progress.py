@@ -39,7 +39,9 @@ class SyncDisplay:
             self._progress.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         if self._progress is not None:
             self._progress.stop()
 
@@ -67,7 +69,9 @@ class SyncDisplay:
         if event.get("state") in ("done", "failed") and log not in self._ended:
             self._ended.add(log)
             if event["state"] == "failed":
-                self._say(f"Failed: {os.path.relpath(log)}: {event.get('error') or 'unknown reason'}", error=True)
+                self._say(
+                    f"Failed: {os.path.relpath(log)}: {event.get('error') or 'unknown reason'}", error=True
+                )
             else:
                 page = f" ({event['url']})" if event.get("url") else ""
                 self._say(f"Finished syncing {os.path.relpath(log)}: {event.get('rows', 0)} rows{page}")
@@ -77,7 +81,12 @@ class SyncDisplay:
             return
         rows = event.get("rows", 0)
         if log not in self._tasks:
-            self._tasks[log] = self._progress.add_task(name, total=event.get("total_bytes") or None, rows=rows)
+            self._tasks[log] = self._progress.add_task(
+                name, total=event.get("total_bytes") or None, rows=rows
+            )
         self._progress.update(
-            self._tasks[log], completed=event.get("bytes", 0), total=event.get("total_bytes") or None, rows=rows
+            self._tasks[log],
+            completed=event.get("bytes", 0),
+            total=event.get("total_bytes") or None,
+            rows=rows,
         )

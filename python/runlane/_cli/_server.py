@@ -6,7 +6,8 @@ import os
 
 import click
 
-from .. import _servers
+from runlane import _servers
+
 from ._core_process import replace_process
 
 _PASS_THROUGH = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}

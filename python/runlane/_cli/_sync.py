@@ -6,7 +6,8 @@ import os
 
 import click
 
-from .. import _setup
+from runlane import _setup
+
 from ._core_process import SyncProcess
 from ._destination import resolve, sync_request
 from ._local_runs import collect, is_online, is_synced
@@ -98,14 +99,28 @@ def _selected(paths: tuple[str, ...], include_online: bool, include_synced: bool
 @click.option("-p", "--project", default=None, help="Project for all runs.")
 @click.option("-e", "--entity", default=None, help="Entity for all runs.")
 @click.option("--job-type", default=None, help="Job type for all runs.")
-@click.option("--include-online/--no-include-online", " /--skip-online", default=False, help="Also runs that were uploaded as they went on.")
-@click.option("--include-synced/--no-include-synced", " /--skip-synced", default=False, help="Also runs that are synced already.")
+@click.option(
+    "--include-online/--no-include-online",
+    " /--skip-online",
+    default=False,
+    help="Also runs that were uploaded as they went on.",
+)
+@click.option(
+    "--include-synced/--no-include-synced",
+    " /--skip-synced",
+    default=False,
+    help="Also runs that are synced already.",
+)
 @click.option("--no-skip-online", "include_online", flag_value=True, type=bool, hidden=True)
 @click.option("--no-skip-synced", "include_synced", flag_value=True, type=bool, hidden=True)
 @click.option("--replace-tags", default=None, help="Rename tags: old1=new1,old2=new2.")
 @click.option("--dry-run", is_flag=True, help="Only list what would be uploaded.")
-@click.option("-n", "parallel", default=5, show_default=True, type=click.IntRange(1, 64), help="Runs at the same time.")
-@click.option("--follow", "--live", "follow", is_flag=True, help="Keep uploading runs that still go on, until they end.")
+@click.option(
+    "-n", "parallel", default=5, show_default=True, type=click.IntRange(1, 64), help="Runs at the same time."
+)
+@click.option(
+    "--follow", "--live", "follow", is_flag=True, help="Keep uploading runs that still go on, until they end."
+)
 @_removed_options
 def sync(
     paths: tuple[str, ...],
@@ -129,7 +144,9 @@ def sync(
     """
     tags = parse_replace_tags(replace_tags)
     # Checked by the same rules as everywhere else.
-    _setup.process().settings.copy().layer({"run_id": run_id, "project": project, "entity": entity, "run_job_type": job_type})
+    _setup.process().settings.copy().layer(
+        {"run_id": run_id, "project": project, "entity": entity, "run_job_type": job_type}
+    )
     missing = [path for path in paths if not os.path.exists(path)]
     if missing:
         raise click.ClickException(f"no such file or directory: {missing[0]}")

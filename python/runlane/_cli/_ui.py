@@ -12,7 +12,8 @@ import webbrowser
 
 import click
 
-from .. import _servers, _setup
+from runlane import _servers, _setup
+
 from ._core_process import SyncProcess, binary
 from ._destination import sync_request
 from ._local_runs import below
@@ -40,14 +41,18 @@ def ensure_server() -> tuple[_servers.LocalServer, bool]:
     command = [binary(), *server_arguments("start", ["--detach"])]
     started = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - absolute path, no shell
     if started.returncode != 0:
-        raise click.ClickException(f"the server could not be started: {started.stderr.strip() or started.stdout.strip()}")
+        raise click.ClickException(
+            f"the server could not be started: {started.stderr.strip() or started.stdout.strip()}"
+        )
     deadline = time.monotonic() + _START_SECS
     while time.monotonic() < deadline:
         running = _servers.running_server()
         if running is not None:
             return running, True
         time.sleep(_POLL_SECS)
-    raise click.ClickException(f"the server was started, but did not register itself in {_servers.registry_path()}")
+    raise click.ClickException(
+        f"the server was started, but did not register itself in {_servers.registry_path()}"
+    )
 
 
 def sign_in_link(server: _servers.LocalServer) -> str:
@@ -58,7 +63,11 @@ def sign_in_link(server: _servers.LocalServer) -> str:
     request = urllib.request.Request(  # noqa: S310 - the address of our own server
         f"{server.base_url}/api/login-links",
         data=b"{}",
-        headers={"Authorization": f"Basic {credentials}", "Content-Type": "application/json", "Origin": server.base_url},
+        headers={
+            "Authorization": f"Basic {credentials}",
+            "Content-Type": "application/json",
+            "Origin": server.base_url,
+        },
     )
     try:
         with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - the address of our own server
@@ -88,7 +97,9 @@ class _Follower:
         self._known.update(logs)
         settings = _setup.process().settings.copy()
         settings.base_url = self._server.base_url
-        request = sync_request(settings, self._server.api_key or "", logs, follow=self._follow, mark_synced=False)
+        request = sync_request(
+            settings, self._server.api_key or "", logs, follow=self._follow, mark_synced=False
+        )
         process = SyncProcess(request)
         self._processes.append(process)
         thread = threading.Thread(target=process.watch, args=(self._show,), daemon=True)
@@ -115,7 +126,9 @@ class _Follower:
 @click.command()
 @click.argument("directory", required=False, default=".", type=click.Path(exists=True, file_okay=False))
 @click.option("--open/--no-open", "open_browser", default=True, help="Open the browser.")
-@click.option("--follow/--no-follow", default=True, help="Keep running, and show new rows and runs as they come.")
+@click.option(
+    "--follow/--no-follow", default=True, help="Keep running, and show new rows and runs as they come."
+)
 def ui(directory: str, open_browser: bool, follow: bool) -> None:
     """Look at the runs below DIRECTORY in the browser.
 
@@ -123,7 +136,9 @@ def ui(directory: str, open_browser: bool, follow: bool) -> None:
     with `runlane server stop`.
     """
     server, started = ensure_server()
-    click.echo(f"{'Started a server' if started else 'A server runs'} at {server.base_url} (data in {server.data_dir})")
+    click.echo(
+        f"{'Started a server' if started else 'A server runs'} at {server.base_url} (data in {server.data_dir})"
+    )
     follower = _Follower(server, directory, follow)
     try:
         count = follower.scan()

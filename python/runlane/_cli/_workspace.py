@@ -7,9 +7,9 @@ import os
 
 import click
 
-from .. import _settings_files as files
-from .. import _setup
-from .._settings_fields import MODES
+from runlane import _settings_files as files
+from runlane import _setup
+from runlane._settings_fields import MODES
 
 _SHOWN = ("base_url", "entity", "git_remote", "ignore_globs", "organization", "project", "root_dir")
 
@@ -36,14 +36,22 @@ def _write_gitignore(directory: str) -> None:
 @click.command()
 @click.option("-p", "--project", default=None, help="Project of runs that start here.")
 @click.option("-e", "--entity", default=None, help="Entity of runs that start here.")
-@click.option("-m", "--mode", default=None, type=click.Choice([mode for mode in MODES if mode not in ("dryrun", "run")]), help="Mode of runs.")
+@click.option(
+    "-m",
+    "--mode",
+    default=None,
+    type=click.Choice([mode for mode in MODES if mode not in ("dryrun", "run")]),
+    help="Mode of runs.",
+)
 @click.option("--reset", is_flag=True, help="Remove entity, project and mode first.")
 def init(project: str | None, entity: str | None, mode: str | None, reset: bool) -> None:
     """Set entity, project and mode of runs that start in this directory."""
     settings = _setup.process().settings
     path = settings.settings_workspace
     if not (project or entity or mode or reset):
-        if os.path.exists(path) and not click.confirm("This directory has been configured previously. Configure it again?"):
+        if os.path.exists(path) and not click.confirm(
+            "This directory has been configured previously. Configure it again?"
+        ):
             raise click.Abort
         entity = click.prompt("Entity (empty for your default)", default="", show_default=False) or None
         project = click.prompt("Project", default=settings.project or "uncategorized")

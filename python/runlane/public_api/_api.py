@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from .. import _credentials, _servers, _setup
-from .._settings import Settings
-from ..errors import CommError, UsageError
+from runlane import _credentials, _servers, _setup
+from runlane._settings import Settings
+from runlane.errors import CommError, UsageError
+
 from . import _queries as queries
 from ._client import GraphQLClient
 from ._runs import Runs
@@ -25,7 +26,9 @@ class _RawClient:
     def __init__(self, client: GraphQLClient) -> None:
         self._client = client
 
-    def execute(self, query: Any, variable_values: dict[str, Any] | None = None, **_options: Any) -> dict[str, Any]:
+    def execute(
+        self, query: Any, variable_values: dict[str, Any] | None = None, **_options: Any
+    ) -> dict[str, Any]:
         """Run one document, given as text or as a parsed one of the `gql` package."""
         if not isinstance(query, str):
             source = getattr(getattr(getattr(query, "loc", None), "source", None), "body", None)
@@ -73,11 +76,15 @@ class Api:
         UsageError: No server is configured, or there is no key.
     """
 
-    def __init__(self, overrides: dict[str, Any] | None = None, timeout: int | None = None, api_key: str | None = None) -> None:
+    def __init__(
+        self, overrides: dict[str, Any] | None = None, timeout: int | None = None, api_key: str | None = None
+    ) -> None:
         state = _setup.process()
         overrides = {name: value for name, value in (overrides or {}).items() if value is not None}
         self._settings = state.settings.copy()
-        self._settings.layer({name: overrides[name] for name in ("base_url", "entity", "project") if name in overrides})
+        self._settings.layer(
+            {name: overrides[name] for name in ("base_url", "entity", "project") if name in overrides}
+        )
         if not self._settings.is_set("base_url"):
             server = _servers.running_server()
             if server is None:
@@ -88,7 +95,9 @@ class Api:
             api_key = api_key or server.api_key
         key = api_key or _credentials.find_key(self._settings, state.file_api_key)[0]
         if not key:
-            raise UsageError(f"No API key configured for {self._settings.base_url}. Use `runlane login` to log in.")
+            raise UsageError(
+                f"No API key configured for {self._settings.base_url}. Use `runlane login` to log in."
+            )
         self.timeout = _DEFAULT_TIMEOUT_SECS if timeout is None else timeout
         self._client = GraphQLClient(str(self._settings.base_url), key, float(self.timeout), self._settings)
         self._api_key = key
@@ -139,7 +148,9 @@ class Api:
 
     def _settings_for(self, entity: str, project: str, run_id: str | None = None) -> Settings:
         settings = Settings(base_url=self._settings.base_url)
-        settings._values.update({"app_url_override": self._settings.app_url_override, "entity": entity, "project": project})
+        settings._values.update(
+            {"app_url_override": self._settings.app_url_override, "entity": entity, "project": project}
+        )
         settings._values["run_id"] = run_id
         return settings
 
@@ -207,7 +218,10 @@ class Api:
         cursor = None
         while True:
             variables = {"entity": entity or self.default_entity, "cursor": cursor, "perPage": per_page}
-            models = self._client.execute(queries.PROJECTS, variables).get("models") or {"edges": [], "pageInfo": {}}
+            models = self._client.execute(queries.PROJECTS, variables).get("models") or {
+                "edges": [],
+                "pageInfo": {},
+            }
             for edge in models["edges"]:
                 yield Project(self, edge["node"])
             if not models["pageInfo"].get("hasNextPage") or not models["edges"]:

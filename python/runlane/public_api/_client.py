@@ -11,7 +11,7 @@ import urllib.request
 from http.client import HTTPException
 from urllib.parse import urlsplit
 
-from ..errors import AuthenticationError, CommError
+from runlane.errors import AuthenticationError, CommError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from http.client import HTTPMessage, HTTPResponse
     from typing import IO, Any
 
-    from .._settings import Settings
+    from runlane._settings import Settings
 
 #: Answers that may become good by asking again.
 _RETRIED = frozenset((408, 429, 500, 502, 503, 504))
@@ -33,7 +33,13 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
     """Follows redirects, but sends credentials to no other host."""
 
     def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: HTTPMessage,
+        newurl: str,
     ) -> urllib.request.Request | None:
         redirected = super().redirect_request(req, fp, code, msg, headers, newurl)
         if redirected is not None and urlsplit(newurl).netloc != urlsplit(req.full_url).netloc:
@@ -73,7 +79,9 @@ def _error_text(body: bytes) -> str:
         return str(error)
     errors = content.get("errors")
     if isinstance(errors, list):
-        return "; ".join(str(item.get("message", item)) if isinstance(item, dict) else str(item) for item in errors)
+        return "; ".join(
+            str(item.get("message", item)) if isinstance(item, dict) else str(item) for item in errors
+        )
     return str(content.get("message") or content)[:500]
 
 
@@ -87,11 +95,16 @@ class GraphQLClient:
         settings: Proxies, TLS and extra headers.
     """
 
-    def __init__(self, base_url: str, api_key: str | None, timeout_secs: float, settings: Settings | None = None) -> None:
+    def __init__(
+        self, base_url: str, api_key: str | None, timeout_secs: float, settings: Settings | None = None
+    ) -> None:
         self.base_url = base_url.rstrip("/")
         self.timeout_secs = timeout_secs
         self._opener = _opener(settings)
-        self._headers = {str(name): str(value) for name, value in ((settings.x_extra_http_headers if settings else None) or {}).items()}
+        self._headers = {
+            str(name): str(value)
+            for name, value in ((settings.x_extra_http_headers if settings else None) or {}).items()
+        }
         if api_key:
             self._headers["Authorization"] = "Basic " + base64.b64encode(f"api:{api_key}".encode()).decode()
 
@@ -110,7 +123,9 @@ class GraphQLClient:
         try:
             answer = json.loads(raw)
         except ValueError as error:
-            raise CommError(f"the server at {self.base_url} did not answer with JSON: {raw[:200]!r}", error) from error
+            raise CommError(
+                f"the server at {self.base_url} did not answer with JSON: {raw[:200]!r}", error
+            ) from error
         if answer.get("errors"):
             raise CommError(f"the server at {self.base_url} refused the request: {_error_text(raw)}")
         data = answer.get("data")
@@ -127,7 +142,9 @@ class GraphQLClient:
         absolute = url if "://" in url else self.base_url + url
         parts, own = urlsplit(absolute), urlsplit(self.base_url)
         if parts.scheme not in ("http", "https"):
-            raise CommError(f"the server handed out a URL with scheme {parts.scheme!r}; only http and https are read")
+            raise CommError(
+                f"the server handed out a URL with scheme {parts.scheme!r}; only http and https are read"
+            )
         same = (parts.scheme, parts.netloc) == (own.scheme, own.netloc)
         request = urllib.request.Request(absolute, headers=self._headers if same else {})  # noqa: S310 - scheme is checked
         return self._send(request)
@@ -136,14 +153,17 @@ class GraphQLClient:
         last: Exception | None = None
         for attempt in range(_MAX_ATTEMPTS):
             if attempt:
-                time.sleep(min(_LONGEST_DELAY_SECS, _FIRST_DELAY_SECS * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0))  # noqa: S311
+                longest = min(_LONGEST_DELAY_SECS, _FIRST_DELAY_SECS * 2 ** (attempt - 1))
+                time.sleep(longest * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
             try:
                 response: HTTPResponse = self._opener.open(request, timeout=self.timeout_secs)
             except urllib.error.HTTPError as error:
                 with error:
                     text = _error_text(error.read(_ERROR_BODY_BYTES))
                 if error.code in (401, 403):
-                    raise AuthenticationError(f"the server at {self.base_url} rejected the credentials: {text}", error) from error
+                    raise AuthenticationError(
+                        f"the server at {self.base_url} rejected the credentials: {text}", error
+                    ) from error
                 last = CommError(f"the server at {self.base_url} answered {error.code}: {text}", error)
                 if error.code not in _RETRIED:
                     raise last from error
@@ -153,5 +173,5 @@ class GraphQLClient:
                     raise last from error
             else:
                 return response
-        assert last is not None  # noqa: S101 - the loop leaves only by return, raise or a last error
+        assert last is not None
         raise last

@@ -78,8 +78,10 @@ class File:
             raise ValueError(f"the file name `{self.name}` leaves the directory it is downloaded to")
         if os.path.exists(target) and not replace:
             if exist_ok:
-                return open(target)  # noqa: SIM115 - the caller gets the open file
-            raise ValueError(f"File already exists, pass replace=True to overwrite or exist_ok=True to leave it as is: {target}")
+                return open(target)
+            raise ValueError(
+                f"File already exists, pass replace=True to overwrite or exist_ok=True to leave it as is: {target}"
+            )
         address = self.direct_url
         if not address:
             raise ValueError(f"run {'/'.join(self._run.path)} has no file `{self.name}`")
@@ -88,7 +90,7 @@ class File:
         with self._run._api._client.download(address) as response, open(temporary, "wb") as file:
             shutil.copyfileobj(response, file, 1 << 20)
         os.replace(temporary, target)
-        return open(target)  # noqa: SIM115 - the caller gets the open file
+        return open(target)
 
     def __repr__(self) -> str:
         return f"<File {self.name} ({self.mimetype}) {self.size} B>"

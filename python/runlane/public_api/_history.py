@@ -28,7 +28,9 @@ def _with_numbers(row: dict[str, Any]) -> dict[str, Any]:
     return {key: _WORDS.get(value, value) if isinstance(value, str) else value for key, value in row.items()}
 
 
-def sample(run: Run, samples: int, keys: Sequence[str] | None, x_axis: str, stream: str) -> list[dict[str, Any]]:
+def sample(
+    run: Run, samples: int, keys: Sequence[str] | None, x_axis: str, stream: str
+) -> list[dict[str, Any]]:
     """At most `samples` rows, spread over the run; with `keys` only rows that have all of them.
 
     Raises:
@@ -53,9 +55,9 @@ def as_frame(rows: list[dict[str, Any]], x_axis: str, pandas: bool) -> Any:
     if not pandas:
         return rows
     try:
-        import pandas as pd
+        import pandas as pd  # type: ignore[import-untyped, import-not-found, unused-ignore]
     except ImportError:
-        from ..terminal import termwarn
+        from runlane.terminal import termwarn
 
         termwarn("Unable to load pandas, call history with pandas=False", repeat=False)
         return rows
@@ -91,7 +93,14 @@ def scan(
     width = page_size
     while low < end:
         high = min(low + width, end)
-        page = {"entity": run.entity, "project": run.project, "run": run.id, "minStep": low, "maxStep": high, "pageSize": page_size}
+        page = {
+            "entity": run.entity,
+            "project": run.project,
+            "run": run.id,
+            "minStep": low,
+            "maxStep": high,
+            "pageSize": page_size,
+        }
         rows = [_row(line) for line in run._query(queries.HISTORY_PAGE, page).get("history") or []]
         if len(rows) >= page_size and width > page_size:
             # A wide window that came back full may have been cut: read it again in windows that cannot be.

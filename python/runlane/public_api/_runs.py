@@ -21,7 +21,14 @@ class Runs(Sequence):  # type: ignore[type-arg]
     """Runs that match a filter. `len` asks the server; iterating loads pages as they are needed."""
 
     def __init__(
-        self, api: Api, entity: str, project: str, filters: dict[str, Any], order: str, per_page: int, lazy: bool
+        self,
+        api: Api,
+        entity: str,
+        project: str,
+        filters: dict[str, Any],
+        order: str,
+        per_page: int,
+        lazy: bool,
     ) -> None:
         self._api = api
         self.entity = entity
@@ -58,7 +65,9 @@ class Runs(Sequence):  # type: ignore[type-arg]
         edges = project["runs"]["edges"]
         for edge in edges:
             node = edge["node"]
-            self._loaded.append(Run(self._api, self.entity, self.project, node["name"], node, full=not self._lazy))
+            self._loaded.append(
+                Run(self._api, self.entity, self.project, node["name"], node, full=not self._lazy)
+            )
         self._more = bool(project["runs"]["pageInfo"]["hasNextPage"]) and bool(edges)
         if edges:
             self._cursor = edges[-1]["cursor"]

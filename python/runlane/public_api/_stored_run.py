@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
-from .._json_text import encode
-from ..errors import CommError
+from runlane._json_text import encode
+from runlane.errors import CommError
+
 from . import _history
 from . import _queries as queries
 from ._files import File, Files
@@ -38,7 +39,7 @@ class HTTPSummary(dict):  # type: ignore[type-arg]
     def update(self, *args: Any, **values: Any) -> None:
         """Set values, and send the whole summary."""
         super().update(*args, **values)
-        from .._convert import friendly
+        from runlane._convert import friendly
 
         document = {str(key): friendly(str(key), value, histograms=True) for key, value in self.items()}
         self._run._api._client.execute(
@@ -50,7 +51,14 @@ class Run:
     """A run as the server stores it. Attributes are loaded when they are first read."""
 
     def __init__(
-        self, api: Api, entity: str, project: str, run_id: str, attributes: dict[str, Any] | None = None, *, full: bool = False
+        self,
+        api: Api,
+        entity: str,
+        project: str,
+        run_id: str,
+        attributes: dict[str, Any] | None = None,
+        *,
+        full: bool = False,
     ) -> None:
         self._api = api
         self.entity = entity
@@ -243,7 +251,11 @@ class Run:
         return _history.as_frame(_history.sample(self, samples, keys, x_axis, stream), x_axis, pandas)
 
     def scan_history(
-        self, keys: list[str] | None = None, page_size: int = 1000, min_step: int | None = None, max_step: int | None = None
+        self,
+        keys: list[str] | None = None,
+        page_size: int = 1000,
+        min_step: int | None = None,
+        max_step: int | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Every row of the history, unsampled, in step order.
 
