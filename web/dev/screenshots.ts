@@ -52,11 +52,14 @@ export async function takeScreenshots(names: readonly string[]): Promise<void> {
   try {
     for (const shot of SHOTS) {
       if (names.length > 0 && !names.includes(shot.name)) continue;
-      for (const theme of ["light", "dark"] as const) {
-        for (const [size, viewport] of SIZES) {
-          await takeShot(browser, shot, theme, viewport, join(folder, `${shot.name}-${theme}-${size}.png`));
-        }
-      }
+      const variants = (["light", "dark"] as const).flatMap((theme) =>
+        SIZES.map(([size, viewport]) => ({ theme, viewport, file: `${shot.name}-${theme}-${size}.png` })),
+      );
+      await Promise.all(
+        variants.map(({ theme, viewport, file }) =>
+          takeShot(browser, shot, theme, viewport, join(folder, file)),
+        ),
+      );
     }
   } finally {
     await browser.close();

@@ -2,8 +2,8 @@ import { QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-qu
 import { RouterProvider } from "@tanstack/react-router";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
-import { sessionQuery } from "./api/queries";
 import { ApiError, isSignedOut } from "./api/http";
+import { sessionQuery } from "./api/queries";
 import { createAppRouter } from "./router";
 import "./styles/base.css";
 

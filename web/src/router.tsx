@@ -34,15 +34,35 @@ const login = createRoute({
 });
 const authorize = createRoute({ getParentRoute: () => root, path: "/authorize", component: AuthorizePage });
 const profile = createRoute({ getParentRoute: () => root, path: "/$entity", component: ProfilePage });
-const projects = createRoute({ getParentRoute: () => root, path: "/$entity/projects", component: ProfilePage });
+const projects = createRoute({
+  getParentRoute: () => root,
+  path: "/$entity/projects",
+  component: ProfilePage,
+});
 
-const project = createRoute({ getParentRoute: () => root, path: "/$entity/$project", component: ProjectLayout });
+const project = createRoute({
+  getParentRoute: () => root,
+  path: "/$entity/$project",
+  component: ProjectLayout,
+});
 const projectIndex = createRoute({ getParentRoute: () => project, path: "/", component: WorkspacePage });
-const workspace = createRoute({ getParentRoute: () => project, path: "/workspace", component: WorkspacePage });
+const workspace = createRoute({
+  getParentRoute: () => project,
+  path: "/workspace",
+  component: WorkspacePage,
+});
 const table = createRoute({ getParentRoute: () => project, path: "/table", component: RunsTablePage });
-const overview = createRoute({ getParentRoute: () => project, path: "/overview", component: ProjectOverview });
+const overview = createRoute({
+  getParentRoute: () => project,
+  path: "/overview",
+  component: ProjectOverview,
+});
 
-const run = createRoute({ getParentRoute: () => root, path: "/$entity/$project/runs/$run", component: RunLayout });
+const run = createRoute({
+  getParentRoute: () => root,
+  path: "/$entity/$project/runs/$run",
+  component: RunLayout,
+});
 const runIndex = createRoute({ getParentRoute: () => run, path: "/", component: RunCharts });
 const runCharts = createRoute({ getParentRoute: () => run, path: "/workspace", component: RunCharts });
 const runOverview = createRoute({ getParentRoute: () => run, path: "/overview", component: RunOverview });

@@ -33,7 +33,9 @@ export function answer(world: readonly MockProject[], { operationName, variables
       const nodes = [...(run?.files ?? [])].map(([name, { type, bytes }]) => ({
         node: { name, sizeBytes: bytes.byteLength, mimetype: type, updatedAt: run?.createdAt },
       }));
-      return { project: { run: { files: { edges: nodes, pageInfo: { hasNextPage: false, endCursor: null } } } } };
+      return {
+        project: { run: { files: { edges: nodes, pageInfo: { hasNextPage: false, endCursor: null } } } },
+      };
     }
     default:
       throw new Error(`the mock server does not know \`${operationName}\``);
@@ -85,7 +87,9 @@ function projectNode({ entity, name, description, runs }: MockProject) {
 
 function runNode(run: MockRun) {
   const last = Math.max(0, run.steps - 1);
-  const summary = run.metrics.map((key) => `${JSON.stringify(key)}:${String(valueAt(run, key, last))}`).join(",");
+  const summary = run.metrics
+    .map((key) => `${JSON.stringify(key)}:${String(valueAt(run, key, last))}`)
+    .join(",");
   return {
     name: run.name,
     displayName: run.displayName,
@@ -101,7 +105,11 @@ function runNode(run: MockRun) {
     project: { name: run.project, entityName: run.entity },
     config: run.config,
     summaryMetrics: `{${summary}${summary === "" ? "" : ","}"_step":${last}}`,
-    historyKeys: { sets: [], lastStep: last, keys: Object.fromEntries(run.metrics.map((key) => [key, keyInfo(run)])) },
+    historyKeys: {
+      sets: [],
+      lastStep: last,
+      keys: Object.fromEntries(run.metrics.map((key) => [key, keyInfo(run)])),
+    },
     notes: run.tags.length > 0 ? "Baseline with the new data loader.\nCompare with last week." : null,
     host: "gpu-07",
     program: "train.py",
@@ -110,7 +118,11 @@ function runNode(run: MockRun) {
     exitCode: run.state === "failed" ? 1 : run.state === "running" ? null : 0,
     logLineCount: run.log.length,
     fileCount: run.files.size,
-    metadata: { os: "Linux-6.1-x86_64", python: "CPython 3.12.4", git: { remote: "git@example.com:ada/digits.git", commit: "5f0c2a9d41" } },
+    metadata: {
+      os: "Linux-6.1-x86_64",
+      python: "CPython 3.12.4",
+      git: { remote: "git@example.com:ada/digits.git", commit: "5f0c2a9d41" },
+    },
   };
 }
 

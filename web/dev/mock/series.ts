@@ -67,7 +67,9 @@ function pointsOf(run: MockRun, key: string, axis: string): Points {
 function bucketed({ x, y }: Points, { range, buckets }: SeriesBody): Packed {
   const [xMin = Number.NaN, xMax = Number.NaN] = [x[0], x.at(-1)];
   const [low, high] = range ?? [xMin, xMax];
-  const inside = x.map((_, index) => index).filter((index) => (x[index] ?? 0) >= low && (x[index] ?? 0) <= high);
+  const inside = x
+    .map((_, index) => index)
+    .filter((index) => (x[index] ?? 0) >= low && (x[index] ?? 0) <= high);
   const head = { total: x.length, xMin, xMax };
   if (inside.length <= buckets) {
     const rows = inside.map((index) => {
@@ -86,7 +88,8 @@ function bucketed({ x, y }: Points, { range, buckets }: SeriesBody): Packed {
   const rows = [...groups.values()].map((group) => {
     const finite = group.map((index) => y[index] ?? 0).filter(Number.isFinite);
     const mean = finite.reduce((sum, value) => sum + value, 0) / finite.length;
-    const [min, max] = finite.length === 0 ? [Number.NaN, Number.NaN] : [Math.min(...finite), Math.max(...finite)];
+    const [min, max] =
+      finite.length === 0 ? [Number.NaN, Number.NaN] : [Math.min(...finite), Math.max(...finite)];
     return [x[group[0] ?? 0] ?? 0, min, max, mean, group.length] as const;
   });
   return { ...head, flags: 0, rows };

@@ -85,7 +85,12 @@ export class MockServer {
 
   announce(run: MockRun): void {
     const { entity, project, name, displayName, state } = run;
-    const counts = { historyLineCount: run.steps, logLineCount: run.log.length, lastStep: run.steps - 1, version: run.steps };
+    const counts = {
+      historyLineCount: run.steps,
+      logLineCount: run.log.length,
+      lastStep: run.steps - 1,
+      version: run.steps,
+    };
     const data = JSON.stringify({ entity, project, run: name, displayName, state, ...counts });
     for (const listener of this.#listeners) listener.write(`event: run\ndata: ${data}\n\n`);
   }
@@ -98,15 +103,18 @@ export class MockServer {
     }
   }
 
-  async #route(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async #route(request: IncomingMessage, response: ServerResponse): Promise<unknown> {
     const url = new URL(request.url ?? "/", "http://mock");
     const path = url.pathname;
     const isApi = path.startsWith("/api/") || path === "/graphql";
     if (!isApi) return this.#asset(path, response);
     if (path === "/api/login") return this.#login(await bodyOf(request), response);
-    if (!this.#signedIn) return json(response, 401, { error: { code: "unauthorized", message: "sign in first" } });
-    if (this.#mustFail(path)) return json(response, 500, { error: { code: "internal", message: "the disk is full" } });
-    if (path === "/api/session") return json(response, 200, { username: "ada", entity: "ada", version: "0.1.0" });
+    if (!this.#signedIn)
+      return json(response, 401, { error: { code: "unauthorized", message: "sign in first" } });
+    if (this.#mustFail(path))
+      return json(response, 500, { error: { code: "internal", message: "the disk is full" } });
+    if (path === "/api/session")
+      return json(response, 200, { username: "ada", entity: "ada", version: "0.1.0" });
     if (path === "/api/logout") {
       this.#signedIn = false;
       return json(response, 200, {});
@@ -133,7 +141,11 @@ export class MockServer {
   #login(text: string, response: ServerResponse): void {
     const body: { api_key?: string } = JSON.parse(text);
     this.#signedIn = body.api_key === API_KEY;
-    json(response, this.#signedIn ? 200 : 401, this.#signedIn ? {} : { error: { code: "unauthorized", message: "unknown key" } });
+    json(
+      response,
+      this.#signedIn ? 200 : 401,
+      this.#signedIn ? {} : { error: { code: "unauthorized", message: "unknown key" } },
+    );
   }
 
   #listen(response: ServerResponse): void {
@@ -154,23 +166,26 @@ export class MockServer {
     response.end(packSeries(body, find));
   }
 
-  #runFile(url: URL, response: ServerResponse): void {
+  #runFile(url: URL, response: ServerResponse): unknown {
     const [, , , , project = "", name = "", kind, ...rest] = url.pathname.split("/").map(decodeURIComponent);
     const run = this.run(project, name);
     if (kind === "logs") return sendLogs(run, url.searchParams, response);
     const file = run.files.get(rest.join("/"));
-    if (file === undefined) return json(response, 404, { error: { code: "not_found", message: "no such file" } });
+    if (file === undefined)
+      return json(response, 404, { error: { code: "not_found", message: "no such file" } });
     response.writeHead(200, { "content-type": file.type, "x-content-type-options": "nosniff" });
-    response.end(file.bytes);
+    return response.end(file.bytes);
   }
 
   async #asset(path: string, response: ServerResponse): Promise<void> {
-    if (this.#dist === undefined) return json(response, 404, { error: { code: "not_found", message: "API only" } });
+    if (this.#dist === undefined)
+      return json(response, 404, { error: { code: "not_found", message: "API only" } });
     const wanted = extname(path) === "" ? "index.html" : normalize(path).replace(/^[/\\]+/, "");
     const bytes = await readFile(join(this.#dist, wanted)).catch(() => null);
     const body = bytes ?? (await readFile(join(this.#dist, "index.html")));
     response.writeHead(200, {
-      "content-type": TYPES.get(extname(bytes === null ? "index.html" : wanted)) ?? "application/octet-stream",
+      "content-type":
+        TYPES.get(extname(bytes === null ? "index.html" : wanted)) ?? "application/octet-stream",
       "content-security-policy": CONTENT_SECURITY_POLICY,
     });
     response.end(body);

@@ -7,7 +7,8 @@ export async function startMock(port: number): Promise<void> {
   const url = await server.start(port);
   const live = server.world.flatMap((project) => project.runs).filter((run) => run.state === "running");
   setInterval(() => {
-    for (const run of live) server.advance(run, 2, [`  step ${run.steps}  loss ${(1 / run.steps).toFixed(5)}`]);
+    for (const run of live)
+      server.advance(run, 2, [`  step ${run.steps}  loss ${(1 / run.steps).toFixed(5)}`]);
   }, 500);
   process.stdout.write(`mock server on ${url}\nRUNLANE_URL=${url} npm run dev\n`);
 }

@@ -62,7 +62,7 @@ export function valueAt(run: MockRun, key: string, step: number): number {
 }
 
 function mockRun(entity: string, project: string, index: number, patch: Partial<MockRun>): MockRun {
-  const name = patch.name ?? `r${String(seedOf(project + index) >>> 0).slice(0, 7)}`;
+  const name = patch.name ?? Math.floor(randomOf(seedOf(project + index))() * 2 ** 40).toString(36);
   const lr = [0.1, 0.01, 0.001, 0.03][index % 4];
   return {
     entity,
@@ -72,37 +72,53 @@ function mockRun(entity: string, project: string, index: number, patch: Partial<
     state: ["finished", "finished", "failed", "finished", "crashed", "killed"][index % 6] ?? "finished",
     createdAt: new Date(Date.now() - index * DAY_MILLIS * 0.4 - 300_000).toISOString().slice(0, 19),
     tags: index % 3 === 0 ? ["baseline", "v2"] : [],
-    metrics: ["loss", "accuracy", "train/loss", "train/accuracy", "train/grad_norm", "val/loss", "val/accuracy", "lr"],
+    metrics: [
+      "loss",
+      "accuracy",
+      "train/loss",
+      "train/accuracy",
+      "train/grad_norm",
+      "val/loss",
+      "val/accuracy",
+      "lr",
+    ],
     steps: 600,
-    log: Array.from({ length: 120 }, (_, line) => logLine(line)),
-    config: `{"lr":{"value":${lr}},"batch_size":{"value":${32 << index % 3}},"optimizer":{"value":{"name":"adamw","betas":[0.9,0.999],"eps":1e-8}},"clip":{"value":Infinity},"seed":{"value":9007199254740993},"_wandb":{"value":{"cli_version":"0.31.0"}}}`,
-    files: filesOf(),
+    log: patch.log ?? Array.from({ length: 120 }, (_, line) => logLine(line)),
+    config: `{"lr":{"value":${lr}},"batch_size":{"value":${32 << (index % 3)}},"optimizer":{"value":{"name":"adamw","betas":[0.9,0.999],"eps":1e-8}},"clip":{"value":Infinity},"seed":{"value":9007199254740993},"_wandb":{"value":{"cli_version":"0.31.0"}}}`,
+    files: FILES,
     ...patch,
   };
 }
 
 function logLine(line: number): string {
   if (line % 20 === 0) return `\u001b[1mepoch ${line / 20}\u001b[0m \u001b[2mof 100\u001b[0m`;
-  if (line % 17 === 16) return "\u001b[33mWARNING\u001b[0m gradient overflow, loss scale reduced to \u001b[4m32768\u001b[0m";
+  if (line % 17 === 16)
+    return "\u001b[33mWARNING\u001b[0m gradient overflow, loss scale reduced to \u001b[4m32768\u001b[0m";
   return `  step ${line * 10}  loss \u001b[36m${(2.3 / (1 + line / 15)).toFixed(4)}\u001b[0m  accuracy \u001b[32m${(1 - 0.9 / (1 + line / 20)).toFixed(4)}\u001b[0m`;
 }
 
-function filesOf(): MockRun["files"] {
-  const text = (body: string) => ({ type: "text/plain", bytes: new TextEncoder().encode(body) });
-  return new Map([
-    ["output.log", text("step 1\nstep 2\n")],
-    ["requirements.txt", text("numpy==2.1.0\nrunlane==0.1.0\n")],
-    ["config.yaml", text("lr:\n  value: 0.01\nbatch_size:\n  value: 32\n")],
-    ["code/train.py", text('import runlane\n\nwith runlane.init(project="digits") as run:\n    run.log({"loss": 0.3})\n')],
-    ["media/images/sample_0.png", { type: "image/png", bytes: PICTURE }],
-    ["checkpoints/model.pt", { type: "application/octet-stream", bytes: new Uint8Array(1_500_000) }],
-  ]);
-}
+const text = (body: string) => ({ type: "text/plain", bytes: new TextEncoder().encode(body) });
+const FILES: MockRun["files"] = new Map([
+  ["output.log", text("step 1\nstep 2\n")],
+  ["requirements.txt", text("numpy==2.1.0\nrunlane==0.1.0\n")],
+  ["config.yaml", text("lr:\n  value: 0.01\nbatch_size:\n  value: 32\n")],
+  [
+    "code/train.py",
+    text('import runlane\n\nwith runlane.init(project="digits") as run:\n    run.log({"loss": 0.3})\n'),
+  ],
+  ["media/images/sample_0.png", { type: "image/png", bytes: PICTURE }],
+  ["checkpoints/model.pt", { type: "application/octet-stream", bytes: new Uint8Array(1_500_000) }],
+]);
 
 /** A project of each kind that the app must cope with. */
 export function createWorld(): MockProject[] {
   const entity = "ada";
-  const project = (name: string, description: string, runs: MockRun[]) => ({ entity, name, description, runs });
+  const project = (name: string, description: string, runs: MockRun[]) => ({
+    entity,
+    name,
+    description,
+    runs,
+  });
   const digits = [
     mockRun(entity, "digits", 0, { name: "lr-high", displayName: "lr 0.1", state: "running", steps: 400 }),
     mockRun(entity, "digits", 1, { name: "lr-mid-3", displayName: "lr 0.01" }),
@@ -113,7 +129,16 @@ export function createWorld(): MockProject[] {
     mockRun(entity, "resnet-sweep", index, {
       steps: 10_000 + index * 100,
       ...(index < 3 ? { state: "running" } : {}),
-      metrics: ["loss", "train/loss", "train/accuracy", "val/loss", "val/accuracy", "val/nan_rate", "optim/lr", ...manyMetrics],
+      metrics: [
+        "loss",
+        "train/loss",
+        "train/accuracy",
+        "val/loss",
+        "val/accuracy",
+        "val/nan_rate",
+        "optim/lr",
+        ...manyMetrics,
+      ],
     }),
   );
   const big = Array.from({ length: 10_000 }, (_, index) =>
@@ -122,11 +147,28 @@ export function createWorld(): MockProject[] {
   const strange = [
     mockRun(entity, "strange-names", 0, {
       name: "odd",
-      displayName: '<img src=x onerror="alert(1)"> a name that goes on and on and on until nobody can read it any more',
-      metrics: ["__proto__", "constructor", "a/__proto__", "<b>bold</b>", "loss, train (%)", `deep/${"x".repeat(120)}`],
+      displayName:
+        '<img src=x onerror="alert(1)"> a name that goes on and on and on until nobody can read it any more',
+      metrics: [
+        "__proto__",
+        "constructor",
+        "a/__proto__",
+        "<b>bold</b>",
+        "loss, train (%)",
+        `deep/${"x".repeat(120)}`,
+      ],
     }),
   ];
-  const quiet = [mockRun(entity, "nothing-logged", 0, { name: "quiet", metrics: [], steps: 0, log: [], files: new Map(), state: "running" })];
+  const quiet = [
+    mockRun(entity, "nothing-logged", 0, {
+      name: "quiet",
+      metrics: [],
+      steps: 0,
+      log: [],
+      files: new Map(),
+      state: "running",
+    }),
+  ];
   return [
     project("digits", "Three learning rates on scikit-learn's digits.", digits),
     project("resnet-sweep", "Learning rate, width and clipping for the small ResNet.", sweep),

@@ -80,9 +80,9 @@ export class Fields {
   nodes<T>(key: string, read: (node: Fields) => T): T[] {
     const connection = this.maybeFields(key);
     if (connection === null) return [];
-    return connection.list("edges", (edge, at) => new Fields(edge, at).maybeFields("node")).flatMap((node) =>
-      node === null ? [] : [read(node)],
-    );
+    return connection
+      .list("edges", (edge, at) => new Fields(edge, at).maybeFields("node"))
+      .flatMap((node) => (node === null ? [] : [read(node)]));
   }
 
   #present(key: string): unknown {

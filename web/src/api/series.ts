@@ -56,7 +56,8 @@ export function decodeSeries(buffer: ArrayBuffer): Series[] {
   const result: Series[] = [];
   let at = FILE_HEADER_BYTES;
   for (let index = 0; index < total; index += 1) {
-    if (at + SERIES_HEADER_BYTES > buffer.byteLength) throw new SeriesFormatError(`series ${index} is cut off`);
+    if (at + SERIES_HEADER_BYTES > buffer.byteLength)
+      throw new SeriesFormatError(`series ${index} is cut off`);
     const n = view.getUint32(at + 28, true);
     const data = at + SERIES_HEADER_BYTES;
     const end = data + n * BYTES_PER_POINT;
@@ -94,7 +95,10 @@ export const fetchSeries = batched<SeriesRequest, Series>({
     const [first] = requests;
     if (first === undefined) return [];
     const { x, range, buckets } = first;
-    const series = requests.map(({ entity, project, run, key }) => ({ run: `${entity}/${project}/${run}`, key }));
+    const series = requests.map(({ entity, project, run, key }) => ({
+      run: `${entity}/${project}/${run}`,
+      key,
+    }));
     const response = await request("/api/charts/series", postJson({ x, range, buckets, series }, signal));
     return decodeSeries(await response.arrayBuffer());
   },

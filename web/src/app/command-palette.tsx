@@ -1,10 +1,10 @@
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { type KeyboardEvent, useState } from "react";
+import { sessionQuery } from "../api/queries";
 import { Dialog } from "../kit/dialog";
 import { Icon } from "../kit/icon";
 import kit from "../kit/kit.module.css";
-import { sessionQuery } from "../api/queries";
 import css from "./shell.module.css";
 import { type Command, useCommands } from "./use-commands";
 
@@ -44,7 +44,6 @@ export function CommandPalette({ onClose, onHelp }: CommandPaletteProps) {
       <div className={css.paletteField}>
         <Icon name="search" />
         <input
-          // biome-ignore lint/a11y/noAutofocus: the palette is opened to type into it
           autoFocus
           aria-label="Go to"
           placeholder="Go to a page, project, run or metric…"

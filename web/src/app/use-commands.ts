@@ -63,5 +63,10 @@ function pages(home: string, path: { readonly entity: string; readonly project: 
 
 function runCommand(entity: string, project: string, run: string, title: string): Command {
   const to: NavigateOptions = { to: "/$entity/$project/runs/$run", params: { entity, project, run } };
-  return { kind: "run", id: `${entity}/${project}/${run}`, title: title === run ? run : `${title} (${run})`, to };
+  return {
+    kind: "run",
+    id: `${entity}/${project}/${run}`,
+    title: title === run ? run : `${title} (${run})`,
+    to,
+  };
 }

@@ -106,7 +106,8 @@ export function yExtent(frame: PlotFrame, range: Range): Range {
     if (value > high) high = value;
   };
   for (const line of frame.lines) {
-    const columns = frame.band && line.bucketed ? [line.min, line.max, line.y] : [line.faint ?? line.y, line.y];
+    const columns =
+      frame.band && line.bucketed ? [line.min, line.max, line.y] : [line.faint ?? line.y, line.y];
     const start = lowerBound(line.x, range[0]);
     for (let at = start; at < line.x.length && (line.x[at] ?? 0) <= range[1]; at += 1) {
       for (const column of columns) take(column[at]);

@@ -7,7 +7,15 @@ import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import type { Range, XAxis } from "../api/series";
 import { formatCount, formatDuration, formatNumber } from "../model/format";
-import { type HoverRow, type PlotFrame, type PlotLine, valuesAt, visibleSlice, xExtent, yExtent } from "./frame";
+import {
+  type HoverRow,
+  type PlotFrame,
+  type PlotLine,
+  valuesAt,
+  visibleSlice,
+  xExtent,
+  yExtent,
+} from "./frame";
 
 export interface Hover {
   /** Pointer in CSS pixels from the plot's top left corner. */
@@ -77,7 +85,12 @@ export class Plot {
 
   #build(): uPlot {
     const { xAxis, logY, theme } = this.#frame;
-    const axis = { stroke: theme.text, font: FONT, ticks: { show: false }, grid: { stroke: theme.grid, width: 1 } };
+    const axis = {
+      stroke: theme.text,
+      font: FONT,
+      ticks: { show: false },
+      grid: { stroke: theme.grid, width: 1 },
+    };
     const options: uPlot.Options = {
       width: Math.max(1, this.#root.clientWidth),
       height: Math.max(1, this.#root.clientHeight),
@@ -97,7 +110,12 @@ export class Plot {
         points: { show: false },
         drag: { x: true, y: false, setScale: false, dist: 4 },
         sync: { key: this.#syncKey, setSeries: false, scales: ["x", null] },
-        bind: { dblclick: () => () => (this.#handlers.onReset(), null) },
+        bind: {
+          dblclick: () => () => {
+            this.#handlers.onReset();
+            return null;
+          },
+        },
       },
       hooks: {
         ready: [(plot) => this.#attach(plot)],
@@ -281,8 +299,10 @@ class Pen {
 
   #ribbon(line: PlotLine, from: number, to: number): void {
     const context = this.#context;
-    for (let at = from; at < to; at += 1) context.lineTo(this.#x(line.x[at] ?? 0), this.#y(line.max[at] ?? 0));
-    for (let at = to - 1; at >= from; at -= 1) context.lineTo(this.#x(line.x[at] ?? 0), this.#y(line.min[at] ?? 0));
+    for (let at = from; at < to; at += 1)
+      context.lineTo(this.#x(line.x[at] ?? 0), this.#y(line.max[at] ?? 0));
+    for (let at = to - 1; at >= from; at -= 1)
+      context.lineTo(this.#x(line.x[at] ?? 0), this.#y(line.min[at] ?? 0));
     context.closePath();
   }
 }

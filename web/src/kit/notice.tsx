@@ -66,7 +66,11 @@ export function CopyButton({ text, label = "Copy" }: { readonly text: string; re
     setTimeout(() => setCopied(false), 1500);
   };
   return (
-    <IconButton icon={copied ? "check" : "copy"} label={copied ? "Copied" : label} onClick={() => void copy()} />
+    <IconButton
+      icon={copied ? "check" : "copy"}
+      label={copied ? "Copied" : label}
+      onClick={() => void copy()}
+    />
   );
 }
 

@@ -13,7 +13,13 @@ export function Popover({ trigger, label, children }: PopoverProps) {
     <Radix.Root>
       <Radix.Trigger asChild>{trigger}</Radix.Trigger>
       <Radix.Portal>
-        <Radix.Content className={css.popover} aria-label={label} align="end" sideOffset={6} collisionPadding={8}>
+        <Radix.Content
+          className={css.popover}
+          aria-label={label}
+          align="end"
+          sideOffset={6}
+          collisionPadding={8}
+        >
           {children}
         </Radix.Content>
       </Radix.Portal>

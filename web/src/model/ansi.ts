@@ -32,7 +32,12 @@ export const PLAIN: AnsiStyle = {
 };
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: escapes are what this module parses
-const ESCAPE = /\u001b\[([0-9;:?<=>]*)[ -/]*([@-~])|\u001b\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|\u001b[ -/]*[0-~]?/g;
+const CSI = /\u001b\[([0-9;:?<=>]*)[ -/]*([@-~])/;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: as above; a terminator may be missing in a line that was cut
+const OSC = /\u001b\][^\u0007\u001b]*(?:\u0007|\u001b\\)?/;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: as above
+const OTHER = /\u001b[ -/]*[0-~]?/;
+const ESCAPE = new RegExp([CSI, OSC, OTHER].map((pattern) => pattern.source).join("|"), "g");
 // biome-ignore lint/suspicious/noControlCharactersInRegex: controls other than tab are not text
 const CONTROL = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/g;
 

@@ -20,11 +20,7 @@ export function pagesOf(first: number, last: number, total: number, pageLines: n
 }
 
 /** The log made of the loaded pages; lines of missing pages are null. The length is the largest that any page reports. */
-export function logView(
-  pages: ReadonlyMap<number, LogPage>,
-  knownTotal: number,
-  pageLines: number,
-): LogView {
+export function logView(pages: ReadonlyMap<number, LogPage>, knownTotal: number, pageLines: number): LogView {
   const total = Math.max(knownTotal, ...[...pages.values()].map((page) => page.total));
   return {
     total,

@@ -1,8 +1,8 @@
 /** Which runs of a project are listed and which of them are drawn. */
 
 import type { RunRow } from "../api/runs";
-import { naturalOrder } from "./sections";
 import { matcherOf } from "./search";
+import { naturalOrder } from "./sections";
 
 /** Runs drawn before anybody has chosen: a few lines can still be told apart. */
 export const AUTO_RUNS = 10;

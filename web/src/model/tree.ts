@@ -1,6 +1,11 @@
 /** Nested values → flat rows of a searchable tree. */
 
-import { type ExtendedJson, type ExtendedObject, isExtendedObject, showExtendedJson } from "../api/extended-json";
+import {
+  type ExtendedJson,
+  type ExtendedObject,
+  isExtendedObject,
+  showExtendedJson,
+} from "../api/extended-json";
 import { naturalOrder } from "./sections";
 
 export interface TreeRow {

@@ -82,7 +82,12 @@ export function PanelGrid({ path, runs, pending, onShowRuns, mainSearch = false 
       </div>
       <div className={css.sections}>
         {metrics.error !== null && (
-          <Failure title="Metrics could not be loaded" error={metrics.error} onRetry={metrics.retry} compact />
+          <Failure
+            title="Metrics could not be loaded"
+            error={metrics.error}
+            onRetry={metrics.retry}
+            compact
+          />
         )}
         {loading && <GridSkeleton />}
         {!loading && sections.length === 0 && metrics.error === null && (

@@ -12,7 +12,11 @@ import { RunTable } from "./run-table";
 const DAYS = 14;
 const RECENT_SHOWN = 20;
 
-const FIRST_RUN = ["import runlane", "with runlane.init(project=\"first\") as run:", '    run.log({"loss": 0.3})'].join("\n");
+const FIRST_RUN = [
+  "import runlane",
+  'with runlane.init(project="first") as run:',
+  '    run.log({"loss": 0.3})',
+].join("\n");
 
 export function HomePage() {
   const session = useQuery(sessionQuery());
@@ -22,8 +26,8 @@ export function HomePage() {
   if (recent.data?.length === 0 && projects.data?.length === 0) {
     return (
       <Notice title="Nothing has run yet" code={FIRST_RUN}>
-        Start a run and it shows up here, live. A shell that should log to this server needs the two lines that{" "}
-        <code>runlane server env</code> prints.
+        Start a run and it shows up here, live. A shell that should log to this server needs the two lines
+        that <code>runlane server env</code> prints.
       </Notice>
     );
   }
@@ -42,7 +46,11 @@ export function HomePage() {
         <section>
           <h2>Recent runs</h2>
           {recent.isError && recent.data === undefined ? (
-            <Failure title="Runs could not be loaded" error={recent.error} onRetry={() => void recent.refetch()} />
+            <Failure
+              title="Runs could not be loaded"
+              error={recent.error}
+              onRetry={() => void recent.refetch()}
+            />
           ) : (
             <RecentRuns runs={recent.data} />
           )}

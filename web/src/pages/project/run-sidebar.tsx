@@ -11,7 +11,7 @@ import { runColour } from "../../model/colour";
 import { formatCount } from "../../model/format";
 import { hoveredRun } from "../../model/hover";
 import { matcherOf } from "../../model/search";
-import { MAX_DRAWN, SORTS, readSort } from "../../model/selection";
+import { MAX_DRAWN, readSort, SORTS } from "../../model/selection";
 import { useStore } from "../../model/store";
 import css from "./sidebar.module.css";
 import type { Workspace } from "./use-workspace";
@@ -36,7 +36,12 @@ export function RunSidebar({ workspace, onClose }: RunSidebarProps) {
           onChange={workspace.setQuery}
           invalid={matcherOf(query).invalid}
         />
-        <IconButton icon="close" label="Close the list of runs" className={css.close ?? ""} onClick={onClose} />
+        <IconButton
+          icon="close"
+          label="Close the list of runs"
+          className={css.close ?? ""}
+          onClick={onClose}
+        />
       </div>
       <div className={css.tools}>
         <span role="status">{countText(workspace)}</span>
@@ -71,7 +76,8 @@ export function RunSidebar({ workspace, onClose }: RunSidebarProps) {
 
 function countText({ runs, listed, drawn, query }: Workspace): string {
   if (runs.pending) return "Loading…";
-  const found = query === "" ? formatCount(runs.total) : `${formatCount(listed.length)} of ${formatCount(runs.total)}`;
+  const found =
+    query === "" ? formatCount(runs.total) : `${formatCount(listed.length)} of ${formatCount(runs.total)}`;
   return `${found} runs · ${drawn.length} shown`;
 }
 

@@ -34,9 +34,12 @@ export function RunsTablePage() {
     return rows.filter((row) => test(row.displayName) || test(row.name) || row.tags.some(test));
   }, [rows, deferred]);
   if (query.isError && rows.length === 0) {
-    return <Failure title="Runs could not be loaded" error={query.error} onRetry={() => void query.refetch()} />;
+    return (
+      <Failure title="Runs could not be loaded" error={query.error} onRetry={() => void query.refetch()} />
+    );
   }
-  if (query.data !== undefined && rows.length === 0) return <EmptyProject entity={entity} project={project} />;
+  if (query.data !== undefined && rows.length === 0)
+    return <EmptyProject entity={entity} project={project} />;
   return (
     <section className={css.page} aria-label="Runs">
       <div className={css.toolbar}>

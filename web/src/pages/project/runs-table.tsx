@@ -11,8 +11,8 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { useMemo, useRef } from "react";
 import { showExtendedJson } from "../../api/extended-json";
 import type { RunRecord } from "../../api/runs";
-import { useSearchState } from "../../app/use-search-state";
 import { useTheme } from "../../app/theme";
+import { useSearchState } from "../../app/use-search-state";
 import { RunState } from "../../kit/run-state";
 import { runColour } from "../../model/colour";
 import { type CellValue, commonKeys, compareCells } from "../../model/columns";
@@ -78,7 +78,11 @@ export function RunsTable({ entity, project, rows }: RunsTableProps) {
           {table.getHeaderGroups().map((group) => (
             <tr key={group.id}>
               {group.headers.map((header) => (
-                <th key={header.id} aria-sort={ariaSort(header.column.getIsSorted())} title={header.column.id}>
+                <th
+                  key={header.id}
+                  aria-sort={ariaSort(header.column.getIsSorted())}
+                  title={header.column.id}
+                >
                   <button type="button" onClick={header.column.getToggleSortingHandler()}>
                     <table.FlexRender header={header} />
                   </button>
@@ -88,7 +92,7 @@ export function RunsTable({ entity, project, rows }: RunsTableProps) {
           ))}
         </thead>
         <tbody>
-          {before > 0 && <tr style={{ height: before }} aria-hidden="true" />}
+          {before > 0 && <tr style={{ height: before }} />}
           {items.map((item) => {
             const row = sorted[item.index];
             if (row === undefined) return null;
@@ -102,7 +106,7 @@ export function RunsTable({ entity, project, rows }: RunsTableProps) {
               </tr>
             );
           })}
-          {after > 0 && <tr style={{ height: after }} aria-hidden="true" />}
+          {after > 0 && <tr style={{ height: after }} />}
         </tbody>
       </table>
     </div>
@@ -120,7 +124,11 @@ function columnsOf(entity: string, project: string, rows: readonly RunRecord[]) 
       ...order,
       cell: ({ row }) => <NameCell entity={entity} project={project} run={row.original} />,
     }),
-    helper.accessor("state", { header: "State", ...order, cell: ({ getValue }) => <RunState state={getValue()} /> }),
+    helper.accessor("state", {
+      header: "State",
+      ...order,
+      cell: ({ getValue }) => <RunState state={getValue()} />,
+    }),
     helper.accessor("createdAt", {
       header: "Started",
       ...order,
@@ -132,7 +140,11 @@ function columnsOf(entity: string, project: string, rows: readonly RunRecord[]) 
       ...order,
       cell: ({ getValue }) => {
         const seconds = getValue();
-        return <span className={css.number}>{seconds === undefined ? "" : formatDuration(Math.round(seconds))}</span>;
+        return (
+          <span className={css.number}>
+            {seconds === undefined ? "" : formatDuration(Math.round(seconds))}
+          </span>
+        );
       },
     }),
     helper.accessor((row) => row.tags.join(", "), { id: "tags", header: "Tags", ...order }),

@@ -50,7 +50,11 @@ function TextPreview({ path, file }: ContentProps) {
   const preview = useQuery(textPreviewQuery(path, file.name));
   if (preview.isError && preview.data === undefined) {
     return (
-      <Failure title="The file could not be loaded" error={preview.error} onRetry={() => void preview.refetch()} />
+      <Failure
+        title="The file could not be loaded"
+        error={preview.error}
+        onRetry={() => void preview.refetch()}
+      />
     );
   }
   if (preview.data === undefined) {
@@ -81,7 +85,11 @@ function ImagePreview({ path, file }: ContentProps) {
       setFailed(false);
     };
     return (
-      <Failure title="The image could not be shown" error={new Error("it is missing or damaged")} onRetry={retry} />
+      <Failure
+        title="The image could not be shown"
+        error={new Error("it is missing or damaged")}
+        onRetry={retry}
+      />
     );
   }
   return (

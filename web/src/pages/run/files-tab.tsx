@@ -26,7 +26,9 @@ export function RunFiles() {
     return files.data?.filter((file) => test(file.name)) ?? [];
   }, [files.data, query]);
   if (files.data === undefined && files.isError) {
-    return <Failure title="Files could not be loaded" error={files.error} onRetry={() => void files.refetch()} />;
+    return (
+      <Failure title="Files could not be loaded" error={files.error} onRetry={() => void files.refetch()} />
+    );
   }
   if (files.data?.length === 0) {
     return (
@@ -109,7 +111,10 @@ function FileTree({ files, open, onOpen }: FileTreeProps) {
           const row = rows[item.index];
           if (row === undefined) return null;
           return (
-            <li key={`${row.file === null ? "folder" : "file"} ${row.path}`} style={{ transform: `translateY(${item.start}px)` }}>
+            <li
+              key={`${row.file === null ? "folder" : "file"} ${row.path}`}
+              style={{ transform: `translateY(${item.start}px)` }}
+            >
               <button
                 type="button"
                 title={row.path}

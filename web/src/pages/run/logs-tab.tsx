@@ -72,7 +72,8 @@ function LogBody({ logs, query, running }: LogBodyProps) {
       </Notice>
     );
   }
-  if (logs.count === 0 && !logs.searching) return <Notice title="No line matches">“{query}” is in no line.</Notice>;
+  if (logs.count === 0 && !logs.searching)
+    return <Notice title="No line matches">“{query}” is in no line.</Notice>;
   return (
     <>
       {logs.error !== null && (
@@ -86,6 +87,7 @@ function LogBody({ logs, query, running }: LogBodyProps) {
 function countText(logs: Logs, query: string): string {
   if (logs.pending) return "";
   if (query === "") return `${formatCount(logs.total)} lines`;
-  const limit = logs.total > MAX_SEARCHED_LINES ? ` in the first ${formatCount(MAX_SEARCHED_LINES)} lines` : "";
+  const limit =
+    logs.total > MAX_SEARCHED_LINES ? ` in the first ${formatCount(MAX_SEARCHED_LINES)} lines` : "";
   return `${formatCount(logs.count)} of ${formatCount(logs.total)} lines${limit}${logs.searching ? ", searching…" : ""}`;
 }

@@ -65,7 +65,9 @@ function Facts({ run, path }: { readonly run: RunDetail; readonly path: RunPath 
     <dl className={css.facts}>
       <Fact name="State">
         <RunState state={run.state} />
-        {run.exitCode !== null && run.exitCode !== 0 && <span className={css.muted}>exit code {run.exitCode}</span>}
+        {run.exitCode !== null && run.exitCode !== 0 && (
+          <span className={css.muted}>exit code {run.exitCode}</span>
+        )}
       </Fact>
       <Fact name="Run id" copy={path.run}>
         <code>{path.run}</code>
@@ -75,7 +77,9 @@ function Facts({ run, path }: { readonly run: RunDetail; readonly path: RunPath 
       </Fact>
       <Fact name="Started">{formatTime(run.createdAt)}</Fact>
       <Fact name="Last heartbeat">{run.heartbeatAt === null ? null : formatTime(run.heartbeatAt)}</Fact>
-      <Fact name="Runtime">{run.runtimeSeconds === null ? null : formatDuration(Math.round(run.runtimeSeconds))}</Fact>
+      <Fact name="Runtime">
+        {run.runtimeSeconds === null ? null : formatDuration(Math.round(run.runtimeSeconds))}
+      </Fact>
       <Fact name="User">{run.username}</Fact>
       <Fact name="Host">{run.host}</Fact>
       <Fact name="System">{system}</Fact>

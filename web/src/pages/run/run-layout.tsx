@@ -23,7 +23,9 @@ export function RunLayout() {
   const run = useQuery(runQuery(path));
   if (run.data === null) return <NotFoundPage />;
   if (run.data === undefined && run.isError) {
-    return <Failure title="The run could not be loaded" error={run.error} onRetry={() => void run.refetch()} />;
+    return (
+      <Failure title="The run could not be loaded" error={run.error} onRetry={() => void run.refetch()} />
+    );
   }
   const { data } = run;
   return (
@@ -43,12 +45,7 @@ export function RunLayout() {
         </div>
         <nav className={kit.tabs} aria-label="Run">
           {TABS.map(([to, text], index) => (
-            <Link
-              key={to}
-              to={to}
-              params={path}
-              activeOptions={{ exact: index === 0, includeSearch: false }}
-            >
+            <Link key={to} to={to} params={path} activeOptions={{ exact: index === 0, includeSearch: false }}>
               {text}
             </Link>
           ))}

@@ -56,7 +56,10 @@ export function useLogs(path: RunPath, knownTotal: number, matcher: Matcher | nu
   };
 }
 
-function matches(pages: readonly (readonly [number, { readonly lines: readonly LogLine[] }])[], matcher: Matcher) {
+function matches(
+  pages: readonly (readonly [number, { readonly lines: readonly LogLine[] }])[],
+  matcher: Matcher,
+) {
   return [...pages]
     .sort(([a], [b]) => a - b)
     .flatMap(([, page]) => page.lines.filter((line) => matcher.test(stripAnsi(line.text))));

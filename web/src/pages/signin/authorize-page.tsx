@@ -7,7 +7,9 @@ export function AuthorizePage() {
     <article className={css.page}>
       <div className={css.card}>
         <h1>Your API key</h1>
-        <p>The server keeps the key in a file that only its owner can read, and never shows it in the browser.</p>
+        <p>
+          The server keeps the key in a file that only its owner can read, and never shows it in the browser.
+        </p>
         <h2>For a shell</h2>
         <p>On the server’s machine, this prints the server’s address and the key as two export lines:</p>
         <CodeBlock text="runlane server env" />

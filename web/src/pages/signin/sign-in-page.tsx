@@ -23,8 +23,8 @@ export function SignInPage() {
         <img src="/icon.svg" alt="" width="40" height="40" />
         <h1>Sign in to runlane</h1>
         <p>
-          Open the link that <code>runlane server start</code> printed, or paste your API key. <code>runlane ui</code>{" "}
-          opens a fresh link.
+          Open the link that <code>runlane server start</code> printed, or paste your API key.{" "}
+          <code>runlane ui</code> opens a fresh link.
         </p>
         <label htmlFor="api-key">API key</label>
         <input

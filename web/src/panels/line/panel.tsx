@@ -1,7 +1,7 @@
 import { useEffect, useMemo, useRef, useState } from "react";
 import { plotThemeOf, useTheme } from "../../app/theme";
-import { type Hover, Plot } from "../../charts/plot";
 import type { PlotFrame } from "../../charts/frame";
+import { type Hover, Plot } from "../../charts/plot";
 import { Failure, Notice, Skeleton } from "../../kit/notice";
 import { hoveredRun } from "../../model/hover";
 import type { PanelProps } from "../types";

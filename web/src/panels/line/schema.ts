@@ -34,7 +34,9 @@ export const lineSchema: SettingsSchema<LineSettings> = {
 };
 
 function readRange(text: string | undefined): Range | null {
-  const [low, high, ...rest] = (text ?? "").split(",").map((part) => (part === "" ? Number.NaN : Number(part)));
+  const [low, high, ...rest] = (text ?? "")
+    .split(",")
+    .map((part) => (part === "" ? Number.NaN : Number(part)));
   if (low === undefined || high === undefined || rest.length > 0) return null;
   return Number.isFinite(low) && Number.isFinite(high) && low < high ? [low, high] : null;
 }
