@@ -1,0 +1,13 @@
+DROP TABLE alerts;
+DROP TABLE run_files;
+DROP TABLE history_objects;
+DROP TABLE stream_chunks;
+DROP TABLE streams;
+DROP TABLE runs;
+DROP TABLE projects;
+DROP TABLE server_secrets;
+DROP TABLE login_links;
+DROP TABLE sessions;
+DROP TABLE api_keys;
+DROP TABLE entities;
+DROP TABLE users;

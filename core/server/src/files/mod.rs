@@ -1,0 +1,6 @@
+//! Run files: signed uploads and downloads under `/storage/`, and the app's own file endpoint.
+
+pub(crate) mod content;
+pub(crate) mod download;
+pub(crate) mod signer;
+pub(crate) mod upload;

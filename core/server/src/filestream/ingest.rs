@@ -1,0 +1,267 @@
+//! The one writer of file streams: requests that wait together are committed together.
+//!
+//! `submit` waits for room (bounded in requests and bytes), then for the commit. Each request is applied in its own
+//! savepoint, so one that fails leaves nothing behind and does not disturb its neighbours.
+
+use std::sync::Arc;
+
+use runlane_model::run_state::RunState;
+use sqlx::Connection as _;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::request::Update;
+use crate::clock::Clock;
+use crate::error::{ApiError, StoreError};
+use crate::live::LiveHub;
+use crate::store::streams::{StreamKind, StreamState};
+use crate::store::{Connection, Store, runs, streams};
+
+const QUEUE_REQUESTS: usize = 1024;
+const QUEUE_BYTES: usize = 128 << 20;
+/// Requests in one commit: enough to share the sync, few enough to answer soon.
+const GROUP_REQUESTS: usize = 64;
+const GROUP_BYTES: usize = 8 << 20;
+
+/// One request for one run.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) entity: String,
+    pub(crate) project: String,
+    pub(crate) run: String,
+    /// Writer in shared mode, else empty.
+    pub(crate) client: String,
+    pub(crate) update: Update,
+}
+
+impl Job {
+    fn bytes(&self) -> usize {
+        let lines = self.update.batches.iter().flat_map(|batch| &batch.lines);
+        lines.map(|line| line.text.len() + 64).sum::<usize>()
+            + self.update.summary.as_ref().map_or(0, String::len)
+            + 512
+    }
+}
+
+/// What is stored now.
+#[derive(Debug, Clone)]
+pub(crate) struct Acknowledgement {
+    pub(crate) history: StreamState,
+    pub(crate) events: StreamState,
+    pub(crate) output: StreamState,
+    pub(crate) exit_code: Option<i64>,
+    /// The run shall stop.
+    pub(crate) stopped: bool,
+    run_id: i64,
+}
+
+struct Queued {
+    job: Job,
+    bytes: usize,
+    answer: oneshot::Sender<Result<Acknowledgement, ApiError>>,
+    _room: tokio::sync::OwnedSemaphorePermit,
+}
+
+/// Handle to the writer task; cheap to clone. The task ends when the last handle is gone.
+#[derive(Clone)]
+pub(crate) struct Ingest {
+    queue: mpsc::Sender<Queued>,
+    room: Arc<Semaphore>,
+}
+
+impl Ingest {
+    /// Starts the writer task.
+    pub(crate) fn start(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        live: LiveHub,
+    ) -> (Self, tokio::task::JoinHandle<()>) {
+        let (queue, jobs) = mpsc::channel(QUEUE_REQUESTS);
+        let room = Arc::new(Semaphore::new(QUEUE_BYTES));
+        let task = tokio::spawn(work(store, clock, live, jobs));
+        (Self { queue, room }, task)
+    }
+
+    /// Applies `job`; returns after commit.
+    pub(crate) async fn submit(&self, job: Job) -> Result<Acknowledgement, ApiError> {
+        let gone = || ApiError::unavailable("the server is shutting down");
+        let bytes = job.bytes().min(QUEUE_BYTES);
+        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room)
+            .acquire_many_owned(permits)
+            .await
+            .map_err(|_closed| gone())?;
+        let (answer, answered) = oneshot::channel();
+        self.queue
+            .send(Queued {
+                job,
+                bytes,
+                answer,
+                _room: room,
+            })
+            .await
+            .map_err(|_closed| gone())?;
+        answered.await.map_err(|_dropped| gone())?
+    }
+}
+
+async fn work(
+    store: Store,
+    clock: Arc<dyn Clock>,
+    live: LiveHub,
+    mut jobs: mpsc::Receiver<Queued>,
+) {
+    while let Some(first) = jobs.recv().await {
+        let mut bytes = first.bytes;
+        let mut group = vec![first];
+        while group.len() < GROUP_REQUESTS && bytes < GROUP_BYTES {
+            let Ok(next) = jobs.try_recv() else { break };
+            bytes += next.bytes;
+            group.push(next);
+        }
+        let now_micros = clock.now_micros();
+        match commit(&store, &group, now_micros).await {
+            Ok(results) => {
+                for (queued, result) in group.into_iter().zip(results) {
+                    if let Ok(done) = &result {
+                        live.changed(done.run_id);
+                    }
+                    // The client may have gone away; its data is stored all the same.
+                    drop(queued.answer.send(result));
+                }
+            }
+            Err(error) => {
+                let error = ApiError::from(error);
+                for queued in group {
+                    drop(queued.answer.send(Err(error.clone())));
+                }
+            }
+        }
+    }
+}
+
+/// Applies all of `group` in one transaction; the results count only because it is committed.
+async fn commit(
+    store: &Store,
+    group: &[Queued],
+    now_micros: i64,
+) -> Result<Vec<Result<Acknowledgement, ApiError>>, StoreError> {
+    let mut transaction = store.writer().await?;
+    let mut results = Vec::with_capacity(group.len());
+    for queued in group {
+        let mut savepoint = transaction.begin().await?;
+        let result = apply(&mut savepoint, &queued.job, now_micros).await;
+        if result.is_ok() {
+            savepoint.commit().await?;
+        } else {
+            savepoint.rollback().await?;
+        }
+        results.push(result);
+    }
+    transaction.commit().await?;
+    Ok(results)
+}
+
+async fn apply(
+    connection: &mut Connection,
+    job: &Job,
+    now_micros: i64,
+) -> Result<Acknowledgement, ApiError> {
+    let run = runs::find(connection, &job.entity, &job.project, &job.run)
+        .await?
+        .ok_or_else(|| {
+            ApiError::not_found(format!(
+                "there is no run `{}/{}/{}`",
+                job.entity, job.project, job.run
+            ))
+        })?;
+    let mut states: [Option<StreamState>; 3] = [None, None, None];
+    let mut last_step = None;
+    for batch in &job.update.batches {
+        let state = streams::apply(connection, run.id, &job.client, batch).await?;
+        if batch.kind == StreamKind::History {
+            last_step = batch
+                .lines
+                .iter()
+                .filter_map(|line| line.step)
+                .max()
+                .or(last_step);
+        }
+        states[usize::try_from(batch.kind.code()).unwrap_or_default()] = Some(state);
+    }
+    if !job.update.batches.is_empty() {
+        runs::set_counts(connection, run.id, last_step).await?;
+    }
+    if job.update.summary.is_some() {
+        let change = runs::RunChange {
+            summary: job.update.summary.clone(),
+            ..runs::RunChange::default()
+        };
+        runs::update(connection, run.id, &change).await?;
+    }
+    let (state, exit_code) = next_state(&run, &job.update);
+    if state != run.state || exit_code != run.exit_code {
+        runs::set_state(connection, run.id, &state, exit_code, run.stop_requested).await?;
+    }
+    runs::heartbeat(connection, run.id, now_micros).await?;
+    let [history, events, output] = states;
+    let active = state.parse().is_ok_and(RunState::is_active);
+    Ok(Acknowledgement {
+        history: known(
+            connection,
+            history,
+            run.id,
+            StreamKind::History,
+            &job.client,
+        )
+        .await?,
+        events: known(connection, events, run.id, StreamKind::Events, &job.client).await?,
+        output: known(connection, output, run.id, StreamKind::Output, &job.client).await?,
+        exit_code,
+        stopped: run.stop_requested && active,
+        run_id: run.id,
+    })
+}
+
+async fn known(
+    connection: &mut Connection,
+    state: Option<StreamState>,
+    run_id: i64,
+    kind: StreamKind,
+    client: &str,
+) -> Result<StreamState, StoreError> {
+    match state {
+        Some(state) => Ok(state),
+        None => streams::state(connection, run_id, kind, client).await,
+    }
+}
+
+/// The state after a request. A run that its client ended stays ended, whatever late data arrives, until an upsert
+/// opens it again; one that was only given up for lack of heartbeats goes on.
+fn next_state(run: &runs::RunRow, update: &Update) -> (String, Option<i64>) {
+    let state: RunState = run.state.parse().unwrap_or(RunState::Running);
+    if let Some(end) = update.end {
+        let next = if end.trainer_died {
+            state_after_death(state)
+        } else {
+            RunState::after_exit(end.exit_code, run.stop_requested)
+        };
+        return (next.as_str().to_owned(), Some(end.exit_code));
+    }
+    let given_up =
+        matches!(state, RunState::Crashed | RunState::Preempted) && run.exit_code.is_none();
+    let next = match state {
+        RunState::Running | RunState::Pending if update.preempting => RunState::Preempting,
+        RunState::Pending => RunState::Running,
+        _ if given_up => RunState::Running,
+        state => state,
+    };
+    (next.as_str().to_owned(), run.exit_code)
+}
+
+/// A repeated report of a death changes nothing.
+fn state_after_death(state: RunState) -> RunState {
+    match state {
+        RunState::Preempted => RunState::Preempted,
+        state => state.after_death(),
+    }
+}

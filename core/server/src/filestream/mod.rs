@@ -1,0 +1,120 @@
+//! `POST /files/{entity}/{project}/{run}/file_stream`: ordered upload of rows, console lines and the run's state.
+//!
+//! A request is parsed completely before anything is stored, applied in one transaction, and answered after commit.
+
+mod body;
+mod ingest;
+mod request;
+
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use http::HeaderMap;
+use serde_json::json;
+
+pub(crate) use self::ingest::Ingest;
+use self::ingest::{Acknowledgement, Job};
+use crate::error::ApiError;
+use crate::state::AppState;
+use crate::store::streams::StreamState;
+
+/// Parsing more than this is not done on the network threads.
+const PARSE_INLINE_BYTES: usize = 64 << 10;
+const CLIENT_ID_HEADER: &str = "x-wandb-async-client-id";
+const CLIENT_ID_BYTES: usize = 128;
+
+/// Takes one request of a run's file stream.
+pub(crate) async fn post(
+    State(state): State<AppState>,
+    Path((entity, project, run)): Path<(String, String, String)>,
+    headers: HeaderMap,
+    raw: Bytes,
+) -> Result<Response, ApiError> {
+    let client = client_id(&headers)?;
+    let gzip = body::is_gzip(&headers)?;
+    let strict = is_ours(&headers);
+    let parse = move || request::parse(&body::decode(raw, gzip)?, strict);
+    let update = if gzip || headers_length(&headers) > PARSE_INLINE_BYTES {
+        tokio::task::spawn_blocking(parse)
+            .await
+            .map_err(|_panicked| {
+                ApiError::unavailable("the request could not be read; try again")
+            })??
+    } else {
+        parse()?
+    };
+    let entity = state.resolve_entity(&entity);
+    let job = Job {
+        entity,
+        project,
+        run,
+        client,
+        update,
+    };
+    let done = state.ingest.submit(job).await?;
+    Ok(axum::Json(reply(&done)).into_response())
+}
+
+/// What the client may learn: whether to stop, and how much of its streams is stored.
+fn reply(done: &Acknowledgement) -> serde_json::Value {
+    let streams = [
+        ("history", &done.history),
+        ("events", &done.events),
+        ("output", &done.output),
+    ];
+    let mut ours = serde_json::Map::new();
+    let mut holes = serde_json::Map::new();
+    let mut conflicts = 0;
+    for (name, state) in streams {
+        let state: &StreamState = state;
+        ours.insert(name.into(), state.contiguous.into());
+        if !state.holes.is_empty() {
+            holes.insert(name.into(), json!(state.holes));
+        }
+        conflicts += state.conflicts;
+    }
+    if !holes.is_empty() {
+        ours.insert("holes".into(), holes.into());
+    }
+    if conflicts > 0 {
+        ours.insert("conflicts".into(), conflicts.into());
+    }
+    json!({
+        "exitcode": done.exit_code,
+        "limits": {"hb": 30},
+        "stopped": done.stopped,
+        "runlane": ours,
+    })
+}
+
+fn client_id(headers: &HeaderMap) -> Result<String, ApiError> {
+    let Some(value) = headers.get(CLIENT_ID_HEADER) else {
+        return Ok(String::new());
+    };
+    let text = value
+        .to_str()
+        .map_err(|_not_text| ApiError::malformed("`X-WANDB-ASYNC-CLIENT-ID` is not plain text"))?;
+    if text.len() > CLIENT_ID_BYTES {
+        return Err(ApiError::malformed(
+            "`X-WANDB-ASYNC-CLIENT-ID` is longer than 128 characters",
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// Our own client gets precise refusals; W&B's client ends its stream for good at the first one, so what can be
+/// stored or skipped safely is.
+fn is_ours(headers: &HeaderMap) -> bool {
+    headers
+        .get(http::header::USER_AGENT)
+        .and_then(|agent| agent.to_str().ok())
+        .is_none_or(|agent| !agent.starts_with("wandb-core"))
+}
+
+fn headers_length(headers: &HeaderMap) -> usize {
+    headers
+        .get(http::header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok())
+        .and_then(|length| length.parse().ok())
+        .unwrap_or(usize::MAX)
+}

@@ -1,0 +1,411 @@
+//! Root of all changes.
+
+use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
+use runlane_model::limits;
+use runlane_model::run_state::RunState;
+
+use super::files::File;
+use super::project::Project;
+use super::run::Run;
+use super::scalars::{Duration, JsonString};
+use super::upsert::{self, UpsertBucketInput};
+use super::{Scope, ids};
+use crate::error::{ApiError, StoreError};
+use crate::store::runs::RunRow;
+use crate::store::{files, projects, runs};
+
+const MAX_FILES: usize = 10_000;
+const MAX_ALERT_CHARACTERS: usize = 64 << 10;
+
+#[derive(SimpleObject)]
+pub(crate) struct UpsertBucketPayload {
+    bucket: Option<Run>,
+    inserted: bool,
+    client_mutation_id: Option<String>,
+}
+
+#[derive(SimpleObject)]
+pub(crate) struct SuccessPayload {
+    success: bool,
+    client_mutation_id: Option<String>,
+}
+
+impl SuccessPayload {
+    fn new(success: bool) -> Self {
+        Self {
+            success,
+            client_mutation_id: None,
+        }
+    }
+}
+
+#[derive(SimpleObject)]
+pub(crate) struct DeleteRunPayload {
+    client_mutation_id: Option<String>,
+}
+
+#[derive(InputObject)]
+pub(crate) struct DeleteRunInput {
+    id: ID,
+    delete_artifacts: Option<bool>,
+    client_mutation_id: Option<String>,
+}
+
+#[derive(InputObject)]
+pub(crate) struct StopRunInput {
+    id: ID,
+    client_mutation_id: Option<String>,
+}
+
+#[derive(InputObject)]
+pub(crate) struct UpdateRunStateInput {
+    id: ID,
+    state: String,
+    client_mutation_id: Option<String>,
+}
+
+#[derive(InputObject)]
+pub(crate) struct CreateRunFilesInput {
+    entity_name: String,
+    project_name: String,
+    run_name: String,
+    files: Vec<String>,
+    client_mutation_id: Option<String>,
+}
+
+#[derive(SimpleObject)]
+pub(crate) struct CreateRunFilesPayload {
+    #[graphql(name = "runID")]
+    run_id: ID,
+    upload_headers: Vec<String>,
+    files: Vec<File>,
+}
+
+#[derive(InputObject)]
+pub(crate) struct MarkRunFilesUploadedInput {
+    entity_name: String,
+    project_name: String,
+    run_name: String,
+    files: Vec<String>,
+    client_mutation_id: Option<String>,
+}
+
+#[derive(InputObject)]
+pub(crate) struct DeleteFilesInput {
+    files: Vec<ID>,
+    project_id: Option<i32>,
+    client_mutation_id: Option<String>,
+}
+
+/// How urgent an alert is.
+#[derive(Enum, Copy, Clone, Eq, PartialEq)]
+pub(crate) enum AlertSeverity {
+    Info,
+    Warn,
+    Error,
+}
+
+#[derive(InputObject)]
+pub(crate) struct NotifyScriptableRunAlertInput {
+    entity_name: String,
+    project_name: String,
+    run_name: String,
+    title: String,
+    text: String,
+    severity: Option<AlertSeverity>,
+    wait_duration: Option<Duration>,
+    client_mutation_id: Option<String>,
+}
+
+#[derive(InputObject)]
+pub(crate) struct UpsertModelInput {
+    id: Option<String>,
+    name: Option<String>,
+    entity_name: Option<String>,
+    description: Option<String>,
+    access: Option<String>,
+    views: Option<JsonString>,
+    client_mutation_id: Option<String>,
+}
+
+#[derive(SimpleObject)]
+pub(crate) struct UpsertModelPayload {
+    project: Option<Project>,
+    model: Option<Project>,
+    inserted: bool,
+}
+
+pub(crate) struct Mutation;
+
+#[Object(name = "Mutation")]
+impl Mutation {
+    /// Creates a run or changes it; null leaves a value as it is.
+    async fn upsert_bucket(
+        &self,
+        context: &Context<'_>,
+        input: UpsertBucketInput,
+    ) -> Result<UpsertBucketPayload, ApiError> {
+        let (run, inserted) = upsert::upsert(Scope::of(context)?, input).await?;
+        Ok(UpsertBucketPayload {
+            bucket: Some(Run(run)),
+            inserted,
+            client_mutation_id: None,
+        })
+    }
+
+    /// Creates a project or changes it.
+    async fn upsert_model(
+        &self,
+        context: &Context<'_>,
+        input: UpsertModelInput,
+    ) -> Result<UpsertModelPayload, ApiError> {
+        drop((input.id, input.entity_name, input.client_mutation_id));
+        let scope = Scope::of(context)?;
+        let name = input.name.unwrap_or_default();
+        limits::check_project(&name).map_err(|error| ApiError::invalid(error.to_string()))?;
+        let now = scope.state.clock.now_micros();
+        let owner = &scope.account;
+        let mut writer = scope.state.store.writer().await?;
+        let (row, inserted) =
+            projects::ensure(&mut writer, owner.entity_id, &owner.entity, &name, now).await?;
+        let views = input.views.map(|views| views.0);
+        projects::update(
+            &mut writer,
+            row.id,
+            input.description.as_deref(),
+            input.access.as_deref(),
+            views.as_deref(),
+        )
+        .await?;
+        let row = projects::by_id(&mut writer, row.id).await?;
+        writer.commit().await.map_err(StoreError::from)?;
+        Ok(UpsertModelPayload {
+            project: row.clone().map(Project),
+            model: row.map(Project),
+            inserted,
+        })
+    }
+
+    /// Hides a run; its id stays taken.
+    async fn delete_run(
+        &self,
+        context: &Context<'_>,
+        input: DeleteRunInput,
+    ) -> Result<DeleteRunPayload, ApiError> {
+        let _no_artifacts_yet = input.delete_artifacts;
+        let scope = Scope::of(context)?;
+        let mut writer = scope.state.store.writer().await?;
+        let run = run_with_id(&mut writer, &input.id).await?;
+        runs::delete(&mut writer, run.id, scope.state.clock.now_micros()).await?;
+        writer.commit().await.map_err(StoreError::from)?;
+        scope.state.history.forget(run.id);
+        scope.state.live.changed(run.id);
+        Ok(DeleteRunPayload {
+            client_mutation_id: input.client_mutation_id,
+        })
+    }
+
+    /// Asks a running run to stop; its client learns it with the next upload.
+    async fn stop_run(
+        &self,
+        context: &Context<'_>,
+        input: StopRunInput,
+    ) -> Result<SuccessPayload, ApiError> {
+        drop(input.client_mutation_id);
+        let scope = Scope::of(context)?;
+        let mut writer = scope.state.store.writer().await?;
+        let run = run_with_id(&mut writer, &input.id).await?;
+        let active = run.state.parse().is_ok_and(RunState::is_active);
+        if active {
+            runs::set_state(&mut writer, run.id, &run.state, run.exit_code, true).await?;
+        }
+        writer.commit().await.map_err(StoreError::from)?;
+        scope.state.live.changed(run.id);
+        Ok(SuccessPayload::new(active))
+    }
+
+    /// Requeues a run (`pending`) or gives it up (`failed`).
+    async fn update_run_state(
+        &self,
+        context: &Context<'_>,
+        input: UpdateRunStateInput,
+    ) -> Result<SuccessPayload, ApiError> {
+        drop(input.client_mutation_id);
+        let scope = Scope::of(context)?;
+        let mut writer = scope.state.store.writer().await?;
+        let run = run_with_id(&mut writer, &input.id).await?;
+        let allowed = match input.state.as_str() {
+            "pending" => {
+                ["running", "failed", "crashed", "preempted"].contains(&run.state.as_str())
+            }
+            "failed" => ["pending", "running"].contains(&run.state.as_str()),
+            other => {
+                return Err(ApiError::invalid(format!(
+                    "state `{other}` cannot be set; only `pending` and `failed` can"
+                )));
+            }
+        };
+        if !allowed || run.sweep_name.is_some() {
+            return Err(ApiError::invalid(format!(
+                "run `{}` is {}: it cannot become {}",
+                run.name, run.state, input.state
+            )));
+        }
+        runs::set_state(&mut writer, run.id, &input.state, run.exit_code, false).await?;
+        writer.commit().await.map_err(StoreError::from)?;
+        scope.state.live.changed(run.id);
+        Ok(SuccessPayload::new(true))
+    }
+
+    /// Hands out upload URLs.
+    async fn create_run_files(
+        &self,
+        context: &Context<'_>,
+        input: CreateRunFilesInput,
+    ) -> Result<CreateRunFilesPayload, ApiError> {
+        drop(input.client_mutation_id);
+        let scope = Scope::of(context)?;
+        if input.files.len() > MAX_FILES {
+            return Err(ApiError::invalid(format!(
+                "more than {MAX_FILES} files in one request"
+            )));
+        }
+        for name in &input.files {
+            limits::check_file_name(name).map_err(|error| ApiError::invalid(error.to_string()))?;
+        }
+        let run = run_named(
+            scope,
+            &input.entity_name,
+            &input.project_name,
+            &input.run_name,
+        )
+        .await?;
+        let files = input
+            .files
+            .into_iter()
+            .map(|name| File {
+                run_id: run.id,
+                name,
+                stored: None,
+            })
+            .collect();
+        Ok(CreateRunFilesPayload {
+            run_id: ids::run(&run.entity, &run.project, &run.name),
+            upload_headers: Vec::new(),
+            files,
+        })
+    }
+
+    /// Tells that uploads have ended; they are visible anyway as soon as they are complete.
+    async fn mark_run_files_uploaded(
+        &self,
+        context: &Context<'_>,
+        input: MarkRunFilesUploadedInput,
+    ) -> Result<SuccessPayload, ApiError> {
+        drop(input.client_mutation_id);
+        let scope = Scope::of(context)?;
+        let run = run_named(
+            scope,
+            &input.entity_name,
+            &input.project_name,
+            &input.run_name,
+        )
+        .await?;
+        let mut reader = scope.state.store.reader().await?;
+        for name in &input.files {
+            if files::find(&mut reader, run.id, name).await?.is_none() {
+                return Ok(SuccessPayload::new(false));
+            }
+        }
+        Ok(SuccessPayload::new(true))
+    }
+
+    /// Removes files of runs.
+    async fn delete_files(
+        &self,
+        context: &Context<'_>,
+        input: DeleteFilesInput,
+    ) -> Result<SuccessPayload, ApiError> {
+        drop((input.project_id, input.client_mutation_id));
+        let scope = Scope::of(context)?;
+        if input.files.len() > MAX_FILES {
+            return Err(ApiError::invalid(format!(
+                "more than {MAX_FILES} files in one request"
+            )));
+        }
+        let mut writer = scope.state.store.writer().await?;
+        let mut removed = Vec::new();
+        for id in &input.files {
+            let file_id = ids::parse_numbered("File", id)?;
+            removed.extend(files::delete(&mut writer, file_id).await?);
+        }
+        writer.commit().await.map_err(StoreError::from)?;
+        let success = removed.len() == input.files.len();
+        for key in removed {
+            scope.state.objects_remove(&key).await;
+        }
+        Ok(SuccessPayload::new(success))
+    }
+
+    /// Stores an alert, unless one of the same title came within its waiting time.
+    async fn notify_scriptable_run_alert(
+        &self,
+        context: &Context<'_>,
+        input: NotifyScriptableRunAlertInput,
+    ) -> Result<SuccessPayload, ApiError> {
+        drop(input.client_mutation_id);
+        let scope = Scope::of(context)?;
+        if input.title.len() + input.text.len() > MAX_ALERT_CHARACTERS {
+            return Err(ApiError::invalid("an alert may have 64 KiB at most"));
+        }
+        let run = run_named(
+            scope,
+            &input.entity_name,
+            &input.project_name,
+            &input.run_name,
+        )
+        .await?;
+        let severity = match input.severity {
+            None | Some(AlertSeverity::Info) => "INFO",
+            Some(AlertSeverity::Warn) => "WARN",
+            Some(AlertSeverity::Error) => "ERROR",
+        };
+        let wait_millis = input
+            .wait_duration
+            .map_or(0, |duration| duration.0.clamp(0, 1 << 40));
+        let alert = runs::NewAlert {
+            run_id: run.id,
+            title: &input.title,
+            text: &input.text,
+            severity,
+            wait_millis,
+        };
+        let mut writer = scope.state.store.writer().await?;
+        runs::add_alert(&mut writer, &alert, scope.state.clock.now_micros()).await?;
+        writer.commit().await.map_err(StoreError::from)?;
+        Ok(SuccessPayload::new(true))
+    }
+}
+
+async fn run_with_id(
+    connection: &mut crate::store::Connection,
+    id: &ID,
+) -> Result<RunRow, ApiError> {
+    let (entity, project, name) = ids::parse_run(id)?;
+    runs::find(connection, &entity, &project, &name)
+        .await?
+        .ok_or_else(|| ApiError::not_found("there is no run with this id"))
+}
+
+async fn run_named(
+    scope: &Scope,
+    entity: &str,
+    project: &str,
+    name: &str,
+) -> Result<RunRow, ApiError> {
+    let entity = scope.state.resolve_entity(entity);
+    let mut reader = scope.state.store.reader().await?;
+    runs::find(&mut reader, &entity, project, name)
+        .await?
+        .ok_or_else(|| ApiError::not_found(format!("there is no run `{entity}/{project}/{name}`")))
+}

@@ -1,0 +1,360 @@
+//! Runs: identity, settings, state. Reading of lines is in [`super::history`].
+
+use async_graphql::{Context, ID, Object, SimpleObject};
+use runlane_model::json::{Object as JsonObject, Value, parse_object};
+
+use super::files::{FileConnection, file_page};
+use super::history::{self, LogLineConnection, ParquetHistory};
+use super::page::{PageInfo, complexity};
+use super::project::Project;
+use super::scalars::{DateTime, Int64, Json, JsonString};
+use super::viewer::User;
+use super::{Scope, ids};
+use crate::error::ApiError;
+use crate::store::runs::RunRow;
+use crate::store::{files, projects};
+
+/// A run.
+pub(crate) struct Run(pub(crate) RunRow);
+
+impl Run {
+    /// The first entry of the machine metadata in the config's `_wandb.e`.
+    fn metadata_entry(&self) -> Option<Value> {
+        let config = parse_object(&self.0.config).ok()?;
+        let entries = config.get("_wandb")?.get("value")?.get("e")?.as_object()?;
+        entries.values().next().cloned()
+    }
+
+    fn is_active(&self) -> bool {
+        matches!(self.0.state.as_str(), "running" | "preempting")
+    }
+}
+
+#[Object(name = "Run")]
+impl Run {
+    async fn id(&self) -> ID {
+        ids::run(&self.0.entity, &self.0.project, &self.0.name)
+    }
+
+    async fn project_id(&self) -> i64 {
+        self.0.project_id
+    }
+
+    async fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    async fn display_name(&self) -> &str {
+        &self.0.display_name
+    }
+
+    async fn description(&self) -> Option<&str> {
+        self.0.description.as_deref()
+    }
+
+    async fn notes(&self) -> Option<&str> {
+        self.0.notes.as_deref()
+    }
+
+    async fn tags(&self) -> Vec<String> {
+        tags_of(&self.0)
+    }
+
+    async fn state(&self) -> &str {
+        &self.0.state
+    }
+
+    async fn group(&self) -> Option<&str> {
+        self.0.group_name.as_deref()
+    }
+
+    async fn job_type(&self) -> Option<&str> {
+        self.0.job_type.as_deref()
+    }
+
+    async fn commit(&self) -> Option<&str> {
+        self.0.commit_hash.as_deref()
+    }
+
+    async fn repo(&self) -> Option<&str> {
+        self.0.repo.as_deref()
+    }
+
+    /// Name of the machine.
+    async fn host(&self) -> Option<String> {
+        self.0
+            .host
+            .clone()
+            .or_else(|| text_member(&self.metadata_entry()?, "host"))
+    }
+
+    /// Path of the script.
+    async fn program(&self) -> Option<String> {
+        self.0
+            .program
+            .clone()
+            .or_else(|| text_member(&self.metadata_entry()?, "program"))
+    }
+
+    /// The command line: program and arguments.
+    async fn command(&self) -> Option<String> {
+        let entry = self.metadata_entry()?;
+        let program = text_member(&entry, "program").or_else(|| self.0.program.clone())?;
+        let arguments = entry
+            .get("args")
+            .and_then(Value::as_list)
+            .unwrap_or_default();
+        let words = arguments.iter().filter_map(Value::as_str);
+        Some(
+            std::iter::once(program.as_str())
+                .chain(words)
+                .collect::<Vec<_>>()
+                .join(" "),
+        )
+    }
+
+    /// What the client found out about its machine.
+    async fn metadata(&self) -> Option<Json> {
+        Some(Json(self.metadata_entry()?.to_strict()))
+    }
+
+    async fn read_only(&self) -> bool {
+        false
+    }
+
+    async fn created_at(&self) -> DateTime {
+        DateTime::from_micros(self.0.created_at_micros)
+    }
+
+    async fn heartbeat_at(&self) -> DateTime {
+        DateTime::from_micros(self.0.heartbeat_at_micros)
+    }
+
+    async fn user(&self, context: &Context<'_>) -> Result<User, ApiError> {
+        Ok(User(Scope::of(context)?.account.clone()))
+    }
+
+    async fn project(&self, context: &Context<'_>) -> Result<Option<Project>, ApiError> {
+        let mut reader = Scope::of(context)?.state.store.reader().await?;
+        Ok(projects::by_id(&mut reader, self.0.project_id)
+            .await?
+            .map(Project))
+    }
+
+    async fn sweep_name(&self) -> Option<&str> {
+        self.0.sweep_name.as_deref()
+    }
+
+    async fn config(&self) -> JsonString {
+        JsonString(self.0.config.clone())
+    }
+
+    /// The members `keys` of the config's reserved key.
+    async fn wandb_config(&self, keys: Option<Vec<String>>) -> JsonString {
+        let config = parse_object(&self.0.config).unwrap_or_default();
+        let inner = config.get("_wandb").and_then(|entry| entry.get("value"));
+        let picked: JsonObject = inner
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+            .filter(|(key, _)| keys.as_ref().is_none_or(|keys| keys.contains(key)))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        JsonString(Value::Object(picked).to_string())
+    }
+
+    async fn summary_metrics(&self) -> JsonString {
+        JsonString(self.0.summary.clone())
+    }
+
+    async fn system_metrics(&self, context: &Context<'_>) -> Result<JsonString, ApiError> {
+        history::system_metrics(Scope::of(context)?, self.0.id).await
+    }
+
+    async fn history_keys(&self, context: &Context<'_>) -> Result<Json, ApiError> {
+        history::keys(Scope::of(context)?, self.0.id).await
+    }
+
+    async fn history_line_count(&self) -> i64 {
+        self.0.history_line_count
+    }
+
+    async fn events_line_count(&self) -> i64 {
+        self.0.events_line_count
+    }
+
+    async fn log_line_count(&self) -> i64 {
+        self.0.log_line_count
+    }
+
+    /// The last step, if a row was logged.
+    async fn last_step(&self) -> Option<i64> {
+        self.0.last_step
+    }
+
+    /// Grows with every change.
+    async fn version(&self) -> i64 {
+        self.0.version
+    }
+
+    async fn history_tail(&self, context: &Context<'_>) -> Result<JsonString, ApiError> {
+        history::tail(
+            Scope::of(context)?,
+            self.0.id,
+            crate::store::streams::StreamKind::History,
+        )
+        .await
+    }
+
+    async fn events_tail(&self, context: &Context<'_>) -> Result<JsonString, ApiError> {
+        history::tail(
+            Scope::of(context)?,
+            self.0.id,
+            crate::store::streams::StreamKind::Events,
+        )
+        .await
+    }
+
+    async fn history(
+        &self,
+        context: &Context<'_>,
+        min_step: Option<Int64>,
+        max_step: Option<Int64>,
+        samples: Option<i32>,
+    ) -> Result<Vec<String>, ApiError> {
+        let bounds = (min_step.map(|step| step.0), max_step.map(|step| step.0));
+        history::rows(Scope::of(context)?, self.0.id, bounds, samples).await
+    }
+
+    async fn events(
+        &self,
+        context: &Context<'_>,
+        samples: Option<i32>,
+    ) -> Result<Vec<String>, ApiError> {
+        history::events(Scope::of(context)?, self.0.id, samples).await
+    }
+
+    async fn sampled_history(
+        &self,
+        context: &Context<'_>,
+        specs: Vec<JsonString>,
+    ) -> Result<Vec<Json>, ApiError> {
+        history::sampled(Scope::of(context)?, self.0.id, &specs).await
+    }
+
+    async fn parquet_history(
+        &self,
+        context: &Context<'_>,
+        live_keys: Vec<String>,
+    ) -> Result<ParquetHistory, ApiError> {
+        history::live(Scope::of(context)?, self.0.id, &live_keys).await
+    }
+
+    async fn log_lines(
+        &self,
+        context: &Context<'_>,
+        first: Option<i32>,
+        after: Option<String>,
+        last: Option<i32>,
+        use_improved_pagination: Option<bool>,
+    ) -> Result<LogLineConnection, ApiError> {
+        // There is only the improved one.
+        let _asked = use_improved_pagination;
+        history::log_lines(Scope::of(context)?, &self.0, first, after.as_deref(), last).await
+    }
+
+    async fn file_count(&self, context: &Context<'_>) -> Result<i64, ApiError> {
+        let mut reader = Scope::of(context)?.state.store.reader().await?;
+        Ok(files::count(&mut reader, self.0.id).await?)
+    }
+
+    #[graphql(complexity = "complexity(first, child_complexity)")]
+    async fn files(
+        &self,
+        context: &Context<'_>,
+        names: Option<Vec<Option<String>>>,
+        after: Option<String>,
+        first: Option<i32>,
+        pattern: Option<String>,
+    ) -> Result<FileConnection, ApiError> {
+        let names = names.unwrap_or_default().into_iter().flatten().collect();
+        file_page(
+            Scope::of(context)?,
+            self.0.id,
+            names,
+            pattern,
+            first,
+            after.as_deref(),
+        )
+        .await
+    }
+
+    async fn stopped(&self) -> bool {
+        self.0.stop_requested
+    }
+
+    async fn should_stop(&self) -> bool {
+        self.0.stop_requested && self.is_active()
+    }
+
+    async fn failed(&self) -> bool {
+        self.0.state == "failed"
+    }
+
+    async fn running(&self) -> bool {
+        self.is_active()
+    }
+
+    async fn exitcode(&self) -> Option<i64> {
+        self.0.exit_code
+    }
+
+    /// Exit code of the process, once it has ended.
+    async fn exit_code(&self) -> Option<i64> {
+        self.0.exit_code
+    }
+
+    /// Seconds the run has been running, by its own account if it gives one.
+    async fn runtime_seconds(&self) -> f64 {
+        runtime_seconds(&self.0)
+    }
+}
+
+/// The run's tags.
+pub(crate) fn tags_of(run: &RunRow) -> Vec<String> {
+    serde_json::from_str(&run.tags).unwrap_or_default()
+}
+
+/// See `Run.runtimeSeconds`.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "microseconds of centuries fit an f64"
+)]
+pub(crate) fn runtime_seconds(run: &RunRow) -> f64 {
+    let summary = parse_object(&run.summary).unwrap_or_default();
+    let own = summary
+        .get("_wandb")
+        .and_then(|inner| inner.get("runtime"))
+        .or_else(|| summary.get("_runtime"))
+        .and_then(Value::as_f64)
+        .filter(|seconds| seconds.is_finite());
+    own.unwrap_or((run.heartbeat_at_micros - run.created_at_micros) as f64 / 1e6)
+}
+
+fn text_member(object: &Value, key: &str) -> Option<String> {
+    object.get(key).and_then(Value::as_str).map(str::to_owned)
+}
+
+#[derive(SimpleObject)]
+pub(crate) struct RunConnection {
+    /// Runs that pass the filter, on all pages.
+    pub(crate) total_count: i64,
+    pub(crate) page_info: PageInfo,
+    pub(crate) edges: Vec<RunEdge>,
+}
+
+#[derive(SimpleObject)]
+pub(crate) struct RunEdge {
+    pub(crate) node: Run,
+    pub(crate) cursor: String,
+}

@@ -1,0 +1,6 @@
+//! Reading the lines of a run: as they came, as rows, and as columns of numbers.
+
+pub(crate) mod cache;
+pub(crate) mod compact;
+pub(crate) mod lines;
+pub(crate) mod reader;

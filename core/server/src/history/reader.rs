@@ -1,0 +1,337 @@
+//! Rows of a run in order: the contiguous lines of its streams, from Parquet objects and the tail.
+//!
+//! A run has one stream, or one per writer in shared mode; then rows are merged by step, rows of one step in the
+//! order in which the writers appeared.
+
+use runlane_history::Chunk;
+use runlane_model::json::{Object, Value, parse_object};
+
+use super::cache::{blocking, damaged};
+use super::lines;
+use crate::error::StoreError;
+use crate::store::chunks;
+use crate::store::streams::{self, StreamKind};
+use crate::store::{Connection, Store};
+
+/// A row as it is stored, with its step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StoredRow {
+    /// `_step`, or the line's number where the writer sent none.
+    pub(crate) step: i64,
+    /// The row's JSON text.
+    pub(crate) text: String,
+}
+
+/// What to read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Window {
+    /// First step.
+    pub(crate) min_step: i64,
+    /// One past the last step.
+    pub(crate) max_step: i64,
+    /// At most so many rows.
+    pub(crate) limit: usize,
+}
+
+/// Where consecutive lines of a stream lie.
+struct Span {
+    stream: usize,
+    start_line: i64,
+    /// Lines of the contiguous part; a chunk may go on beyond it.
+    end_line: i64,
+    steps: Option<(i64, i64)>,
+    place: Place,
+}
+
+enum Place {
+    Chunk(i64),
+    Object(String),
+}
+
+impl Span {
+    fn may_have_steps(&self, window: &Window) -> bool {
+        self.steps
+            .is_none_or(|(min, max)| max >= window.min_step && min < window.max_step)
+    }
+}
+
+/// Rows with a step in `window`, by step, the first `limit` of them.
+pub(crate) async fn window(
+    store: &Store,
+    run_id: i64,
+    kind: StreamKind,
+    window: Window,
+) -> Result<Vec<StoredRow>, StoreError> {
+    let mut reader = store.snapshot().await?;
+    let (spans, writers) = spans(&mut reader, run_id, kind).await?;
+    let mut rows: Vec<StoredRow> = Vec::new();
+    for span in spans.iter().filter(|span| span.may_have_steps(&window)) {
+        let found = read(store, &mut reader, span).await?;
+        rows.extend(
+            found
+                .into_iter()
+                .filter(|row| (window.min_step..window.max_step).contains(&row.step)),
+        );
+        if writers == 1 && rows.len() >= window.limit {
+            break;
+        }
+    }
+    rows.sort_by_key(|row| row.step);
+    rows.truncate(window.limit);
+    Ok(rows)
+}
+
+/// At most `samples` rows spread evenly over the run, the first and the last among them.
+pub(crate) async fn sample(
+    store: &Store,
+    run_id: i64,
+    kind: StreamKind,
+    samples: usize,
+) -> Result<Vec<StoredRow>, StoreError> {
+    let mut reader = store.snapshot().await?;
+    let (spans, writers) = spans(&mut reader, run_id, kind).await?;
+    if writers > 1 {
+        let mut rows = Vec::new();
+        for span in &spans {
+            rows.extend(read(store, &mut reader, span).await?);
+        }
+        rows.sort_by_key(|row| row.step);
+        let picked: Vec<usize> = spread(rows.len(), samples).collect();
+        return Ok(picked
+            .into_iter()
+            .filter_map(|index| rows.get(index).cloned())
+            .collect());
+    }
+    let total = spans.last().map_or(0, |span| span.end_line);
+    let wanted: Vec<i64> = spread(usize::try_from(total).unwrap_or(0), samples)
+        .filter_map(|index| i64::try_from(index).ok())
+        .collect();
+    let mut rows = Vec::with_capacity(wanted.len());
+    for span in &spans {
+        let inside: Vec<i64> = wanted
+            .iter()
+            .copied()
+            .filter(|line| (span.start_line..span.end_line).contains(line))
+            .collect();
+        if inside.is_empty() {
+            continue;
+        }
+        let numbered = read_numbered(store, &mut reader, span).await?;
+        rows.extend(
+            numbered
+                .into_iter()
+                .filter(|(line, _)| inside.binary_search(line).is_ok())
+                .map(|(_, row)| row),
+        );
+    }
+    Ok(rows)
+}
+
+/// Rows that have all of `keys`, as objects of these keys only, at most `samples` spread evenly.
+pub(crate) async fn sample_keys(
+    store: &Store,
+    run_id: i64,
+    keys: &[String],
+    bounds: Window,
+) -> Result<Vec<Object>, StoreError> {
+    let all = Window {
+        limit: usize::MAX,
+        ..bounds
+    };
+    let rows = window(store, run_id, StreamKind::History, all).await?;
+    let found: Vec<Object> = rows.iter().filter_map(|row| pick(row, keys)).collect();
+    let chosen: Vec<usize> = spread(found.len(), bounds.limit).collect();
+    Ok(chosen
+        .into_iter()
+        .filter_map(|index| found.get(index).cloned())
+        .collect())
+}
+
+/// The last stored row.
+pub(crate) async fn last(
+    connection: &mut Connection,
+    run_id: i64,
+    kind: StreamKind,
+) -> Result<Option<String>, StoreError> {
+    let mut last: Option<StoredRow> = None;
+    for stream in streams::of_run(connection, run_id, kind).await? {
+        let Some(chunk) = chunks::last(connection, stream.id, stream.contiguous_lines).await?
+        else {
+            continue;
+        };
+        let numbered = (chunk.start_line..).zip(lines::decode(&chunk.lines)?);
+        let row = numbered
+            .filter_map(|(line, text)| to_row(line, text))
+            .last();
+        if let Some(row) = row.filter(|row| last.as_ref().is_none_or(|last| row.step >= last.step))
+        {
+            last = Some(row);
+        }
+    }
+    Ok(last.map(|row| row.text))
+}
+
+/// `samples` indexes of `0..total`, evenly spread, first and last included; all of them if they are fewer.
+pub(crate) fn spread(total: usize, samples: usize) -> impl Iterator<Item = usize> {
+    let count = samples.min(total);
+    (0..count).map(move |index| {
+        if count == total {
+            index
+        } else if count == 1 {
+            total - 1
+        } else {
+            // u128: both factors may be large.
+            let exact = (index as u128 * (total - 1) as u128) / (count - 1) as u128;
+            usize::try_from(exact).unwrap_or(total - 1)
+        }
+    })
+}
+
+/// The value at `key` of a row: the literal key first, then the dotted path.
+pub(crate) fn value_at<'a>(row: &'a Object, key: &str) -> Option<&'a Value> {
+    if let Some(value) = row.get(key) {
+        return Some(value);
+    }
+    key.match_indices('.').find_map(|(at, _)| {
+        let inner = row.get(&key[..at])?.as_object()?;
+        value_at(inner, &key[at + 1..])
+    })
+}
+
+fn pick(row: &StoredRow, keys: &[String]) -> Option<Object> {
+    let object = parse_object(&row.text).ok()?;
+    let mut picked = Object::new();
+    for key in keys {
+        let value = match value_at(&object, key) {
+            Some(value) => value.clone(),
+            None if key == "_step" => Value::Int(row.step),
+            None => return None,
+        };
+        picked.insert(key.clone(), value);
+    }
+    Some(picked)
+}
+
+/// The spans of all streams of a run and the number of streams, within one snapshot.
+async fn spans(
+    connection: &mut Connection,
+    run_id: i64,
+    kind: StreamKind,
+) -> Result<(Vec<Span>, usize), StoreError> {
+    let streams = streams::of_run(connection, run_id, kind).await?;
+    let mut spans = Vec::new();
+    for (index, stream) in streams.iter().enumerate() {
+        for object in chunks::objects(connection, stream.id).await? {
+            spans.push(Span {
+                stream: index,
+                start_line: object.start_line,
+                end_line: object.start_line + object.line_count,
+                steps: object.min_step.zip(object.max_step),
+                place: Place::Object(object.object_key),
+            });
+        }
+        for chunk in chunks::spans(connection, stream.id, stream.contiguous_lines).await? {
+            spans.push(Span {
+                stream: index,
+                start_line: chunk.start_line,
+                end_line: (chunk.start_line + chunk.line_count).min(stream.contiguous_lines),
+                steps: chunk.min_step.zip(chunk.max_step),
+                place: Place::Chunk(chunk.id),
+            });
+        }
+    }
+    debug_assert!(spans.is_sorted_by_key(|span| (span.stream, span.start_line)));
+    Ok((spans, streams.len()))
+}
+
+async fn read(
+    store: &Store,
+    connection: &mut Connection,
+    span: &Span,
+) -> Result<Vec<StoredRow>, StoreError> {
+    Ok(read_numbered(store, connection, span)
+        .await?
+        .into_iter()
+        .map(|(_, row)| row)
+        .collect())
+}
+
+async fn read_numbered(
+    store: &Store,
+    connection: &mut Connection,
+    span: &Span,
+) -> Result<Vec<(i64, StoredRow)>, StoreError> {
+    let (start, end) = (span.start_line, span.end_line);
+    match &span.place {
+        Place::Chunk(id) => {
+            let blob = chunks::lines(connection, *id).await?.unwrap_or_default();
+            let numbered = (start..end).zip(lines::decode(&blob)?);
+            Ok(numbered
+                .filter_map(|(line, text)| Some((line, to_row(line, text)?)))
+                .collect())
+        }
+        Place::Object(key) => {
+            let bytes = store.objects.get(key).await?;
+            blocking(move || {
+                let chunk = Chunk::from_parquet(bytes, None).map_err(damaged)?;
+                let steps = chunk.steps();
+                let rows = (start..end)
+                    .zip(steps)
+                    .enumerate()
+                    .map(|(index, (line, step))| {
+                        let text = chunk.line(index);
+                        (
+                            line,
+                            StoredRow {
+                                step: step.unwrap_or(line),
+                                text,
+                            },
+                        )
+                    });
+                // Only lines that were no rows come back empty.
+                Ok(rows.filter(|(_, row)| row.text != "{}").collect())
+            })
+            .await
+        }
+    }
+}
+
+/// The row in a line; none if the line is no row.
+fn to_row(line: i64, text: &str) -> Option<StoredRow> {
+    let mut step = None;
+    runlane_model::json::visit_leaves(text, &mut |path, leaf| {
+        if let ([key], runlane_model::json::Leaf::Int(value)) = (path, leaf)
+            && key == "_step"
+        {
+            step = Some(value);
+        }
+    })
+    .ok()?;
+    Some(StoredRow {
+        step: step.unwrap_or(line),
+        text: text.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_keep_both_ends() {
+        assert_eq!(spread(5, 10).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+        assert_eq!(spread(11, 3).collect::<Vec<_>>(), [0, 5, 10]);
+        assert_eq!(spread(7, 1).collect::<Vec<_>>(), [6]);
+        assert_eq!(spread(0, 5).count() + spread(5, 0).count(), 0);
+    }
+
+    #[test]
+    fn keys_are_found_literally_and_by_path() {
+        let row = parse_object(r#"{"a.b": 1, "c": {"d": {"e": 2}, "f.g": 3}}"#).expect("valid");
+        let at = |key| value_at(&row, key).and_then(Value::as_i64);
+        assert_eq!(
+            (at("a.b"), at("c.d.e"), at("c.f.g"), at("c.x")),
+            (Some(1), Some(2), Some(3), None)
+        );
+    }
+}

@@ -1,0 +1,35 @@
+//! The tracking server: HTTP surface over a store of database and objects.
+//!
+//! For the command line: [`Server::start`] takes the data directory, binds and announces; the started server tells
+//! its [`base_url`](Server::base_url) and [`sign_in_url`](Server::sign_in_url); [`Server::serve`] runs it. Other
+//! processes use [`status`], [`stop`] and [`environment`] with the data directory.
+//!
+//! Inside: [`routes`] is the route table; `graphql`, `filestream`, `files`, `charts`, `logs`, `live` and `web` answer;
+//! `auth` stands before them; `history` reads lines and columns; `store` is the only module that knows SQL.
+
+mod auth;
+mod charts;
+pub mod clock;
+mod config;
+mod error;
+mod files;
+mod filestream;
+mod graphql;
+mod history;
+mod instance;
+mod live;
+mod logs;
+mod routes;
+mod serve;
+mod state;
+mod store;
+mod upkeep;
+mod web;
+
+pub use config::ServerConfig;
+pub use error::{ServerError, StoreError};
+pub use instance::{
+    Credentials, Environment, Registration, Status, credentials_path, environment,
+    read_credentials, read_registry, status, stop,
+};
+pub use serve::{Server, serve};

@@ -1,0 +1,189 @@
+//! `GET /api/live`: tells pages which runs changed.
+//!
+//! The hub carries run ids only, in a bounded ring: a page that falls behind gets `reset` and reloads. Each page
+//! gathers ids for a quarter of a second and reads the runs it cares about once, so a run that commits hundreds of
+//! times a second costs each page four reads a second.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::{Query, State};
+use axum::response::sse::{Event, Sse};
+use futures::Stream;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::{broadcast, mpsc, watch};
+
+use crate::error::{ApiError, StoreError};
+use crate::state::AppState;
+use crate::store::runs;
+
+const RING: usize = 1024;
+const GATHER: Duration = Duration::from_millis(250);
+const PING: Duration = Duration::from_secs(15);
+/// Events on their way to one page; when full, the page is slow and the gathering waits.
+const OUTBOX: usize = 64;
+
+/// Announces changed runs.
+#[derive(Clone)]
+pub(crate) struct LiveHub(broadcast::Sender<i64>);
+
+impl LiveHub {
+    pub(crate) fn new() -> Self {
+        Self(broadcast::channel(RING).0)
+    }
+
+    /// Tells all pages that the run with row id `run_id` changed (after commit).
+    pub(crate) fn changed(&self, run_id: i64) {
+        // No page is open: nobody to tell.
+        drop(self.0.send(run_id));
+    }
+
+    fn subscribe(&self) -> broadcast::Receiver<i64> {
+        self.0.subscribe()
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Scope {
+    entity: Option<String>,
+    project: Option<String>,
+}
+
+/// Opens an event stream.
+pub(crate) async fn events(
+    State(state): State<AppState>,
+    Query(scope): Query<Scope>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+    let changes = state.live.subscribe();
+    let (outbox, events) = mpsc::channel(OUTBOX);
+    tokio::spawn(follow(state, scope, changes, outbox));
+    Ok(Sse::new(tokio_stream::wrappers::ReceiverStream::new(
+        events,
+    )))
+}
+
+/// Feeds one page until it leaves or the server closes.
+async fn follow(
+    state: AppState,
+    scope: Scope,
+    mut changes: broadcast::Receiver<i64>,
+    outbox: mpsc::Sender<Result<Event, Infallible>>,
+) {
+    let entity = scope
+        .entity
+        .as_deref()
+        .map(|entity| state.resolve_entity(entity));
+    let mut closing = state.closing.clone();
+    let mut ping = tokio::time::interval(PING);
+    loop {
+        let mut changed = BTreeSet::new();
+        let mut behind = false;
+        tokio::select! {
+            () = outbox.closed() => return,
+            () = closed(&mut closing) => return,
+            _ = ping.tick() => {
+                if outbox.send(Ok(Event::default().event("ping").data("{}"))).await.is_err() {
+                    return;
+                }
+                continue;
+            }
+            change = changes.recv() => match change {
+                Ok(run) => { changed.insert(run); }
+                Err(broadcast::error::RecvError::Lagged(_)) => behind = true,
+                Err(broadcast::error::RecvError::Closed) => return,
+            },
+        }
+        behind |= drain(&mut changes, &mut changed);
+        let sent = if behind {
+            outbox
+                .send(Ok(Event::default().event("reset").data("{}")))
+                .await
+                .is_ok()
+        } else {
+            tell(
+                &state,
+                entity.as_deref(),
+                scope.project.as_deref(),
+                changed,
+                &outbox,
+            )
+            .await
+        };
+        if !sent {
+            return;
+        }
+        tokio::time::sleep(GATHER).await;
+    }
+}
+
+/// Resolves when the server closes.
+pub(crate) async fn closed(closing: &mut watch::Receiver<bool>) {
+    // An error means that the server is gone already.
+    drop(closing.wait_for(|closing| *closing).await);
+}
+
+/// Takes what has piled up; true if some of it was missed.
+fn drain(changes: &mut broadcast::Receiver<i64>, changed: &mut BTreeSet<i64>) -> bool {
+    loop {
+        match changes.try_recv() {
+            Ok(run) => {
+                changed.insert(run);
+            }
+            Err(broadcast::error::TryRecvError::Lagged(_)) => return true,
+            Err(_) => return false,
+        }
+    }
+}
+
+/// Sends one event per changed run in scope; false if the page has left.
+async fn tell(
+    state: &AppState,
+    entity: Option<&str>,
+    project: Option<&str>,
+    changed: BTreeSet<i64>,
+    outbox: &mpsc::Sender<Result<Event, Infallible>>,
+) -> bool {
+    for run in changed {
+        match run_event(state, entity, project, run).await {
+            Ok(Some(event)) => {
+                if outbox.send(Ok(event)).await.is_err() {
+                    return false;
+                }
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(error = %error, "live event left out"),
+        }
+    }
+    true
+}
+
+async fn run_event(
+    state: &AppState,
+    entity: Option<&str>,
+    project: Option<&str>,
+    run_id: i64,
+) -> Result<Option<Event>, StoreError> {
+    let mut reader = state.store.reader().await?;
+    let Some(run) = runs::by_id(&mut reader, run_id).await? else {
+        return Ok(None);
+    };
+    if entity.is_some_and(|entity| entity != run.entity)
+        || project.is_some_and(|project| project != run.project)
+    {
+        return Ok(None);
+    }
+    let data = json!({
+        "entity": run.entity,
+        "project": run.project,
+        "run": run.name,
+        "displayName": run.display_name,
+        "state": run.state,
+        "historyLineCount": run.history_line_count,
+        "logLineCount": run.log_line_count,
+        "lastStep": run.last_step,
+        "version": run.version,
+    });
+    Ok(Some(Event::default().event("run").data(data.to_string())))
+}

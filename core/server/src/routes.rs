@@ -1,0 +1,121 @@
+//! The route table and the layers around it.
+
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use axum::{Json, Router};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde_json::json;
+use tower_http::compression::CompressionLayer;
+
+use crate::auth::{self, login};
+use crate::error::ApiError;
+use crate::files::{download, upload};
+use crate::state::AppState;
+use crate::{charts, filestream, graphql, live, logs, web};
+
+const FILE_STREAM_BYTES: usize = 64 << 20;
+
+/// The whole HTTP surface.
+pub(crate) fn router(state: AppState) -> Router {
+    // Answers worth compressing; event streams and user files are left alone.
+    let compressed = Router::new()
+        .route(
+            "/graphql",
+            post(graphql::post).layer(DefaultBodyLimit::max(graphql::MAX_BODY_BYTES)),
+        )
+        .route("/api/charts/series", post(charts::series))
+        .route("/api/runs/{entity}/{project}/{run}/logs", get(logs::of_run))
+        .layer(CompressionLayer::new().gzip(true));
+    let protected = Router::new()
+        .merge(compressed)
+        .route(
+            "/files/{entity}/{project}/{run}/file_stream",
+            post(filestream::post).layer(DefaultBodyLimit::max(FILE_STREAM_BYTES)),
+        )
+        .route("/api/session", get(login::session))
+        .route("/api/logout", post(login::logout))
+        .route("/api/login-links", post(login::new_link))
+        .route("/api/live", get(live::events))
+        .route(
+            "/api/runs/{entity}/{project}/{run}/files/{*name}",
+            get(download::of_run),
+        )
+        .route_layer(middleware::from_fn_with_state(
+            state.clone(),
+            auth::require_caller,
+        ));
+    let open = Router::new()
+        .route("/healthz", get(healthz))
+        .route("/ready", get(ready))
+        .route("/login", get(login::by_link))
+        .route("/api/login", post(login::by_key))
+        .route(
+            "/storage/runs/{run_id}/{*name}",
+            put(upload::put)
+                .get(download::signed)
+                .layer(DefaultBodyLimit::disable()),
+        );
+    open.merge(protected)
+        .fallback(web::page)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn_with_state(
+            state.clone(),
+            auth::check_host,
+        ))
+        .layer(middleware::from_fn(security_headers))
+        .with_state(state)
+}
+
+async fn healthz() -> Json<serde_json::Value> {
+    Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
+}
+
+async fn ready(State(state): State<AppState>) -> Response {
+    match state.store.ping().await {
+        Ok(()) => Json(json!({"status": "ready"})).into_response(),
+        Err(error) => {
+            tracing::error!(error = %error, "store does not answer");
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                Json(json!({"status": "unavailable"})),
+            )
+                .into_response()
+        }
+    }
+}
+
+async fn method_not_allowed() -> ApiError {
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method",
+        "this method is not allowed here",
+    )
+}
+
+/// Headers that every answer carries, unless the handler set its own.
+async fn security_headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let fixed: [(HeaderName, &'static str); 6] = [
+        (header::CONTENT_SECURITY_POLICY, web::APP_CSP),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "same-origin"),
+        (header::X_FRAME_OPTIONS, "SAMEORIGIN"),
+        (
+            HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        ),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "same-origin",
+        ),
+    ];
+    let headers = response.headers_mut();
+    for (name, value) in fixed {
+        headers
+            .entry(name)
+            .or_insert_with(|| HeaderValue::from_static(value));
+    }
+    response
+}

@@ -1,0 +1,285 @@
+//! A server from start to end.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::auth::hosts::AllowedHosts;
+use crate::auth::{login, token};
+use crate::clock::{Clock, SystemClock};
+use crate::config::ServerConfig;
+use crate::error::{ServerError, StoreError};
+use crate::files::signer::Signer;
+use crate::filestream::Ingest;
+use crate::graphql;
+use crate::history::cache::HistoryCache;
+use crate::instance::{
+    Credentials, DataDirLock, Registration, RegistryEntry, create_data_dir, credentials_path,
+    read_credentials, write_credentials,
+};
+use crate::live::LiveHub;
+use crate::routes::router;
+use crate::state::{AppState, Inner};
+use crate::store::Store;
+use crate::store::accounts::{self, Account};
+use crate::upkeep::Upkeep;
+
+/// A server that is bound and ready to serve.
+pub struct Server {
+    listener: TcpListener,
+    router: axum::Router,
+    store: Store,
+    tasks: Vec<JoinHandle<()>>,
+    closing: watch::Sender<bool>,
+    grace: Duration,
+    base_url: String,
+    sign_in_url: String,
+    credentials: Credentials,
+    upkeep: Upkeep,
+    clock: Arc<dyn Clock>,
+    live: LiveHub,
+    // Dropped last: the directory stays locked until everything is closed.
+    _registry: Option<RegistryEntry>,
+    _lock: DataDirLock,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Server")
+            .field("base_url", &self.base_url)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Takes the data directory, opens (or creates) the store, binds the address and announces the server.
+    ///
+    /// # Errors
+    /// Another server has the directory, the address is taken, or the store cannot be opened.
+    pub async fn start(config: ServerConfig) -> Result<Self, ServerError> {
+        Self::start_with_clock(config, Arc::new(SystemClock)).await
+    }
+
+    /// As [`Server::start`], with a clock of the caller's.
+    pub async fn start_with_clock(
+        config: ServerConfig,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ServerError> {
+        create_data_dir(&config.data_dir)?;
+        let mut lock = DataDirLock::take(&config.data_dir)?;
+        let address = SocketAddr::new(config.host, config.port);
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|source| ServerError::Bind {
+                address: address.to_string(),
+                source,
+            })?;
+        let bound = listener.local_addr().map_err(|source| ServerError::Bind {
+            address: address.to_string(),
+            source,
+        })?;
+        let base_url = public_url(&config, bound)?;
+        let store = Store::open(&config.data_dir).await?;
+        let now = clock.now_micros();
+        let (owner, credentials) = ensure_owner(&store, &config, now).await?;
+        let secret = {
+            let mut writer = store.writer().await?;
+            let secret = accounts::server_secret(&mut writer, "signed-urls").await?;
+            writer.commit().await.map_err(StoreError::from)?;
+            secret
+        };
+        let link = login::new_link_token(&store, owner.user_id, now).await?;
+        let live = LiveHub::new();
+        let (ingest, ingest_task) = Ingest::start(store.clone(), Arc::clone(&clock), live.clone());
+        let (closing, closed) = watch::channel(false);
+        let state = AppState::new(Inner {
+            store: store.clone(),
+            clock: Arc::clone(&clock),
+            ingest,
+            live: live.clone(),
+            history: HistoryCache::new(config.column_cache_bytes),
+            signer: Signer::new(secret),
+            schema: graphql::schema(),
+            owner,
+            hosts: AllowedHosts::new(
+                config.host,
+                &config.allowed_hosts,
+                config.public_url.as_deref(),
+            ),
+            public_url: config.public_url.as_ref().map(|_| base_url.clone()),
+            web_dir: config.web_dir.clone(),
+            told: parking_lot::Mutex::default(),
+            closing: closed,
+        });
+        lock.announce(&base_url)?;
+        let registry = match &config.registry_path {
+            None => None,
+            Some(path) => Some(RegistryEntry::write(
+                path,
+                Registration {
+                    base_url: base_url.clone(),
+                    pid: std::process::id(),
+                    data_dir: config.data_dir.clone(),
+                    credentials: credentials_path(&config.data_dir),
+                },
+            )?),
+        };
+        Ok(Self {
+            listener,
+            router: router(state),
+            tasks: vec![ingest_task],
+            closing,
+            grace: config.shutdown_grace,
+            sign_in_url: format!("{base_url}/login?token={link}"),
+            base_url,
+            credentials,
+            upkeep: Upkeep {
+                interval: config.sweep_interval,
+                heartbeat_timeout: config.heartbeat_timeout,
+                compact_lines: config.compact_lines,
+                started_at_micros: now,
+            },
+            store,
+            clock,
+            live,
+            _registry: registry,
+            _lock: lock,
+        })
+    }
+
+    /// Where the server answers, without a slash at the end.
+    pub fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    /// The address that is bound.
+    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// A sign-in link for a browser, valid once, for ten minutes.
+    pub fn sign_in_url(&self) -> &str {
+        &self.sign_in_url
+    }
+
+    /// Name and key of the single user.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// Looks for silent runs now; how many were given up. `serve` does this by itself.
+    pub async fn sweep(&self) -> Result<usize, ServerError> {
+        Ok(self
+            .upkeep
+            .give_up_silent(&self.store, self.clock.now_micros(), &self.live)
+            .await?)
+    }
+
+    /// Serves until `shutdown` resolves; then ends event streams, lets open requests finish within the grace period,
+    /// and closes the store.
+    pub async fn serve(
+        mut self,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), ServerError> {
+        self.tasks.push(tokio::spawn(self.upkeep.run(
+            self.store.clone(),
+            Arc::clone(&self.clock),
+            self.live.clone(),
+            self.closing.subscribe(),
+        )));
+        let (asked, mut grace_begins) = (self.closing.clone(), self.closing.subscribe());
+        let grace = self.grace;
+        let address = self.base_url.clone();
+        let serving = axum::serve(self.listener, self.router).with_graceful_shutdown(async move {
+            shutdown.await;
+            asked.send_replace(true);
+        });
+        let overdue = async move {
+            // An error means that the sender is gone, which ends the wait just as well.
+            drop(grace_begins.wait_for(|closing| *closing).await);
+            tokio::time::sleep(grace).await;
+        };
+        tokio::select! {
+            done = serving => done.map_err(|source| ServerError::Bind { address, source })?,
+            () = overdue => tracing::warn!(grace_secs = grace.as_secs(), "open requests were cut off"),
+        }
+        self.closing.send_replace(true);
+        for task in self.tasks {
+            if tokio::time::timeout(grace, task).await.is_err() {
+                tracing::warn!("a background task did not end in time");
+            }
+        }
+        self.store.close().await;
+        Ok(())
+    }
+}
+
+/// Starts a server and serves until `shutdown` resolves.
+pub async fn serve(
+    config: ServerConfig,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServerError> {
+    Server::start(config).await?.serve(shutdown).await
+}
+
+fn public_url(config: &ServerConfig, bound: SocketAddr) -> Result<String, ServerError> {
+    if let Some(url) = &config.public_url {
+        let parsed = url::Url::parse(url)
+            .map_err(|error| ServerError::Config(format!("public URL `{url}`: {error}")))?;
+        if !matches!(parsed.scheme(), "http" | "https") {
+            return Err(ServerError::Config(format!(
+                "public URL `{url}` is not http or https"
+            )));
+        }
+        return Ok(url.trim_end_matches('/').to_owned());
+    }
+    // An address that stands for all interfaces is no address to go to.
+    let host = match bound.ip() {
+        ip if ip.is_unspecified() => "localhost".to_owned(),
+        std::net::IpAddr::V4(ip) => ip.to_string(),
+        std::net::IpAddr::V6(ip) => format!("[{ip}]"),
+    };
+    Ok(format!("http://{host}:{}", bound.port()))
+}
+
+/// The single user and its key, made at first start. The key in the credentials file is valid, whatever the database
+/// knew before: whoever can write that file owns the server.
+async fn ensure_owner(
+    store: &Store,
+    config: &ServerConfig,
+    now_micros: i64,
+) -> Result<(Account, Credentials), ServerError> {
+    let mut writer = store.writer().await?;
+    let owner = match accounts::owner(&mut writer).await? {
+        Some(owner) => owner,
+        None => {
+            runlane_model::limits::check_entity(&config.username)
+                .map_err(|error| ServerError::Config(error.to_string()))?;
+            accounts::create_owner(&mut writer, &config.username, now_micros).await?;
+            accounts::owner(&mut writer)
+                .await?
+                .ok_or_else(|| StoreError::Damaged("the owner is missing".into()))?
+        }
+    };
+    let credentials = match read_credentials(&config.data_dir)? {
+        Some(credentials) => credentials,
+        None => {
+            let credentials = Credentials {
+                username: owner.username.clone(),
+                entity: owner.entity.clone(),
+                api_key: token::new_api_key(),
+            };
+            write_credentials(&config.data_dir, &credentials)?;
+            credentials
+        }
+    };
+    accounts::add_api_key(&mut writer, owner.user_id, &credentials.api_key, now_micros).await?;
+    writer.commit().await.map_err(StoreError::from)?;
+    Ok((owner, credentials))
+}

@@ -1,0 +1,125 @@
+//! Projects.
+
+use super::Connection;
+use crate::error::StoreError;
+
+/// One project with its entity's name.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub(crate) struct ProjectRow {
+    pub(crate) id: i64,
+    pub(crate) entity: String,
+    pub(crate) name: String,
+    pub(crate) description: Option<String>,
+    pub(crate) access: String,
+    pub(crate) views: Option<String>,
+    pub(crate) created_at_micros: i64,
+    pub(crate) last_activity_at_micros: i64,
+}
+
+/// The project `entity/name`.
+pub(crate) async fn find(
+    connection: &mut Connection,
+    entity: &str,
+    name: &str,
+) -> Result<Option<ProjectRow>, StoreError> {
+    let row = sqlx::query_as(
+        "SELECT p.*, e.name AS entity
+        FROM projects p
+        JOIN entities e ON e.id = p.entity_id
+        WHERE e.name = $1 AND p.name = $2",
+    )
+    .bind(entity)
+    .bind(name)
+    .fetch_optional(connection)
+    .await?;
+    Ok(row)
+}
+
+/// The project with row id `id`.
+pub(crate) async fn by_id(
+    connection: &mut Connection,
+    id: i64,
+) -> Result<Option<ProjectRow>, StoreError> {
+    let row = sqlx::query_as(
+        "SELECT p.*, e.name AS entity
+        FROM projects p
+        JOIN entities e ON e.id = p.entity_id
+        WHERE p.id = $1",
+    )
+    .bind(id)
+    .fetch_optional(connection)
+    .await?;
+    Ok(row)
+}
+
+/// The projects of an entity, latest activity first; `after` is the number of projects to leave out.
+pub(crate) async fn list(
+    connection: &mut Connection,
+    entity: &str,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<ProjectRow>, StoreError> {
+    let rows = sqlx::query_as(
+        "SELECT p.*, e.name AS entity
+        FROM projects p
+        JOIN entities e ON e.id = p.entity_id
+        WHERE e.name = $1
+        ORDER BY p.last_activity_at_micros DESC, p.id DESC
+        LIMIT $2 OFFSET $3",
+    )
+    .bind(entity)
+    .bind(limit)
+    .bind(after)
+    .fetch_all(connection)
+    .await?;
+    Ok(rows)
+}
+
+/// Creates the project if it is missing; the row and whether it is new.
+pub(crate) async fn ensure(
+    connection: &mut Connection,
+    entity_id: i64,
+    entity: &str,
+    name: &str,
+    now_micros: i64,
+) -> Result<(ProjectRow, bool), StoreError> {
+    if let Some(row) = find(connection, entity, name).await? {
+        return Ok((row, false));
+    }
+    sqlx::query(
+        "INSERT INTO projects (entity_id, name, access, created_at_micros, last_activity_at_micros)
+        VALUES ($1, $2, 'PRIVATE', $3, $3)",
+    )
+    .bind(entity_id)
+    .bind(name)
+    .bind(now_micros)
+    .execute(&mut *connection)
+    .await?;
+    let row = find(connection, entity, name).await?;
+    row.map(|row| (row, true))
+        .ok_or_else(|| StoreError::Damaged("a new project is missing".into()))
+}
+
+/// Changes what is given.
+pub(crate) async fn update(
+    connection: &mut Connection,
+    id: i64,
+    description: Option<&str>,
+    access: Option<&str>,
+    views: Option<&str>,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE projects
+        SET description = COALESCE($2, description),
+            access = COALESCE($3, access),
+            views = COALESCE($4, views)
+        WHERE id = $1",
+    )
+    .bind(id)
+    .bind(description)
+    .bind(access)
+    .bind(views)
+    .execute(connection)
+    .await?;
+    Ok(())
+}

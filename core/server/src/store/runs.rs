@@ -1,0 +1,405 @@
+//! Runs: identity, settings, state and counters. Their lines are in [`super::streams`].
+
+use super::Connection;
+use crate::error::StoreError;
+
+/// One run with the names of its project and entity.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub(crate) struct RunRow {
+    pub(crate) id: i64,
+    pub(crate) project_id: i64,
+    pub(crate) project: String,
+    pub(crate) entity: String,
+    pub(crate) name: String,
+    pub(crate) display_name: String,
+    pub(crate) description: Option<String>,
+    pub(crate) notes: Option<String>,
+    pub(crate) tags: String,
+    pub(crate) state: String,
+    pub(crate) group_name: Option<String>,
+    pub(crate) job_type: Option<String>,
+    pub(crate) commit_hash: Option<String>,
+    pub(crate) host: Option<String>,
+    pub(crate) program: Option<String>,
+    pub(crate) repo: Option<String>,
+    pub(crate) sweep_name: Option<String>,
+    pub(crate) config: String,
+    pub(crate) summary: String,
+    pub(crate) exit_code: Option<i64>,
+    pub(crate) stop_requested: bool,
+    pub(crate) created_at_micros: i64,
+    pub(crate) heartbeat_at_micros: i64,
+    pub(crate) history_line_count: i64,
+    pub(crate) events_line_count: i64,
+    pub(crate) log_line_count: i64,
+    pub(crate) last_step: Option<i64>,
+    pub(crate) version: i64,
+    pub(crate) deleted_at_micros: Option<i64>,
+}
+
+/// New values for a run; `None` leaves the old one.
+#[derive(Debug, Default)]
+pub(crate) struct RunChange {
+    pub(crate) display_name: Option<String>,
+    pub(crate) description: Option<String>,
+    pub(crate) notes: Option<String>,
+    pub(crate) tags: Option<String>,
+    pub(crate) group_name: Option<String>,
+    pub(crate) job_type: Option<String>,
+    pub(crate) commit_hash: Option<String>,
+    pub(crate) host: Option<String>,
+    pub(crate) program: Option<String>,
+    pub(crate) repo: Option<String>,
+    pub(crate) sweep_name: Option<String>,
+    pub(crate) config: Option<String>,
+    pub(crate) summary: Option<String>,
+}
+
+const BY_NAME: &str = "SELECT r.*, p.name AS project, e.name AS entity
+    FROM runs r
+    JOIN projects p ON p.id = r.project_id
+    JOIN entities e ON e.id = p.entity_id
+    WHERE e.name = $1 AND p.name = $2 AND r.name = $3";
+
+const BY_ID: &str = "SELECT r.*, p.name AS project, e.name AS entity
+    FROM runs r
+    JOIN projects p ON p.id = r.project_id
+    JOIN entities e ON e.id = p.entity_id
+    WHERE r.id = $1 AND r.deleted_at_micros IS NULL";
+
+/// The run `entity/project/name`, deleted ones included (their name stays taken).
+pub(crate) async fn find_any(
+    connection: &mut Connection,
+    entity: &str,
+    project: &str,
+    name: &str,
+) -> Result<Option<RunRow>, StoreError> {
+    let row = sqlx::query_as(BY_NAME)
+        .bind(entity)
+        .bind(project)
+        .bind(name)
+        .fetch_optional(connection)
+        .await?;
+    Ok(row)
+}
+
+/// The run `entity/project/name`.
+pub(crate) async fn find(
+    connection: &mut Connection,
+    entity: &str,
+    project: &str,
+    name: &str,
+) -> Result<Option<RunRow>, StoreError> {
+    let row = find_any(connection, entity, project, name).await?;
+    Ok(row.filter(|row| row.deleted_at_micros.is_none()))
+}
+
+/// The run with row id `id`.
+pub(crate) async fn by_id(
+    connection: &mut Connection,
+    id: i64,
+) -> Result<Option<RunRow>, StoreError> {
+    Ok(sqlx::query_as(BY_ID)
+        .bind(id)
+        .fetch_optional(connection)
+        .await?)
+}
+
+/// All runs of a project, oldest first.
+pub(crate) async fn of_project(
+    connection: &mut Connection,
+    project_id: i64,
+) -> Result<Vec<RunRow>, StoreError> {
+    let rows = sqlx::query_as(
+        "SELECT r.*, p.name AS project, e.name AS entity
+        FROM runs r
+        JOIN projects p ON p.id = r.project_id
+        JOIN entities e ON e.id = p.entity_id
+        WHERE r.project_id = $1 AND r.deleted_at_micros IS NULL
+        ORDER BY r.created_at_micros, r.id",
+    )
+    .bind(project_id)
+    .fetch_all(connection)
+    .await?;
+    Ok(rows)
+}
+
+/// One page of a project's runs by creation time.
+pub(crate) async fn page(
+    connection: &mut Connection,
+    project_id: i64,
+    newest_first: bool,
+    offset: i64,
+    limit: i64,
+) -> Result<Vec<RunRow>, StoreError> {
+    let sql = if newest_first {
+        "SELECT r.*, p.name AS project, e.name AS entity
+        FROM runs r
+        JOIN projects p ON p.id = r.project_id
+        JOIN entities e ON e.id = p.entity_id
+        WHERE r.project_id = $1 AND r.deleted_at_micros IS NULL
+        ORDER BY r.created_at_micros DESC, r.id
+        LIMIT $2 OFFSET $3"
+    } else {
+        "SELECT r.*, p.name AS project, e.name AS entity
+        FROM runs r
+        JOIN projects p ON p.id = r.project_id
+        JOIN entities e ON e.id = p.entity_id
+        WHERE r.project_id = $1 AND r.deleted_at_micros IS NULL
+        ORDER BY r.created_at_micros, r.id
+        LIMIT $2 OFFSET $3"
+    };
+    let rows = sqlx::query_as(sql)
+        .bind(project_id)
+        .bind(limit)
+        .bind(offset)
+        .fetch_all(connection)
+        .await?;
+    Ok(rows)
+}
+
+/// The number of runs in a project, with the deleted ones if `deleted`.
+pub(crate) async fn count(
+    connection: &mut Connection,
+    project_id: i64,
+    deleted: bool,
+) -> Result<i64, StoreError> {
+    let count = sqlx::query_scalar(
+        "SELECT COUNT(*) FROM runs WHERE project_id = $1 AND ($2 OR deleted_at_micros IS NULL)",
+    )
+    .bind(project_id)
+    .bind(deleted)
+    .fetch_one(connection)
+    .await?;
+    Ok(count)
+}
+
+/// The runs of an entity with the latest heartbeat, newest first.
+pub(crate) async fn recent(
+    connection: &mut Connection,
+    entity: &str,
+    limit: i64,
+) -> Result<Vec<RunRow>, StoreError> {
+    let rows = sqlx::query_as(
+        "SELECT r.*, p.name AS project, e.name AS entity
+        FROM runs r
+        JOIN projects p ON p.id = r.project_id
+        JOIN entities e ON e.id = p.entity_id
+        WHERE e.name = $1 AND r.deleted_at_micros IS NULL
+        ORDER BY r.heartbeat_at_micros DESC, r.id DESC
+        LIMIT $2",
+    )
+    .bind(entity)
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    Ok(rows)
+}
+
+/// Creates a run; its row id.
+pub(crate) async fn insert(
+    connection: &mut Connection,
+    project_id: i64,
+    name: &str,
+    display_name: &str,
+    state: &str,
+    now_micros: i64,
+) -> Result<i64, StoreError> {
+    let id = sqlx::query_scalar(
+        "INSERT INTO runs (project_id, name, display_name, tags, state, config, summary, stop_requested,
+            created_at_micros, heartbeat_at_micros, history_line_count, events_line_count, log_line_count, version)
+        VALUES ($1, $2, $3, '[]', $4, '{}', '{}', FALSE, $5, $5, 0, 0, 0, 1)
+        RETURNING id",
+    )
+    .bind(project_id)
+    .bind(name)
+    .bind(display_name)
+    .bind(state)
+    .bind(now_micros)
+    .fetch_one(connection)
+    .await?;
+    Ok(id)
+}
+
+/// Changes what is given.
+pub(crate) async fn update(
+    connection: &mut Connection,
+    id: i64,
+    change: &RunChange,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE runs
+        SET display_name = COALESCE($2, display_name),
+            description = COALESCE($3, description),
+            notes = COALESCE($4, notes),
+            tags = COALESCE($5, tags),
+            group_name = COALESCE($6, group_name),
+            job_type = COALESCE($7, job_type),
+            commit_hash = COALESCE($8, commit_hash),
+            host = COALESCE($9, host),
+            program = COALESCE($10, program),
+            repo = COALESCE($11, repo),
+            sweep_name = COALESCE($12, sweep_name),
+            config = COALESCE($13, config),
+            summary = COALESCE($14, summary),
+            version = version + 1
+        WHERE id = $1",
+    )
+    .bind(id)
+    .bind(&change.display_name)
+    .bind(&change.description)
+    .bind(&change.notes)
+    .bind(&change.tags)
+    .bind(&change.group_name)
+    .bind(&change.job_type)
+    .bind(&change.commit_hash)
+    .bind(&change.host)
+    .bind(&change.program)
+    .bind(&change.repo)
+    .bind(&change.sweep_name)
+    .bind(&change.config)
+    .bind(&change.summary)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Sets the state and, where the run ended, its exit code; a run that goes on loses its old exit code.
+pub(crate) async fn set_state(
+    connection: &mut Connection,
+    id: i64,
+    state: &str,
+    exit_code: Option<i64>,
+    stop_requested: bool,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE runs
+        SET state = $2, exit_code = $3, stop_requested = $4, version = version + 1
+        WHERE id = $1",
+    )
+    .bind(id)
+    .bind(state)
+    .bind(exit_code)
+    .bind(stop_requested)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Notes a sign of life of the run and its project.
+pub(crate) async fn heartbeat(
+    connection: &mut Connection,
+    id: i64,
+    now_micros: i64,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE runs SET heartbeat_at_micros = MAX(heartbeat_at_micros, $2), version = version + 1 WHERE id = $1")
+        .bind(id)
+        .bind(now_micros)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query(
+        "UPDATE projects
+        SET last_activity_at_micros = $2
+        WHERE id = (SELECT project_id FROM runs WHERE id = $1)",
+    )
+    .bind(id)
+    .bind(now_micros)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Writes the counters that follow from the run's streams.
+pub(crate) async fn set_counts(
+    connection: &mut Connection,
+    id: i64,
+    last_step: Option<i64>,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE runs
+        SET history_line_count = (SELECT COALESCE(SUM(contiguous_lines), 0) FROM streams WHERE run_id = $1 AND kind = 0),
+            events_line_count = (SELECT COALESCE(SUM(contiguous_lines), 0) FROM streams WHERE run_id = $1 AND kind = 1),
+            log_line_count = (SELECT COALESCE(SUM(contiguous_lines), 0) FROM streams WHERE run_id = $1 AND kind = 2),
+            last_step = CASE
+                WHEN $2 IS NULL THEN last_step
+                WHEN last_step IS NULL OR last_step < $2 THEN $2
+                ELSE last_step
+            END
+        WHERE id = $1",
+    )
+    .bind(id)
+    .bind(last_step)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Active runs whose last heartbeat is older than `before_micros`.
+pub(crate) async fn silent(
+    connection: &mut Connection,
+    before_micros: i64,
+) -> Result<Vec<RunRow>, StoreError> {
+    let rows = sqlx::query_as(
+        "SELECT r.*, p.name AS project, e.name AS entity
+        FROM runs r
+        JOIN projects p ON p.id = r.project_id
+        JOIN entities e ON e.id = p.entity_id
+        WHERE r.state IN ('running', 'preempting')
+            AND r.heartbeat_at_micros < $1
+            AND r.deleted_at_micros IS NULL
+        LIMIT 1000",
+    )
+    .bind(before_micros)
+    .fetch_all(connection)
+    .await?;
+    Ok(rows)
+}
+
+/// Hides the run; its name stays taken.
+pub(crate) async fn delete(
+    connection: &mut Connection,
+    id: i64,
+    now_micros: i64,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE runs SET deleted_at_micros = $2, version = version + 1 WHERE id = $1")
+        .bind(id)
+        .bind(now_micros)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// An alert to store.
+#[derive(Debug)]
+pub(crate) struct NewAlert<'a> {
+    pub(crate) run_id: i64,
+    pub(crate) title: &'a str,
+    pub(crate) text: &'a str,
+    pub(crate) severity: &'a str,
+    pub(crate) wait_millis: i64,
+}
+
+/// Stores an alert unless one of the same title was stored within its waiting time; whether it was stored.
+pub(crate) async fn add_alert(
+    connection: &mut Connection,
+    alert: &NewAlert<'_>,
+    now_micros: i64,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "INSERT INTO alerts (run_id, title, text, severity, wait_millis, created_at_micros)
+        SELECT $1, $2, $3, $4, $5, $6
+        WHERE NOT EXISTS (
+            SELECT 1 FROM alerts
+            WHERE run_id = $1 AND title = $2 AND created_at_micros > $6 - $5 * 1000
+        )",
+    )
+    .bind(alert.run_id)
+    .bind(alert.title)
+    .bind(alert.text)
+    .bind(alert.severity)
+    .bind(alert.wait_millis)
+    .bind(now_micros)
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}

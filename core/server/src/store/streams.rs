@@ -1,0 +1,469 @@
+//! Line streams of a run, applied exactly once.
+//!
+//! A stream is addressed by line number. A batch is a range of lines; however often and in whatever order batches
+//! come, each line is stored once:
+//!
+//! - history and events are append-only: the first text of a line wins, the same text again is nothing new, another
+//!   text is a conflict that is counted and left out;
+//! - console lines are rewritable: the last text wins, a batch replaces what it covers;
+//! - a batch beyond the end leaves a hole; the lines are kept, but readers see the contiguous part only until the
+//!   hole is filled.
+
+use std::collections::BTreeMap;
+
+use super::Connection;
+use super::chunks::{self, ChunkRow, NewChunk};
+use crate::error::StoreError;
+use crate::history::lines;
+
+/// A new batch is joined to the chunk before it while that is smaller than this: a run that logs a row a second must
+/// not leave a row in the database for each, and rewriting this much per request costs nothing.
+const JOIN_BELOW_BYTES: usize = 32 << 10;
+/// Joined chunks are cut at this size, so that rewriting the last console line stays cheap.
+const CHUNK_BYTES: usize = 256 << 10;
+/// Holes named in an acknowledgement.
+const HOLES_SHOWN: i64 = 16;
+
+/// What the lines of a stream are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum StreamKind {
+    /// Rows of metrics.
+    History,
+    /// System metrics.
+    Events,
+    /// Console lines.
+    Output,
+}
+
+impl StreamKind {
+    /// The number in the database.
+    pub(crate) fn code(self) -> i64 {
+        match self {
+            Self::History => 0,
+            Self::Events => 1,
+            Self::Output => 2,
+        }
+    }
+
+    /// Whether a line may be replaced.
+    fn rewritable(self) -> bool {
+        self == Self::Output
+    }
+}
+
+/// One line with its step, where it has one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub(crate) text: String,
+    pub(crate) step: Option<i64>,
+}
+
+/// Lines `offset … offset + lines.len() - 1` of a stream.
+#[derive(Debug, Clone)]
+pub(crate) struct Batch {
+    pub(crate) kind: StreamKind,
+    pub(crate) offset: i64,
+    pub(crate) lines: Vec<Line>,
+}
+
+/// Where a stream stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct StreamState {
+    /// Lines from 0 without a hole.
+    pub(crate) contiguous: i64,
+    /// One past the last stored line.
+    pub(crate) end: i64,
+    /// Lines left out because another text was stored before.
+    pub(crate) conflicts: i64,
+    /// Missing ranges (start, end), at most a few.
+    pub(crate) holes: Vec<(i64, i64)>,
+}
+
+/// A stream's row.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub(crate) struct StreamRow {
+    pub(crate) id: i64,
+    pub(crate) contiguous_lines: i64,
+    pub(crate) end_line: i64,
+    pub(crate) conflict_count: i64,
+    /// Lines from 0 that are in Parquet objects.
+    pub(crate) compacted_lines: i64,
+}
+
+/// The streams of one kind of a run, one per writer, in the order of their first line.
+pub(crate) async fn of_run(
+    connection: &mut Connection,
+    run_id: i64,
+    kind: StreamKind,
+) -> Result<Vec<StreamRow>, StoreError> {
+    let rows = sqlx::query_as(
+        "SELECT id, contiguous_lines, end_line, conflict_count, compacted_lines
+        FROM streams
+        WHERE run_id = $1 AND kind = $2
+        ORDER BY id",
+    )
+    .bind(run_id)
+    .bind(kind.code())
+    .fetch_all(connection)
+    .await?;
+    Ok(rows)
+}
+
+async fn find(
+    connection: &mut Connection,
+    run_id: i64,
+    kind: StreamKind,
+    client: &str,
+) -> Result<Option<StreamRow>, StoreError> {
+    let row = sqlx::query_as(
+        "SELECT id, contiguous_lines, end_line, conflict_count, compacted_lines
+        FROM streams
+        WHERE run_id = $1 AND kind = $2 AND client = $3",
+    )
+    .bind(run_id)
+    .bind(kind.code())
+    .bind(client)
+    .fetch_optional(connection)
+    .await?;
+    Ok(row)
+}
+
+/// Where the stream of one writer stands.
+pub(crate) async fn state(
+    connection: &mut Connection,
+    run_id: i64,
+    kind: StreamKind,
+    client: &str,
+) -> Result<StreamState, StoreError> {
+    let Some(row) = find(connection, run_id, kind, client).await? else {
+        return Ok(StreamState::default());
+    };
+    with_holes(connection, &row).await
+}
+
+/// Applies `batch` to the stream of one writer; idempotent.
+pub(crate) async fn apply(
+    connection: &mut Connection,
+    run_id: i64,
+    client: &str,
+    batch: &Batch,
+) -> Result<StreamState, StoreError> {
+    let mut row = match find(connection, run_id, batch.kind, client).await? {
+        Some(row) => row,
+        None => create(connection, run_id, batch.kind, client).await?,
+    };
+    if batch.lines.is_empty() {
+        return with_holes(connection, &row).await;
+    }
+    let end = batch.offset + length(&batch.lines);
+    if batch.offset >= row.end_line {
+        append(connection, row.id, batch.offset, &batch.lines).await?;
+    } else if batch.kind.rewritable() {
+        rewrite(connection, row.id, batch.offset, &batch.lines).await?;
+    } else {
+        row.conflict_count += fill(connection, row.id, batch).await?;
+    }
+    row.end_line = row.end_line.max(end);
+    if batch.offset <= row.contiguous_lines {
+        row.contiguous_lines = row.contiguous_lines.max(end);
+        if row.contiguous_lines < row.end_line {
+            row.contiguous_lines = extend(connection, row.id, row.contiguous_lines).await?;
+        }
+    }
+    sqlx::query(
+        "UPDATE streams
+        SET contiguous_lines = $2, end_line = $3, conflict_count = $4
+        WHERE id = $1",
+    )
+    .bind(row.id)
+    .bind(row.contiguous_lines)
+    .bind(row.end_line)
+    .bind(row.conflict_count)
+    .execute(&mut *connection)
+    .await?;
+    with_holes(connection, &row).await
+}
+
+async fn create(
+    connection: &mut Connection,
+    run_id: i64,
+    kind: StreamKind,
+    client: &str,
+) -> Result<StreamRow, StoreError> {
+    let id = sqlx::query_scalar(
+        "INSERT INTO streams (run_id, kind, client, contiguous_lines, end_line, conflict_count, compacted_lines)
+        VALUES ($1, $2, $3, 0, 0, 0, 0)
+        RETURNING id",
+    )
+    .bind(run_id)
+    .bind(kind.code())
+    .bind(client)
+    .fetch_one(connection)
+    .await?;
+    Ok(StreamRow {
+        id,
+        contiguous_lines: 0,
+        end_line: 0,
+        conflict_count: 0,
+        compacted_lines: 0,
+    })
+}
+
+/// Stores lines that touch nothing stored, joined to a small chunk right before them.
+async fn append(
+    connection: &mut Connection,
+    stream_id: i64,
+    offset: i64,
+    new: &[Line],
+) -> Result<(), StoreError> {
+    let mut chunk = NewChunk {
+        start_line: offset,
+        line_count: 0,
+        min_step: None,
+        max_step: None,
+        lines: Vec::new(),
+    };
+    let size: usize = new.iter().map(|line| line.text.len() + 4).sum();
+    if size < JOIN_BELOW_BYTES {
+        let bound = i64::try_from(JOIN_BELOW_BYTES).unwrap_or(i64::MAX);
+        if let Some(old) = chunks::small_before(connection, stream_id, offset, bound).await? {
+            chunks::remove(connection, old.id).await?;
+            chunk = NewChunk {
+                start_line: old.start_line,
+                line_count: old.line_count,
+                min_step: old.min_step,
+                max_step: old.max_step,
+                lines: old.lines,
+            };
+        }
+    }
+    for line in new {
+        add_line(&mut chunk, line);
+        if chunk.lines.len() >= CHUNK_BYTES {
+            chunks::insert(connection, stream_id, &chunk).await?;
+            chunk = NewChunk {
+                start_line: chunk.start_line + chunk.line_count,
+                line_count: 0,
+                min_step: None,
+                max_step: None,
+                lines: Vec::new(),
+            };
+        }
+    }
+    if chunk.line_count > 0 {
+        chunks::insert(connection, stream_id, &chunk).await?;
+    }
+    Ok(())
+}
+
+fn add_line(chunk: &mut NewChunk, line: &Line) {
+    lines::push(&mut chunk.lines, &line.text);
+    chunk.line_count += 1;
+    if let Some(step) = line.step {
+        chunk.min_step = Some(chunk.min_step.map_or(step, |min| min.min(step)));
+        chunk.max_step = Some(chunk.max_step.map_or(step, |max| max.max(step)));
+    }
+}
+
+/// Replaces what the new lines cover; the rest of the chunks that they touch is kept.
+async fn rewrite(
+    connection: &mut Connection,
+    stream_id: i64,
+    offset: i64,
+    new: &[Line],
+) -> Result<(), StoreError> {
+    let end = offset + length(new);
+    let mut merged: BTreeMap<i64, Line> = BTreeMap::new();
+    for chunk in chunks::overlapping(connection, stream_id, offset, end).await? {
+        for (number, text) in numbered(&chunk)? {
+            merged.insert(
+                number,
+                Line {
+                    text: text.to_owned(),
+                    step: None,
+                },
+            );
+        }
+        chunks::remove(connection, chunk.id).await?;
+    }
+    for (number, line) in (offset..).zip(new) {
+        merged.insert(number, line.clone());
+    }
+    // The touched chunks and the new range overlap each other, so the union has no hole.
+    let start = merged.keys().next().copied().unwrap_or(offset);
+    let lines: Vec<Line> = merged.into_values().collect();
+    append(connection, stream_id, start, &lines).await
+}
+
+/// Stores the lines that are missing; the number of lines that differ from what is stored.
+async fn fill(
+    connection: &mut Connection,
+    stream_id: i64,
+    batch: &Batch,
+) -> Result<i64, StoreError> {
+    let end = batch.offset + length(&batch.lines);
+    let mut known: BTreeMap<i64, u32> = BTreeMap::new();
+    for (start, sums) in chunks::object_checksums(connection, stream_id, batch.offset, end).await? {
+        let (sums, _rest) = sums.as_chunks::<4>();
+        known.extend((start..).zip(sums.iter().map(|sum| u32::from_le_bytes(*sum))));
+    }
+    let mut conflicts = 0;
+    let mut stored: BTreeMap<i64, bool> = BTreeMap::new();
+    let line_at = |number: i64| {
+        usize::try_from(number - batch.offset)
+            .ok()
+            .and_then(|index| batch.lines.get(index))
+    };
+    for chunk in chunks::overlapping(connection, stream_id, batch.offset, end).await? {
+        for (number, text) in numbered(&chunk)? {
+            if let Some(line) = line_at(number) {
+                stored.insert(number, line.text == text);
+            }
+        }
+    }
+    let mut missing: Vec<Line> = Vec::new();
+    let mut missing_start = batch.offset;
+    for (number, line) in (batch.offset..).zip(&batch.lines) {
+        let same = stored.get(&number).copied().or_else(|| {
+            known
+                .get(&number)
+                .map(|sum| *sum == lines::checksum(&line.text))
+        });
+        match same {
+            None => {
+                if missing.is_empty() {
+                    missing_start = number;
+                }
+                missing.push(line.clone());
+            }
+            Some(same) => {
+                conflicts += i64::from(!same);
+                if !missing.is_empty() {
+                    append(
+                        connection,
+                        stream_id,
+                        missing_start,
+                        &std::mem::take(&mut missing),
+                    )
+                    .await?;
+                }
+            }
+        }
+    }
+    if !missing.is_empty() {
+        append(connection, stream_id, missing_start, &missing).await?;
+    }
+    Ok(conflicts)
+}
+
+/// Where the contiguous part ends if chunks beyond `contiguous` join it.
+async fn extend(
+    connection: &mut Connection,
+    stream_id: i64,
+    mut contiguous: i64,
+) -> Result<i64, StoreError> {
+    loop {
+        let reach: Option<i64> = sqlx::query_scalar(
+            "SELECT MAX(start_line + line_count)
+            FROM stream_chunks
+            WHERE stream_id = $1 AND start_line <= $2 AND start_line + line_count > $2",
+        )
+        .bind(stream_id)
+        .bind(contiguous)
+        .fetch_one(&mut *connection)
+        .await?;
+        match reach {
+            Some(end) => contiguous = end,
+            None => return Ok(contiguous),
+        }
+    }
+}
+
+async fn with_holes(
+    connection: &mut Connection,
+    row: &StreamRow,
+) -> Result<StreamState, StoreError> {
+    let mut holes = Vec::new();
+    if row.end_line > row.contiguous_lines {
+        let mut at = row.contiguous_lines;
+        for (start, count) in
+            chunks::ranges_from(connection, row.id, row.contiguous_lines, 4 * HOLES_SHOWN).await?
+        {
+            if start > at {
+                holes.push((at, start));
+            }
+            at = start + count;
+        }
+        holes.truncate(usize::try_from(HOLES_SHOWN).unwrap_or(usize::MAX));
+    }
+    Ok(StreamState {
+        contiguous: row.contiguous_lines,
+        end: row.end_line,
+        conflicts: row.conflict_count,
+        holes,
+    })
+}
+
+fn numbered(chunk: &ChunkRow) -> Result<impl Iterator<Item = (i64, &str)>, StoreError> {
+    Ok((chunk.start_line..).zip(lines::decode(&chunk.lines)?))
+}
+
+fn length(lines: &[Line]) -> i64 {
+    i64::try_from(lines.len()).unwrap_or(i64::MAX)
+}
+
+/// What is known of the keys in a stream's Parquet objects, as JSON.
+pub(crate) async fn key_table(
+    connection: &mut Connection,
+    stream_id: i64,
+) -> Result<Option<String>, StoreError> {
+    let table: Option<Option<String>> =
+        sqlx::query_scalar("SELECT key_table FROM streams WHERE id = $1")
+            .bind(stream_id)
+            .fetch_optional(connection)
+            .await?;
+    Ok(table.flatten())
+}
+
+/// Notes that the lines before `compacted_lines` are in Parquet objects.
+pub(crate) async fn set_compacted(
+    connection: &mut Connection,
+    stream_id: i64,
+    compacted_lines: i64,
+    key_table: &str,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE streams SET compacted_lines = $2, key_table = $3 WHERE id = $1")
+        .bind(stream_id)
+        .bind(compacted_lines)
+        .bind(key_table)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Streams with at least `lines` contiguous history lines in the tail, with the state of their runs' names left out.
+pub(crate) async fn with_long_tail(
+    connection: &mut Connection,
+    lines: i64,
+) -> Result<Vec<(i64, StreamRow)>, StoreError> {
+    #[derive(sqlx::FromRow)]
+    struct Found {
+        run_id: i64,
+        #[sqlx(flatten)]
+        stream: StreamRow,
+    }
+    let rows: Vec<Found> = sqlx::query_as(
+        "SELECT run_id, id, contiguous_lines, end_line, conflict_count, compacted_lines
+        FROM streams
+        WHERE kind = 0 AND contiguous_lines - compacted_lines >= $1
+        ORDER BY id
+        LIMIT 100",
+    )
+    .bind(lines)
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|found| (found.run_id, found.stream))
+        .collect())
+}

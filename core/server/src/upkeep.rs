@@ -1,0 +1,88 @@
+//! Work that nobody asks for: giving up silent runs, moving history into Parquet objects.
+
+use std::time::Duration;
+
+use runlane_model::run_state::RunState;
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::error::StoreError;
+use crate::history::compact;
+use crate::live::{LiveHub, closed};
+use crate::store::{Store, runs};
+
+/// How long upkeep waits between looks, and what it looks for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Upkeep {
+    pub(crate) interval: Duration,
+    pub(crate) heartbeat_timeout: Duration,
+    pub(crate) compact_lines: u64,
+    /// Runs could not send heartbeats while no server ran; their silence counts from here.
+    pub(crate) started_at_micros: i64,
+}
+
+impl Upkeep {
+    /// Looks after the store until `closing`.
+    pub(crate) async fn run(
+        self,
+        store: Store,
+        clock: std::sync::Arc<dyn Clock>,
+        live: LiveHub,
+        mut closing: watch::Receiver<bool>,
+    ) {
+        let mut tick = tokio::time::interval(self.interval);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = closed(&mut closing) => return,
+                _ = tick.tick() => {}
+            }
+            if let Err(error) = self.give_up_silent(&store, clock.now_micros(), &live).await {
+                tracing::error!(error = %error, "silent runs were not looked for");
+            }
+            if let Err(error) = compact::run_once(&store, self.compact_lines).await {
+                tracing::error!(error = %error, "history was not compacted");
+            }
+        }
+    }
+
+    /// Marks active runs without a recent heartbeat; how many.
+    pub(crate) async fn give_up_silent(
+        &self,
+        store: &Store,
+        now_micros: i64,
+        live: &LiveHub,
+    ) -> Result<usize, StoreError> {
+        let timeout = i64::try_from(self.heartbeat_timeout.as_micros()).unwrap_or(i64::MAX);
+        if now_micros - self.started_at_micros < timeout {
+            return Ok(0);
+        }
+        let before = now_micros - timeout;
+        let silent = {
+            let mut reader = store.reader().await?;
+            runs::silent(&mut reader, before).await?
+        };
+        if silent.is_empty() {
+            return Ok(0);
+        }
+        let mut given_up = Vec::new();
+        let mut writer = store.writer().await?;
+        // Read again under the write lock: a heartbeat may have come in between.
+        for run in runs::silent(&mut writer, before).await? {
+            let state: RunState = run.state.parse().unwrap_or(RunState::Running);
+            let dead = state.after_death();
+            runs::set_state(&mut writer, run.id, dead.as_str(), None, run.stop_requested).await?;
+            tracing::warn!(
+                run = format!("{}/{}/{}", run.entity, run.project, run.name),
+                state = dead.as_str(),
+                "run sends no heartbeats"
+            );
+            given_up.push(run.id);
+        }
+        writer.commit().await?;
+        for run_id in &given_up {
+            live.changed(*run_id);
+        }
+        Ok(given_up.len())
+    }
+}
