@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import struct
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 
 from runlane import _core
 
-FAKE_DAEMON = Path(__file__).with_name("fake_daemon.py")
+_FAKE_DAEMON = Path(__file__).with_name("fake_daemon.py")
 WAIT_SECS = 20.0
 
 
@@ -28,14 +29,18 @@ class World:
         self.runtime_dir.mkdir(mode=0o700)
         self.sync_dir = root / "run"
         self.sync_dir.mkdir()
+        self.binary = root / "runlane-core"
+        self.binary.write_text(f"#!{sys.executable}\n{_FAKE_DAEMON.read_text()}")
+        self.binary.chmod(0o755)
         self.notices: list[tuple[int, str]] = []
+        self.runs: list[_core.RunBase] = []
         self._connection: _core.Connection | None = None
 
     @property
     def connection(self) -> _core.Connection:
         """The connection, opened with the first use."""
         if self._connection is None:
-            self._connection = _core.Connection.open(str(self.runtime_dir), str(FAKE_DAEMON), WAIT_SECS)
+            self._connection = _core.Connection.open(str(self.runtime_dir), str(self.binary), WAIT_SECS)
         return self._connection
 
     def open(self, run: _core.RunBase | None = None, **settings: Any) -> _core.RunBase:
@@ -49,7 +54,39 @@ class World:
         fields = {"run_id": "r1", "project": "p", "sync_dir": str(self.sync_dir), "offline": True, **settings}
         answer = run._open(self.connection, fields, {"run_id": "r1", "project": "p"}, [], False, WAIT_SECS)
         assert answer["error"] is None
+        self.runs.append(run)
         return run
+
+    def script(self, code: str) -> str:
+        """A script for a process of its own in this world; `world` and `_core` are defined in it."""
+        return f"""
+import os, signal, sys, time
+sys.path[:0] = {sys.path!r}
+from pathlib import Path
+from conftest import World
+from runlane import _core
+world = World.__new__(World)
+world.runtime_dir, world.sync_dir, world.binary = (Path(path) for path in {[str(self.runtime_dir), str(self.sync_dir), str(self.binary)]!r})
+world.notices, world.runs, world._connection = [], [], None
+{code}
+"""
+
+    def close(self) -> None:
+        """Let go of the runs, so that this process starts no daemon any more, and end the daemons."""
+        (self.runtime_dir / "die-at-start").touch()
+        (self.runtime_dir / "no-ack").unlink(missing_ok=True)
+        pids = [event["pid"] for event in self.events("listening")]
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+        for run in self.runs:
+            run._abandon()
+        deadline = time.monotonic() + 0.5
+        while any(run._queued_bytes for run in self.runs) and time.monotonic() < deadline:
+            time.sleep(0.002)
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def events(self, kind: str | None = None) -> list[dict[str, Any]]:
         """What the daemon wrote down so far."""
@@ -104,8 +141,5 @@ def world(tmp_path: Path) -> Iterator[World]:
     """A world of its own; its daemons are killed afterwards."""
     world = World(tmp_path)
     yield world
-    for event in world.events("listening"):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(event["pid"], signal.SIGCONT)
-            os.kill(event["pid"], signal.SIGKILL)
+    world.close()
     assert "Traceback" not in world.log(), world.log()

@@ -2,8 +2,8 @@
 """A daemon for tests of `runlane._core`: speaks the local protocol by hand and writes down what it gets.
 
 Started as `fake_daemon.py daemon --runtime-dir DIR --ready-fd N`, like the real one. It appends one JSON line per event to
-`DIR/events.jsonl` and keeps the applied sequence number of each writer in `DIR/writers.json`, so that a second daemon goes on
-where the first was killed. Files in DIR steer it: `no-ack` (nothing is acknowledged), `die-at-start`.
+`DIR/events.jsonl`; a second daemon reads there what the first had applied when it was killed. Files in DIR steer it: `no-ack`
+(nothing is acknowledged), `die-at-start`.
 """
 
 from __future__ import annotations
@@ -109,10 +109,15 @@ class Daemon:
 
     def __init__(self, runtime_dir: Path) -> None:
         self.dir = runtime_dir
-        self.events = (runtime_dir / "events.jsonl").open("a", buffering=1)
         self.writers: dict[str, int] = {}
-        if (runtime_dir / "writers.json").exists():
-            self.writers = json.loads((runtime_dir / "writers.json").read_text())
+        log = runtime_dir / "events.jsonl"
+        text = log.read_text() if log.exists() else ""
+        for line in text.splitlines(keepends=True):
+            if not line.endswith("\n"):
+                os.truncate(log, len(text) - len(line))
+            elif (event := json.loads(line)).get("seq"):
+                self.writers[event["writer"]] = event["seq"]
+        self.events = log.open("a", buffering=1)
         self.selector = selectors.DefaultSelector()
         self.streams: dict[tuple[int, int], str] = {}
         self.buffers: dict[int, bytearray] = {}
@@ -213,9 +218,6 @@ class Daemon:
                 record = decode(entry[2][0])
                 self.note("record", writer=writer, seq=first + offset, kind=next(iter(record)))
             self.writers[writer] = first + offset
-        state = self.dir / "writers.json.new"
-        state.write_text(json.dumps(self.writers))
-        state.rename(self.dir / "writers.json")
         if not (self.dir / "no-ack").exists():
             self.send(client, 3, [(1, stream), (2, self.writers[writer]), (3, 0)])
 

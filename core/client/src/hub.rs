@@ -17,8 +17,9 @@ use crate::queue::intake::{Intake, Refused};
 
 /// Bytes of queued entries in memory, per connection (`reliability.md` P6).
 const QUEUE_BYTES: usize = 64 << 20;
-/// How long a caller waits for room before its entry is given up: the writer needs only a moment unless the disk is full.
-const ROOM_WAIT: Duration = Duration::from_millis(30);
+/// How long a caller waits for room before its entry is given up: the writer needs only a moment unless the disk is full or
+/// stalls.
+const ROOM_WAIT: Duration = Duration::from_millis(35);
 /// Notices that wait for a caller, per stream.
 const NOTICES: usize = 64;
 
@@ -201,6 +202,7 @@ pub(crate) struct Stream {
     stop_requested: AtomicBool,
     has_notices: AtomicBool,
     full: AtomicBool,
+    spill_failed: AtomicBool,
     notices: Mutex<VecDeque<(u32, String)>>,
 }
 
@@ -234,6 +236,7 @@ impl Stream {
             stop_requested: AtomicBool::new(false),
             has_notices: AtomicBool::new(false),
             full: AtomicBool::new(false),
+            spill_failed: AtomicBool::new(false),
             notices: Mutex::default(),
         }
     }
@@ -256,8 +259,8 @@ impl Stream {
     #[cold]
     fn append_when_full(&self, entry: &[u8], wait: impl FnOnce(&mut (dyn FnMut() + Send))) -> Result<(), Refused> {
         self.hub.wake.always();
-        // After a loss calls do not wait again until there is room: one slow call is enough.
-        if !self.full.load(Ordering::Relaxed) {
+        // While the spill file takes nothing there is no point in waiting: one slow call is enough.
+        if !(self.full.load(Ordering::Relaxed) && self.spill_failed.load(Ordering::Relaxed)) {
             let bytes = entry.len();
             wait(&mut || {
                 self.hub.wait_until(Instant::now() + ROOM_WAIT, |status| {
@@ -266,13 +269,7 @@ impl Stream {
             });
         }
         match self.intake.append(entry, &self.hub.budget) {
-            Ok(_) => {
-                if self.full.swap(false, Ordering::Relaxed) {
-                    let lost = self.intake.lost();
-                    self.notify(30, format!("rows are kept again; {lost} were lost in this process"));
-                }
-                Ok(())
-            }
+            Ok(_) => Ok(()),
             Err(Refused::Full) => {
                 let lost = self.intake.count_lost();
                 if !self.full.swap(true, Ordering::Relaxed) {
@@ -290,6 +287,20 @@ impl Stream {
             }
             Err(Refused::Closed) => Err(Refused::Closed),
         }
+    }
+
+    /// Tells the user once that rows are kept again after some were lost. Called by the writer thread.
+    pub(crate) fn look_for_room(&self) {
+        if self.full.load(Ordering::Relaxed) && !self.hub.budget.is_tight() {
+            self.full.store(false, Ordering::Relaxed);
+            let lost = self.intake.lost();
+            self.notify(40, format!("rows are kept again; {lost} rows of this process are lost"));
+        }
+    }
+
+    /// Whether the spill file takes nothing. Set by the writer thread.
+    pub(crate) fn set_spill_failed(&self, failed: bool) {
+        self.spill_failed.store(failed, Ordering::Relaxed);
     }
 
     /// Whether calls are taken.

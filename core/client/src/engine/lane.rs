@@ -17,6 +17,9 @@ use crate::queue::outbox::Outbox;
 /// How long a spill file that could not be written is left alone.
 const SPILL_PAUSE: Duration = Duration::from_secs(1);
 
+/// Bytes appended to the spill file in one turn.
+const SPILL_TURN_BYTES: usize = 4 << 20;
+
 /// Where a stream stands with the daemon of the current connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -152,35 +155,57 @@ impl<S: SpillFile> Lane<S> {
         Some(self.spill_paused_until.map_or(due, |until| due.max(until)))
     }
 
-    /// Appends to the spill file what is due, everything if `all`; lets go of memory that is tight.
-    pub(super) fn spill<P: Ports<Spill = S>>(&mut self, ports: &mut P, budget: &Budget, now: Instant, all: bool) {
+    /// Appends to the spill file what is due, everything if `all`; lets go of memory that is tight. Returns whether there is
+    /// more to append: a turn ends after a while, so that the socket is looked at.
+    pub(super) fn spill<P: Ports<Spill = S>>(&mut self, ports: &mut P, hub: &Hub, now: Instant, all: bool) -> bool {
+        let mut more = false;
         if all || self.due().is_some_and(|due| due <= now) {
-            self.spill_paused_until = None;
-            while let Some((id, first_seq, entries, bytes)) = self.outbox.to_spill() {
-                let place = match &mut self.spill {
-                    Some(file) => file.append(bytes, entries, first_seq),
-                    none => match ports.create_spill(&self.stream.spill_path, self.stream.writer) {
-                        Ok(file) => none.insert(file).append(bytes, entries, first_seq),
-                        Err(error) => Err(error),
-                    },
-                };
-                match place {
-                    Ok(place) => self.outbox.spilled(id, place),
-                    Err(error) => {
-                        self.pause_spill(now, &error);
-                        break;
-                    }
-                }
-            }
-        }
-        if budget.is_tight() {
-            let mut buffers = Vec::new();
-            self.outbox.release(budget, &mut buffers);
-            self.stream.intake.recycle(&mut buffers);
+            more = self.append_to_spill(ports, hub, now, all);
+        } else if hub.budget.is_tight() {
+            self.release(&hub.budget);
         }
         if self.spill.is_some() && self.outbox.is_spill_drained() {
             self.remove_spill(ports);
         }
+        more
+    }
+
+    fn append_to_spill<P: Ports<Spill = S>>(&mut self, ports: &mut P, hub: &Hub, now: Instant, all: bool) -> bool {
+        self.spill_paused_until = None;
+        let mut written = 0;
+        while let Some((id, first_seq, entries, bytes)) = self.outbox.to_spill() {
+            if written > SPILL_TURN_BYTES && !all {
+                return true;
+            }
+            written += bytes.len();
+            let place = match &mut self.spill {
+                Some(file) => file.append(bytes, entries, first_seq),
+                none => match ports.create_spill(&self.stream.spill_path, self.stream.writer) {
+                    Ok(file) => none.insert(file).append(bytes, entries, first_seq),
+                    Err(error) => Err(error),
+                },
+            };
+            self.stream.set_spill_failed(place.is_err());
+            match place {
+                Ok(place) => self.outbox.spilled(id, place),
+                Err(error) => {
+                    self.pause_spill(now, &error);
+                    break;
+                }
+            }
+            // At once: callers may be waiting for room.
+            if hub.budget.is_tight() {
+                self.release(&hub.budget);
+                hub.moved();
+            }
+        }
+        false
+    }
+
+    fn release(&mut self, budget: &Budget) {
+        let mut buffers = Vec::new();
+        self.outbox.release(budget, &mut buffers);
+        self.stream.intake.recycle(&mut buffers);
     }
 
     /// Reads the next chunk back if it is only in the file.

@@ -54,6 +54,7 @@ pub(crate) struct Engine<P: Ports> {
     first_lane: usize,
     spill_all: bool,
     stopping: bool,
+    busy: bool,
 }
 
 impl<P: Ports> Engine<P> {
@@ -74,6 +75,7 @@ impl<P: Ports> Engine<P> {
             first_lane: 0,
             spill_all: false,
             stopping: false,
+            busy: false,
         }
     }
 
@@ -90,8 +92,10 @@ impl<P: Ports> Engine<P> {
         self.keep_link(now);
         self.receive(now);
         self.transmit(now);
+        self.busy = false;
         for lane in &mut self.lanes {
-            lane.spill(&mut self.ports, &self.hub.budget, now, self.spill_all);
+            self.busy |= lane.spill(&mut self.ports, &self.hub, now, self.spill_all);
+            lane.stream.look_for_room();
         }
         self.spill_all = false;
         self.drop_finished_lanes();
@@ -122,6 +126,9 @@ impl<P: Ports> Engine<P> {
     fn next(&self, now: Instant) -> Next {
         if self.stopping {
             return Next::Stop;
+        }
+        if self.busy {
+            return Next::Tick(Duration::ZERO);
         }
         let lanes = self.lanes.iter().filter_map(Lane::due);
         let link = match &self.link {
