@@ -1,0 +1,42 @@
+//! The one binary, `runlane-core`: `daemon`, `sync` and `server`. It reads no settings files and no `WANDB_*` variables:
+//! settings and credentials come on standard input or over the private socket.
+
+mod daemon;
+mod log_file;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "runlane-core", version, about = "The engine behind runlane: daemon, sync and server")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the training processes of this user; started by the SDK.
+    Daemon(daemon::Arguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command {
+        Command::Daemon(arguments) => daemon::run(&arguments),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            report(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says on standard error what went wrong, causes included.
+#[expect(clippy::print_stderr, reason = "the command's own output")]
+fn report(error: &anyhow::Error) {
+    eprintln!("error: {error:#}");
+}

@@ -1,0 +1,22 @@
+//! The per-user daemon: socket, run state, transaction log, uploads; and the `sync` engine, which is the same upload
+//! over logs that lie on disk.
+//!
+//! ```text
+//! socket/   frames, connections, peers        → commands
+//! run/      one actor per run: log, then apply, then acknowledge
+//! upload/   a cursor over the log: what to send next, over HTTP
+//! sync      uploads logs without a daemon
+//! ```
+
+mod clock;
+mod daemon;
+mod run;
+pub mod socket;
+mod upload;
+mod wire;
+
+pub use clock::{Clock, SystemClock};
+pub use daemon::{Options, serve, serve_with};
+
+/// This release.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,130 @@
+//! Closing a run: the exit record, then waiting for the upload, with progress.
+
+use std::time::Duration;
+
+use runlane_proto::local::{self, daemon_message::Message, response};
+use runlane_proto::wandb_internal as pb;
+use tokio::time::Instant;
+
+use super::actor::{Actor, PeerLink};
+use crate::upload::{LogEnd, UploadStatus};
+
+/// Progress goes out this often.
+const REPORT_INTERVAL: Duration = Duration::from_millis(200);
+/// The wait ends after this long without any progress.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A `Finish` that waits for its last answer.
+#[derive(Debug)]
+pub(super) struct Finishing {
+    link: PeerLink,
+    request_id: u64,
+    deadline: Option<Instant>,
+    next_report: Instant,
+    progress: (u64, u64, u32),
+    progress_at: Instant,
+}
+
+impl Finishing {
+    pub(super) fn next_report(&self) -> Instant {
+        self.next_report
+    }
+}
+
+impl Actor {
+    pub(super) fn begin_finish(&mut self, request_id: u64, link: PeerLink, finish: &local::Finish) {
+        let now = Instant::now();
+        if self.end.is_none() {
+            let exit = pb::RunExitRecord {
+                exit_code: finish.exit_code,
+                not_complete: finish.not_complete,
+                ..Default::default()
+            };
+            self.state.write_exit(exit, self.age.secs());
+            self.close_run(LogEnd::Finished);
+        }
+        self.finishing = Some(Finishing {
+            link,
+            request_id,
+            deadline: (finish.timeout_secs > 0.0)
+                .then(|| now + Duration::from_secs_f64(finish.timeout_secs.min(1e9))),
+            next_report: now,
+            progress: (0, 0, 0),
+            progress_at: now,
+        });
+    }
+
+    /// Answers a waiting `Finish`, at the latest when nothing moves any more.
+    pub(super) fn report_progress(&mut self) {
+        let Some(finishing) = &mut self.finishing else {
+            return;
+        };
+        let now = Instant::now();
+        let status = self
+            .uploads
+            .as_ref()
+            .map(|uploads| uploads.status.borrow().clone());
+        let logged = self.state.batch.is_empty() && self.journal.all_synced();
+        let uploaded = status.as_ref().is_none_or(|status| status.complete);
+        let paused = status.as_ref().is_some_and(|status| status.is_paused);
+        let progress = status.as_ref().map_or((0, 0, 0), |status| {
+            (status.rows, status.bytes, status.files_total())
+        });
+        if progress != finishing.progress {
+            finishing.progress = progress;
+            finishing.progress_at = now;
+        }
+        let out_of_time = finishing.deadline.is_some_and(|deadline| deadline <= now)
+            || now.duration_since(finishing.progress_at) >= IDLE_TIMEOUT;
+        let done = (logged && (uploaded || paused)) || out_of_time;
+        if !done && now < finishing.next_report {
+            return;
+        }
+        finishing.next_report = now + REPORT_INTERVAL;
+        let status = status.unwrap_or_default();
+        let complete = logged && uploaded;
+        let problem = match (complete, self.problem.is_empty()) {
+            (true, _) => String::new(),
+            (false, false) => self.problem.clone(),
+            (false, true) if !done => status.problem.clone(),
+            (false, true) => unfinished(&status, self.state.rows, &self.settings.sync_dir),
+        };
+        let message = local::FinishProgress {
+            done,
+            complete,
+            rows_total: self.state.rows,
+            rows_uploaded: status.rows,
+            bytes_total: self.journal.len(),
+            bytes_uploaded: status.bytes,
+            wandb_files: status.wandb_files,
+            media_files: status.media_files,
+            artifact_files: 0,
+            other_files: status.other_files,
+            problem,
+        };
+        finishing
+            .link
+            .outbox
+            .send(Message::Response(local::Response {
+                request_id: finishing.request_id,
+                error: None,
+                response: Some(response::Response::Finish(message)),
+            }));
+        if done {
+            self.finishing = None;
+        }
+    }
+}
+
+/// Says what was not uploaded, why, and what uploads it.
+fn unfinished(status: &UploadStatus, rows: u64, directory: &str) -> String {
+    let left = rows.saturating_sub(status.rows);
+    let why = if status.problem.is_empty() {
+        "no progress"
+    } else {
+        &status.problem
+    };
+    format!(
+        "{left} rows are not uploaded yet: {why}\nhint: `runlane sync {directory}` uploads them"
+    )
+}

@@ -1,0 +1,15 @@
+//! One run: its state, its log, and the actor that owns both.
+
+pub(crate) mod actor;
+pub(crate) mod console;
+mod decode;
+pub(crate) mod encode;
+mod finish;
+pub(crate) mod journal;
+mod open;
+pub(crate) mod output_file;
+pub(crate) mod pending;
+pub(crate) mod recover;
+mod samples;
+pub(crate) mod spilled;
+pub(crate) mod state;

@@ -1,0 +1,342 @@
+//! Opening a run: a new log, or one that is taken up again.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use prost::Message;
+use runlane_model::limits;
+use runlane_proto::local;
+use runlane_proto::wandb_internal as pb;
+use runlane_proto::wandb_internal::error_info::ErrorCode;
+use runlane_proto::wandb_internal::record::RecordType;
+
+use super::actor::{Actor, PeerLink, WriterLink};
+use super::journal::Journal;
+use super::recover::{self, PRODUCER, RecoverError, seconds_of};
+use super::state::{RunState, StateSettings, merge_run};
+use crate::clock::Age;
+use crate::daemon::Daemon;
+use crate::upload::{self, LogEnd, StartOutcome};
+
+/// An online `OpenRun` waits no longer than this for a server that does not answer.
+const SERVER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An error for the user, with its category.
+pub(crate) fn refusal(code: ErrorCode, message: impl Into<String>) -> pb::ErrorInfo {
+    pb::ErrorInfo {
+        message: message.into(),
+        code: code.into(),
+    }
+}
+
+/// The log of a run, from its settings; refuses ids and directories that would lead elsewhere.
+pub(crate) fn log_path(settings: &local::RunSettings) -> Result<PathBuf, pb::ErrorInfo> {
+    limits::check_run_id(&settings.run_id)
+        .map_err(|error| refusal(ErrorCode::Usage, error.to_string()))?;
+    let directory = Path::new(&settings.sync_dir);
+    if !directory.is_absolute() {
+        return Err(refusal(
+            ErrorCode::Usage,
+            format!("the run directory is not absolute: `{}`", settings.sync_dir),
+        ));
+    }
+    Ok(directory.join(format!("run-{}.wandb", settings.run_id)))
+}
+
+impl Actor {
+    /// Opens the run and answers what `OpenRun` is to be answered with.
+    pub(super) async fn open(
+        daemon: Arc<Daemon>,
+        open: &local::OpenRun,
+        link: PeerLink,
+    ) -> Result<(Self, local::OpenRunReply), pb::ErrorInfo> {
+        let settings = open.settings.clone().unwrap_or_default();
+        let path = log_path(&settings)?;
+        if open.writer == 0 {
+            return Err(refusal(ErrorCode::Usage, "a stream needs a writer number"));
+        }
+        if open.attach {
+            let mut actor = tokio::task::block_in_place(|| Self::take_up(daemon, settings, &path))?;
+            let answer = actor.attach(open, link)?;
+            actor.detached = !actor.settings.offline;
+            actor.start_uploads();
+            return Ok((actor, answer));
+        }
+        let run = open.run.clone().unwrap_or_default();
+        let mut actor = tokio::task::block_in_place(|| {
+            Self::create(daemon, settings, &path, run, &open.preface)
+        })?;
+        actor.add_writer(open, link);
+        if !actor.settings.offline {
+            actor.meet_server().await?;
+        }
+        let answer = actor.answer(open.writer);
+        Ok((actor, answer))
+    }
+
+    /// Joins a run that is open already: after a reconnect, or from another process.
+    pub(super) fn attach(
+        &mut self,
+        open: &local::OpenRun,
+        link: PeerLink,
+    ) -> Result<local::OpenRunReply, pb::ErrorInfo> {
+        if !open.attach {
+            return Err(refusal(
+                ErrorCode::Usage,
+                "the run is open already: its directory is in use",
+            ));
+        }
+        if self.end.is_some() {
+            return Err(refusal(
+                ErrorCode::Usage,
+                format!("run `{}` is finished", self.settings.run_id),
+            ));
+        }
+        if let Some(settings) = &open.settings
+            && !settings.api_key.is_empty()
+        {
+            // Credentials are on no disk: after a restart the client brings them again.
+            self.settings.api_key.clone_from(&settings.api_key);
+        }
+        self.add_writer(open, link);
+        Ok(self.answer(open.writer))
+    }
+
+    fn add_writer(&mut self, open: &local::OpenRun, link: PeerLink) {
+        let spill_path = PathBuf::from(&open.spill_path);
+        self.writers.insert(
+            open.writer,
+            WriterLink {
+                link: Some(link),
+                spill_path,
+            },
+        );
+    }
+
+    fn answer(&self, writer: u64) -> local::OpenRunReply {
+        let (run_url, project_url) =
+            if self.settings.offline || self.detached && self.state.run.storage_id.is_empty() {
+                (String::new(), String::new())
+            } else {
+                let base = if self.settings.app_url.is_empty() {
+                    &self.settings.base_url
+                } else {
+                    &self.settings.app_url
+                };
+                upload::web_pages(base, &self.state.run)
+            };
+        local::OpenRunReply {
+            request_id: 0,
+            stream: 0,
+            run: Some(self.state.run.clone()),
+            error: None,
+            logged_seq: self.state.logged_seq(writer),
+            detached: self.detached,
+            run_url,
+            project_url,
+        }
+    }
+
+    fn create(
+        daemon: Arc<Daemon>,
+        settings: local::RunSettings,
+        path: &Path,
+        mut run: pb::RunRecord,
+        preface: &[pb::Record],
+    ) -> Result<Self, pb::ErrorInfo> {
+        run.run_id.clone_from(&settings.run_id);
+        if run.start_time.is_none() {
+            run.start_time = Some(timestamp(daemon.clock().unix_secs()));
+        }
+        if let Some(point) = &settings.fork_from {
+            run.branch_point = Some(point.clone());
+            run.forked = true;
+            run.starting_step = step_behind(point)?;
+        }
+        let journal =
+            Journal::create(path).map_err(|error| refusal(ErrorCode::Usage, error.to_string()))?;
+        let state = RunState::new(run.clone(), state_settings(&settings));
+        let age = age_of(&daemon, &run);
+        let mut actor = Self::assemble(daemon, settings, state, journal, age);
+        let header = pb::HeaderRecord {
+            version_info: Some(pb::VersionInfo {
+                producer: format!("{PRODUCER} {}", crate::VERSION),
+                min_consumer: "0.70.0".to_owned(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        actor.push(RecordType::Header(header));
+        actor.push(RecordType::Run(run));
+        for record in preface {
+            actor.state.preface(record);
+        }
+        actor.write_out();
+        if !actor.problem.is_empty() {
+            return Err(refusal(
+                ErrorCode::Usage,
+                std::mem::take(&mut actor.problem),
+            ));
+        }
+        actor.journal.request_sync(std::time::Instant::now());
+        Ok(actor)
+    }
+
+    fn push(&mut self, record_type: RecordType) {
+        let record = pb::Record {
+            record_type: Some(record_type),
+            ..Default::default()
+        };
+        self.state.batch.push(&record.encode_to_vec());
+    }
+
+    fn take_up(
+        daemon: Arc<Daemon>,
+        settings: local::RunSettings,
+        path: &Path,
+    ) -> Result<Self, pb::ErrorInfo> {
+        let recovered = recover::take_up(path, &state_settings(&settings)).map_err(|error| {
+            let code = match &error {
+                RecoverError::Log(runlane_translog::Error::Open { .. })
+                | RecoverError::NoRun(_) => ErrorCode::Usage,
+                _ => ErrorCode::Unknown,
+            };
+            refusal(code, error.to_string())
+        })?;
+        if recovered.state.exit.is_some() {
+            return Err(refusal(
+                ErrorCode::Usage,
+                format!("run `{}` is finished", settings.run_id),
+            ));
+        }
+        let age = age_of(&daemon, &recovered.state.run);
+        let mut actor = Self::assemble(daemon, settings, recovered.state, recovered.journal, age);
+        actor.write_out();
+        Ok(actor)
+    }
+
+    /// Starts the upload and takes over what the server answers; without an answer in time the run goes on from local
+    /// state.
+    async fn meet_server(&mut self) -> Result<(), pb::ErrorInfo> {
+        let Some(started) = self.start_uploads() else {
+            return Ok(());
+        };
+        let wanted = self.settings.init_timeout_secs;
+        let patience = if wanted > 0.0 {
+            SERVER_TIMEOUT.min(Duration::from_secs_f64(wanted))
+        } else {
+            SERVER_TIMEOUT
+        };
+        match tokio::time::timeout(patience, started).await {
+            Ok(Ok(Ok(run))) => {
+                let mut merged = self.state.run.clone();
+                merge_run(&mut merged, &run);
+                merged.config = run.config;
+                merged.summary = run.summary;
+                let mut logged = merged.clone();
+                logged.config = None;
+                logged.summary = None;
+                self.push(RecordType::Run(logged));
+                self.state.start_at(merged);
+                self.age = age_of(&self.daemon, &self.state.run);
+                self.write_out();
+                Ok(())
+            }
+            Ok(Ok(Err(error))) => {
+                self.give_up().await;
+                Err(error)
+            }
+            Ok(Err(_)) | Err(_) => {
+                let needs_answer = self.settings.force
+                    || matches!(self.settings.resume.as_str(), "must" | "never")
+                    || self.settings.fork_from.is_some()
+                    || self.settings.resume_from.is_some();
+                if needs_answer {
+                    let problem = self
+                        .uploads
+                        .as_ref()
+                        .map(|uploads| uploads.status.borrow().problem.clone());
+                    self.give_up().await;
+                    let why = problem
+                        .filter(|text| !text.is_empty())
+                        .unwrap_or_else(|| "no answer in time".to_owned());
+                    let message = format!(
+                        "cannot reach the server `{}`: {why}",
+                        self.settings.base_url
+                    );
+                    return Err(refusal(ErrorCode::Communication, message));
+                }
+                self.detached = true;
+                Ok(())
+            }
+        }
+    }
+
+    /// Begins to upload; the receiver gets the server's view of the run once it has answered.
+    fn start_uploads(&mut self) -> Option<StartOutcome> {
+        if self.settings.offline {
+            return None;
+        }
+        let (handle, started) =
+            upload::start(&self.daemon, self.settings.clone(), self.journal.path());
+        self.uploads = Some(handle);
+        self.publish_log_state();
+        Some(started)
+    }
+
+    /// The run could not be opened: nothing is uploaded of it.
+    async fn give_up(&mut self) {
+        if let Some(uploads) = self.uploads.take() {
+            uploads.stop().await;
+        }
+        self.end = Some(LogEnd::Abandoned);
+    }
+}
+
+fn state_settings(settings: &local::RunSettings) -> StateSettings {
+    StateSettings {
+        typed_history: settings.typed_history,
+        ignore_steps: settings.shared,
+        explicit_summary_only: settings.server_side_derived_summary,
+    }
+}
+
+fn age_of(daemon: &Daemon, run: &pb::RunRecord) -> Age {
+    let started = run
+        .start_time
+        .as_ref()
+        .map_or_else(|| daemon.clock().unix_secs(), seconds_of);
+    Age::of(daemon.clock(), started, f64::from(run.runtime))
+}
+
+/// The first step behind a branch point.
+fn step_behind(point: &pb::BranchPoint) -> Result<i64, pb::ErrorInfo> {
+    if !(point.metric.is_empty() || point.metric == "_step") {
+        let message = format!(
+            "a run can only be forked at a `_step`, not at `{}`",
+            point.metric
+        );
+        return Err(refusal(ErrorCode::Usage, message));
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "checked to be a whole number within range"
+    )]
+    if point.value >= 0.0 && point.value.fract() == 0.0 && point.value < 9e15 {
+        Ok(point.value as i64 + 1)
+    } else {
+        Err(refusal(
+            ErrorCode::Usage,
+            format!("`_step={}` is not a step to fork at", point.value),
+        ))
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a date within range")]
+fn timestamp(unix_secs: f64) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: unix_secs.floor() as i64,
+        nanos: (unix_secs.fract() * 1e9) as i32,
+    }
+}

@@ -1,0 +1,170 @@
+//! Taking up a run that another process left: its log, its open row, what its writers spilled.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use prost::Message;
+use runlane_proto::wandb_internal as pb;
+use runlane_proto::wandb_internal::record::RecordType;
+use runlane_translog::{OsFs, ReadEvent, Reader};
+use thiserror::Error;
+
+use super::encode::Mark;
+use super::journal::Journal;
+use super::state::{EntryError, RunState, StateSettings};
+use super::{pending, spilled};
+
+/// Who wrote a log, by its header record.
+pub(crate) const PRODUCER: &str = "runlane";
+
+/// A run that cannot be taken up.
+#[derive(Debug, Error)]
+pub enum RecoverError {
+    /// The log cannot be opened or appended to.
+    #[error(transparent)]
+    Log(#[from] runlane_translog::Error),
+    /// A file beside the log cannot be read.
+    #[error("cannot read `{}`: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The log says nothing of a run.
+    #[error("the transaction log has no run record: `{}`", .0.display())]
+    NoRun(PathBuf),
+}
+
+/// A run taken up again.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    pub(crate) state: RunState,
+    pub(crate) journal: Journal,
+}
+
+/// Opens the log at `path` for appending and rebuilds the state that it describes. The open row of the pending file is
+/// open again. `settings` apply to what is logged from now on.
+pub(crate) fn take_up(path: &Path, settings: &StateSettings) -> Result<Recovered, RecoverError> {
+    // The lock first: what is read below is then not written to by anyone.
+    let journal = Journal::open(path)?;
+    let mut reader = Reader::open(&OsFs, path)?;
+    let mut state: Option<RunState> = None;
+    let mut row_seqs: BTreeMap<u64, u64> = BTreeMap::new();
+    loop {
+        let bytes = match reader.next_event()? {
+            ReadEvent::Record(record) => record.bytes,
+            ReadEvent::Repeated(_) | ReadEvent::Damage(_) => continue,
+            ReadEvent::End(_) => break,
+        };
+        let Ok(record) = pb::Record::decode(bytes) else {
+            continue;
+        };
+        match (&mut state, &record.record_type) {
+            (Some(state), _) => {
+                let mark = state.replay(&record);
+                if let (Some(mark), Some(RecordType::History(_))) = (mark, &record.record_type) {
+                    let seq = row_seqs.entry(mark.writer).or_default();
+                    *seq = mark.seq.max(*seq);
+                }
+            }
+            (None, Some(RecordType::Run(run))) => {
+                state = Some(RunState::new(run.clone(), settings.clone()))
+            }
+            _ => {}
+        }
+    }
+    let mut state = state.ok_or_else(|| RecoverError::NoRun(path.to_owned()))?;
+    let saved = pending::read(path).map_err(|source| RecoverError::Io {
+        path: pending::path_of(path),
+        source,
+    })?;
+    for (mark, call) in saved {
+        if mark.seq > row_seqs.get(&mark.writer).copied().unwrap_or(0) {
+            let runtime = runtime_of_call(&call, &state.run).unwrap_or(0.0);
+            if let Err(error) = state.restore_open_call(mark, &call, runtime) {
+                tracing::error!(%error, path = %path.display(), "call of the pending file left out");
+            }
+        }
+    }
+    Ok(Recovered { state, journal })
+}
+
+/// Applies the entries of a dead writer's spill file that are not in the log yet, and removes the file.
+pub(crate) fn absorb_spill(
+    path: &Path,
+    state: &mut RunState,
+    journal: &mut Journal,
+) -> Result<(), RecoverError> {
+    let io_error = |source| RecoverError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    if let Some(mut reader) = spilled::SpillReader::open(path).map_err(io_error)? {
+        let writer = reader.writer();
+        while let Some(frame) = reader.next_frame().map_err(io_error)? {
+            let mut seq = frame.first_seq;
+            for entry in frame.entries() {
+                let runtime = runtime_of_entry(entry, &state.run).unwrap_or(0.0);
+                match state.apply_entry(Mark { writer, seq }, entry, runtime) {
+                    Ok(()) => {}
+                    Err(error @ EntryError::Gap { .. }) => {
+                        // What is between was in the dead process's memory: it is gone, the rest is not.
+                        tracing::error!(%error, "entries of a dead process are lost");
+                        state.skip_to(writer, seq);
+                        if let Err(error) = state.apply_entry(Mark { writer, seq }, entry, runtime)
+                        {
+                            tracing::error!(%error, "entry of a spill file left out");
+                        }
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "entry of a spill file left out");
+                        state.skip_to(writer, seq + 1);
+                    }
+                }
+                seq += 1;
+            }
+            journal.append(&mut state.batch, Instant::now())?;
+        }
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(error)),
+        _ => Ok(()),
+    }
+}
+
+/// The age of the run when an entry's call was made, by the call's own `_timestamp`: the entry may have waited for hours.
+pub(crate) fn runtime_of_entry(entry: &[u8], run: &pb::RunRecord) -> Option<f64> {
+    match runlane_proto::local::Entry::decode(entry).ok()?.entry? {
+        runlane_proto::local::entry::Entry::Call(call) => runtime_of(&call, run),
+        runlane_proto::local::entry::Entry::Record(_) => None,
+    }
+}
+
+fn runtime_of_call(call: &[u8], run: &pb::RunRecord) -> Option<f64> {
+    runtime_of(&pb::PartialHistoryRequest::decode(call).ok()?, run)
+}
+
+fn runtime_of(call: &pb::PartialHistoryRequest, run: &pb::RunRecord) -> Option<f64> {
+    use pb::history_item::Value as Typed;
+    let item = call
+        .item
+        .iter()
+        .find(|item| item.key == "_timestamp" || item.nested_key == ["_timestamp"])?;
+    let timestamp = match &item.value {
+        Some(Typed::Number(seconds)) => *seconds,
+        _ => item.value_json.parse().ok()?,
+    };
+    let started = run.start_time.as_ref().map(seconds_of)?;
+    let runtime = timestamp - started + f64::from(run.runtime);
+    (runtime.is_finite() && runtime >= 0.0).then_some(runtime)
+}
+
+/// Unix seconds of a protobuf timestamp.
+pub(crate) fn seconds_of(time: &prost_types::Timestamp) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a date needs fewer digits")]
+    let seconds = time.seconds as f64;
+    seconds + f64::from(time.nanos) / 1e9
+}
