@@ -1,4 +1,10 @@
-import { createRootRoute, createRoute, createRouter, redirect } from "@tanstack/react-router";
+import {
+  createRootRoute,
+  createRoute,
+  createRouter,
+  lazyRouteComponent,
+  redirect,
+} from "@tanstack/react-router";
 import { RouteFailure } from "./app/route-failure";
 import { parseSearchText, readSearch, stringifySearch } from "./app/search";
 import { Shell } from "./app/shell";
@@ -6,15 +12,20 @@ import { HomePage } from "./pages/home/home-page";
 import { NotFoundPage } from "./pages/not-found/not-found-page";
 import { ProfilePage } from "./pages/profile/profile-page";
 import { ProjectLayout } from "./pages/project/project-layout";
-import { ProjectOverview } from "./pages/project/project-overview";
-import { RunsTablePage } from "./pages/project/runs-table-page";
 import { WorkspacePage } from "./pages/project/workspace-page";
 import { RunCharts } from "./pages/run/charts-tab";
-import { RunFiles } from "./pages/run/files-tab";
-import { RunLogs } from "./pages/run/logs-tab";
-import { RunOverview } from "./pages/run/overview-tab";
 import { RunLayout } from "./pages/run/run-layout";
-import { AuthorizePage } from "./pages/signin/authorize-page";
+
+// pages that are not the first thing people look at arrive when they are opened
+const RunsTablePage = lazyRouteComponent(() => import("./pages/project/runs-table-page"), "RunsTablePage");
+const ProjectOverview = lazyRouteComponent(
+  () => import("./pages/project/project-overview"),
+  "ProjectOverview",
+);
+const RunFiles = lazyRouteComponent(() => import("./pages/run/files-tab"), "RunFiles");
+const RunLogs = lazyRouteComponent(() => import("./pages/run/logs-tab"), "RunLogs");
+const RunOverview = lazyRouteComponent(() => import("./pages/run/overview-tab"), "RunOverview");
+const AuthorizePage = lazyRouteComponent(() => import("./pages/signin/authorize-page"), "AuthorizePage");
 
 const root = createRootRoute({
   component: Shell,
@@ -92,6 +103,7 @@ const routeTree = root.addChildren([
 export function createAppRouter() {
   return createRouter({
     routeTree,
+    defaultPreload: "intent",
     parseSearch: parseSearchText,
     stringifySearch,
     defaultErrorComponent: RouteFailure,

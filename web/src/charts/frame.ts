@@ -119,6 +119,32 @@ export function yExtent(frame: PlotFrame, range: Range): Range {
   return [low - room, high + room];
 }
 
+/** Ticks of a log axis: 1, 2, 5 of each decade, powers of ten only when there are many, even steps within less than a decade. */
+export function logTicks(low: number, high: number): number[] {
+  const decades = Math.log10(high / low);
+  if (!(low > 0) || !Number.isFinite(decades)) return [];
+  if (decades < 1) return evenTicks(low, high, 5);
+  const every = Math.ceil(decades / 7);
+  const factors = decades <= 3 ? [1, 2, 5] : [1];
+  const ticks: number[] = [];
+  for (let exponent = Math.floor(Math.log10(low)); exponent <= Math.log10(high); exponent += every) {
+    for (const factor of factors) {
+      const tick = Number(`${factor}e${exponent}`);
+      if (tick >= low && tick <= high) ticks.push(tick);
+    }
+  }
+  return ticks;
+}
+
+function evenTicks(low: number, high: number, most: number): number[] {
+  const rough = (high - low) / most;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = power * ([1, 2, 5, 10].find((factor) => factor * power >= rough) ?? 10);
+  const first = Math.ceil(low / step);
+  const count = Math.max(0, Math.floor(high / step) - first + 1);
+  return Array.from({ length: count }, (_, at) => Number(((first + at) * step).toPrecision(12)));
+}
+
 /** Values of all lines at `x`, largest first; lines that end more than `reach` away are left out. */
 export function valuesAt(lines: readonly PlotLine[], x: number, reach: number): HoverRow[] {
   const rows: HoverRow[] = [];

@@ -6,9 +6,10 @@
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import type { Range, XAxis } from "../api/series";
-import { formatCount, formatDuration, formatNumber } from "../model/format";
+import { formatDuration, formatNumber } from "../model/format";
 import {
   type HoverRow,
+  logTicks,
   type PlotFrame,
   type PlotLine,
   valuesAt,
@@ -21,6 +22,8 @@ export interface Hover {
   /** Pointer in CSS pixels from the plot's top left corner. */
   readonly left: number;
   readonly top: number;
+  /** Height of the whole plot. */
+  readonly height: number;
   readonly x: number;
   readonly rows: readonly HoverRow[];
   readonly nearest: string | null;
@@ -35,6 +38,12 @@ export interface PlotHandlers {
 const FONT = '11px "Inter Variable", system-ui, sans-serif';
 /** How near the pointer must be to a line for the line to count as pointed at, in pixels. */
 const NEAR_PIXELS = 32;
+
+/** uPlot's own log ticks need bounds that are powers of ten; these plots fit their data instead. */
+const LOG_AXIS: uPlot.Axis = {
+  splits: (_plot, _axis, low, high) => logTicks(low, high),
+  filter: (_plot, splits) => splits,
+};
 
 export class Plot {
   readonly #root: HTMLElement;
@@ -94,7 +103,7 @@ export class Plot {
     const options: uPlot.Options = {
       width: Math.max(1, this.#root.clientWidth),
       height: Math.max(1, this.#root.clientHeight),
-      padding: [8, 10, 0, 0],
+      padding: [8, 18, 0, 0],
       legend: { show: false },
       scales: {
         x: { time: xAxis === "_timestamp", range: () => [this.#range[0], this.#range[1]] },
@@ -103,7 +112,14 @@ export class Plot {
       series: [{}, { paths: () => null, points: { show: false } }],
       axes: [
         { ...axis, size: 26, gap: 6, space: 64, values: (_, splits) => xLabels(splits, xAxis) },
-        { ...axis, size: 52, gap: 6, space: 32, values: (_, splits) => splits.map(yLabel) },
+        {
+          ...axis,
+          ...(logY ? LOG_AXIS : {}),
+          size: 52,
+          gap: 6,
+          space: 32,
+          values: (_, splits) => splits.map(yLabel),
+        },
       ],
       cursor: {
         y: false,
@@ -174,8 +190,15 @@ export class Plot {
         nearest = row.id;
       }
     }
-    const offset = plot.over;
-    this.#handlers.onHover({ left: left + offset.offsetLeft, top: top + offset.offsetTop, x, rows, nearest });
+    const { offsetLeft, offsetTop } = plot.over;
+    this.#handlers.onHover({
+      left: left + offsetLeft,
+      top: top + offsetTop,
+      height: plot.height,
+      x,
+      rows,
+      nearest,
+    });
   }
 
   #paintMarks(plot: uPlot, rows: readonly HoverRow[]): void {
@@ -314,7 +337,10 @@ function yLabel(value: number | null): string {
 function xLabels(splits: readonly number[], axis: XAxis): string[] {
   if (axis === "_runtime") return splits.map(formatDuration);
   if (axis === "_timestamp") return timeLabels(splits);
-  const short = splits.map((value) => (Number.isInteger(value) ? formatCount(value) : formatNumber(value)));
+  const large = (splits.at(-1) ?? 0) >= 10_000;
+  const short = splits.map((value) =>
+    large ? `${formatNumber(value / 1000)}k`.replace(/^0k$/, "0") : formatNumber(value),
+  );
   // close together, rounded labels say the same thing twice
   return new Set(short).size === short.length ? short : splits.map((value) => value.toLocaleString("en-US"));
 }

@@ -16,12 +16,15 @@ export function Dialog({ title, onClose, children, size = "plain", header = true
   useEffect(() => {
     const dialog = ref.current;
     dialog?.showModal();
+    // not its first button: the ring around a button nobody chose is noise
+    if (header) dialog?.focus();
     return () => dialog?.close();
-  }, []);
+  }, [header]);
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: the browser closes a modal dialog on escape by itself
     <dialog
       ref={ref}
+      tabIndex={-1}
       className={`${css.dialog} ${size === "plain" ? "" : css[size]}`}
       aria-label={title}
       onCancel={(event) => {

@@ -2,6 +2,7 @@ import { useEffect, useRef, useState } from "react";
 import type { ProjectPath } from "../api/runs";
 import { useSearchState } from "../app/use-search-state";
 import { IconButton } from "../kit/button";
+import { ErrorBoundary } from "../kit/error-boundary";
 import css from "./grid.module.css";
 import { linePanel } from "./line/line-panel";
 import type { PanelRun } from "./types";
@@ -45,7 +46,15 @@ export function PanelSlot({ metric, path, runs }: PanelSlotProps) {
       </header>
       <div className={css.content}>
         {near && (
-          <linePanel.Panel path={path} runs={runs} metric={metric} settings={settings} onChange={onChange} />
+          <ErrorBoundary title="This chart could not be drawn">
+            <linePanel.Panel
+              path={path}
+              runs={runs}
+              metric={metric}
+              settings={settings}
+              onChange={onChange}
+            />
+          </ErrorBoundary>
         )}
       </div>
     </article>

@@ -76,9 +76,10 @@ export function RunSidebar({ workspace, onClose }: RunSidebarProps) {
 
 function countText({ runs, listed, drawn, query }: Workspace): string {
   if (runs.pending) return "Loading…";
+  const noun = runs.total === 1 ? "run" : "runs";
   const found =
     query === "" ? formatCount(runs.total) : `${formatCount(listed.length)} of ${formatCount(runs.total)}`;
-  return `${found} runs · ${drawn.length} shown`;
+  return `${found} ${noun} · ${drawn.length} shown`;
 }
 
 function RunList({ workspace }: { readonly workspace: Workspace }) {

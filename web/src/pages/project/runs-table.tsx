@@ -151,7 +151,7 @@ function columnsOf(entity: string, project: string, rows: readonly RunRecord[]) 
     ...commonKeys(rows.map((row) => row.config)).map((key) =>
       helper.accessor((row) => row.configCells.get(key), {
         id: `config.${key}`,
-        header: key,
+        header: () => <ColumnHead kind="config" name={key} />,
         ...order,
         cell: ({ row }) => <Cell value={row.original.configCells.get(key)} />,
       }),
@@ -159,12 +159,21 @@ function columnsOf(entity: string, project: string, rows: readonly RunRecord[]) 
     ...commonKeys(rows.map((row) => row.summary)).map((key) =>
       helper.accessor((row) => row.summaryCells.get(key), {
         id: `summary.${key}`,
-        header: key,
+        header: () => <ColumnHead kind="summary" name={key} />,
         ...order,
         cell: ({ row }) => <Cell value={row.original.summaryCells.get(key)} />,
       }),
     ),
   ]);
+}
+
+/** Config and summary often share names, so their columns say which they are. */
+function ColumnHead({ kind, name }: { readonly kind: "config" | "summary"; readonly name: string }) {
+  return (
+    <>
+      <small>{kind}</small> {name}
+    </>
+  );
 }
 
 interface CellRow {

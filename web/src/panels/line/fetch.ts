@@ -1,4 +1,5 @@
-import { type UseQueryResult, useQueries, useQueryClient } from "@tanstack/react-query";
+import { type Query, type UseQueryResult, useQueries, useQueryClient } from "@tanstack/react-query";
+import { useCallback } from "react";
 import { seriesQuery } from "../../api/queries";
 import type { ProjectPath } from "../../api/runs";
 import type { Series, SeriesRequest } from "../../api/series";
@@ -40,6 +41,11 @@ export function useLineData(
     range,
     buckets: BUCKETS,
   });
+  // charts fail together, when the server fails; one press brings all of them back
+  const retry = useCallback(() => {
+    const failed = (query: Query) => query.state.status === "error";
+    void client.refetchQueries({ queryKey: ["series"], type: "active", predicate: failed });
+  }, [client]);
   const combine = (results: UseQueryResult<Series>[]) => ({
     loaded: runs.flatMap((run, index) => {
       const series = results[index]?.data;
@@ -48,9 +54,7 @@ export function useLineData(
     pending: results.some((result) => result.isPending),
     refining: results.some((result) => result.isPlaceholderData),
     error: results.find((result) => result.isError)?.error ?? null,
-    retry: () => {
-      for (const result of results) if (result.isError) void result.refetch();
-    },
+    retry,
   });
   const combined = useQueries({
     queries: runs.map((run) => ({

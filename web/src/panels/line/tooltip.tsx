@@ -19,7 +19,7 @@ export function LineTooltip({ hover, xAxis }: LineTooltipProps) {
   const start = Math.max(0, Math.min(at - Math.floor(MAX_ROWS / 2), rows.length - MAX_ROWS));
   const shown = rows.slice(start, start + MAX_ROWS);
   const main = rows[at] ?? rows[0];
-  const style = { left: `clamp(-40px, ${hover.left + 16}px, calc(100% - 200px))`, top: hover.top + 16 };
+  const style = { left: `clamp(-40px, ${hover.left + 16}px, calc(100% - 200px))`, ...vertical(hover) };
   return (
     <div className={css.tooltip} style={style} aria-hidden="true">
       <header>{main === undefined ? "" : xText(main.x, xAxis)}</header>
@@ -28,7 +28,7 @@ export function LineTooltip({ hover, xAxis }: LineTooltipProps) {
           <i style={{ background: row.colour }} />
           <span>{row.name}</span>
           <b>{formatNumber(row.value)}</b>
-          {row.count > 1 && (
+          {row.count > 1 && row === main && (
             <small>
               {formatNumber(row.min, 4)} … {formatNumber(row.max, 4)} · {row.count} points
             </small>
@@ -38,6 +38,11 @@ export function LineTooltip({ hover, xAxis }: LineTooltipProps) {
       {rows.length > shown.length && <footer>{rows.length - shown.length} more</footer>}
     </div>
   );
+}
+
+/** Below the pointer in the upper half of the plot, above it in the lower half. */
+function vertical({ top, height }: Hover) {
+  return top < height / 2 ? { top: top + 16 } : { bottom: height - top + 16 };
 }
 
 function xText(x: number, axis: XAxis): string {

@@ -1,0 +1,81 @@
+/** Mock server + headless Chromium for the behaviour tests; every page checks that the app broke no promise. */
+
+import type { Browser, BrowserContextOptions, Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, expect } from "vitest";
+import { launchChromium } from "../../dev/chromium";
+import { type MockOptions, MockServer } from "../../dev/mock/server";
+
+const DIST = new URL("../../dist", import.meta.url).pathname;
+
+export interface Stage {
+  readonly page: Page;
+  readonly server: MockServer;
+  readonly url: string;
+}
+
+export interface StageOptions extends MockOptions {
+  readonly browser?: BrowserContextOptions;
+  /** Console errors that the test provokes. */
+  readonly expectErrors?: boolean;
+}
+
+let browser: Browser;
+let cleanups: (() => Promise<void>)[] = [];
+
+/** Registers the shared browser; call once at the top of a test file. */
+export function setUpBrowser(): void {
+  beforeAll(async () => {
+    browser = await launchChromium();
+  });
+  afterEach(async () => {
+    for (const cleanup of cleanups.reverse()) await cleanup();
+    cleanups = [];
+  });
+  afterAll(() => browser.close());
+}
+
+/** Opens `path` of a fresh server in a fresh browser context. */
+export async function open(path: string, options: StageOptions = {}): Promise<Stage> {
+  const server = new MockServer({ dist: DIST, ...options });
+  const url = await server.start();
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options.browser });
+  const page = await context.newPage();
+  page.setDefaultTimeout(8000);
+  const faults: string[] = [];
+  page.on("pageerror", (error) => faults.push(error.message));
+  page.on("console", (message) => {
+    const policy = message.text().includes("Content Security Policy");
+    if (message.type() === "error" && (policy || options.expectErrors !== true)) faults.push(message.text());
+  });
+  cleanups.push(async () => {
+    await context.close();
+    await server.stop();
+    expect(faults).toEqual([]);
+  });
+  await page.goto(url + path);
+  return { page, server, url };
+}
+
+/** Ids of the runs whose lines a panel draws. */
+export async function linesOf(page: Page, metric: string): Promise<string[]> {
+  const text = await page.locator(`[data-panel="${metric}"] [data-lines]`).getAttribute("data-lines");
+  return (text ?? "").split(" ").filter(Boolean);
+}
+
+/** How many pixels of a panel's canvas have roughly this colour. */
+export function countPixels(page: Page, metric: string, colour: string): Promise<number> {
+  const wanted = [1, 3, 5].map((at) => Number.parseInt(colour.slice(at, at + 2), 16));
+  return page
+    .locator(`[data-panel="${metric}"] canvas`)
+    .first()
+    .evaluate((element, [red = 0, green = 0, blue = 0]) => {
+      if (!(element instanceof HTMLCanvasElement)) return 0;
+      const data = element.getContext("2d")?.getImageData(0, 0, element.width, element.height).data ?? [];
+      let count = 0;
+      for (let at = 0; at < data.length; at += 4) {
+        const near = (offset: number, value: number) => Math.abs((data[at + offset] ?? 0) - value) < 12;
+        if ((data[at + 3] ?? 0) > 200 && near(0, red) && near(1, green) && near(2, blue)) count += 1;
+      }
+      return count;
+    }, wanted);
+}

@@ -1,0 +1,183 @@
+import { describe, expect, it } from "vitest";
+import { API_KEY } from "../../dev/mock/server";
+import { runColour } from "../../src/model/colour";
+import { countPixels, open, setUpBrowser } from "./harness";
+
+setUpBrowser();
+
+describe("signing in", () => {
+  it("refuses a wrong key, accepts the right one and shows the page that was asked for", async () => {
+    const { page } = await open("/ada/digits", { signedIn: false, expectErrors: true });
+    const field = page.getByLabel("API key");
+    await field.fill("local-wrong");
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByText("This key is not known to the server.").waitFor();
+    await field.fill(API_KEY);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.locator('[data-panel="loss"] canvas').first().waitFor();
+    expect(new URL(page.url()).pathname).toBe("/ada/digits");
+  });
+
+  it("comes back when the session ends while the page is open", async () => {
+    const { page, server } = await open("/ada", { expectErrors: true });
+    await page.getByRole("link", { name: /digits/ }).waitFor();
+    server.signOut();
+    await page.getByRole("link", { name: /digits/ }).click();
+    await page.getByRole("heading", { name: "Sign in to runlane" }).waitFor();
+  });
+});
+
+describe("home", () => {
+  it("separates live runs from ended ones and lists projects", async () => {
+    const { page } = await open("/");
+    await page.getByRole("heading", { name: /^Live now/ }).waitFor();
+    const live = page.getByRole("table").first();
+    expect(await live.getByText("finished").count()).toBe(0);
+    await page
+      .getByRole("link", { name: /^resnet-sweep/ })
+      .last()
+      .click();
+    await page.waitForURL("**/ada/resnet-sweep");
+  });
+
+  it("says how to begin when there is nothing", async () => {
+    const { page } = await open("/", { world: [] });
+    await page.getByText("Nothing has run yet").waitFor();
+    expect(await page.locator("pre").textContent()).toContain("import runlane");
+  });
+});
+
+describe("run", () => {
+  it("follows the tail of a live log, stops when scrolled up, and searches", async () => {
+    const { page, server } = await open("/ada/digits/runs/lr-high/logs");
+    await page.getByText("step 1190").waitFor();
+    const run = server.run("digits", "lr-high");
+    server.advance(run, 1, [
+      "\u001b[31mred line\u001b[0m",
+      ...Array.from({ length: 60 }, (_, at) => `tail ${at}`),
+    ]);
+    await page.getByText("tail 59").waitFor();
+    await page.getByRole("log").evaluate((element) => element.scrollTo(0, 0));
+    await page.getByText("epoch 0").waitFor();
+    await page.getByRole("button", { name: "Follow" }).waitFor();
+    server.advance(run, 1, ["after scrolling"]);
+    await page.getByText("182 lines").waitFor();
+    expect(await page.getByText("after scrolling").count()).toBe(0);
+    await page.getByRole("searchbox").fill("^red");
+    await page.getByText("1 of 182 lines").waitFor();
+    const colour = await page.getByText("red line").evaluate((element) => getComputedStyle(element).color);
+    expect(colour).toBe("rgb(179, 38, 30)");
+  });
+
+  it("shows text and pictures of files", async () => {
+    const { page } = await open("/ada/digits/runs/lr-high/files");
+    await page.getByRole("button", { name: /^train\.py/ }).click();
+    await page.getByText('runlane.init(project="digits")').waitFor();
+    await page.getByRole("button", { name: /^sample_0\.png/ }).click();
+    const image = page.getByRole("img", { name: "media/images/sample_0.png" });
+    await expect
+      .poll(() => image.evaluate((element) => element instanceof HTMLImageElement && element.naturalWidth))
+      .toBe(2);
+    await page.getByRole("button", { name: /^model\.pt/ }).click();
+    await page.getByText("No preview").waitFor();
+    await page.goBack();
+    await image.waitFor();
+  });
+
+  it("shows config and summary exactly, and finds in them", async () => {
+    const { page } = await open("/ada/digits/lr-high");
+    await page.waitForURL("**/ada/digits/runs/lr-high/overview");
+    const config = page.getByRole("region", { name: "Config" });
+    await config.getByText("9007199254740993").waitFor();
+    await config.getByText("Infinity").waitFor();
+    await page.getByRole("searchbox").fill("betas");
+    await expect.poll(() => config.getByRole("listitem").count()).toBe(2);
+  });
+
+  it("has its own page for an address that leads nowhere", async () => {
+    const { page } = await open("/ada/digits/runs/nobody/overview");
+    await page.getByText("Nothing at this address").waitFor();
+  });
+});
+
+describe("runs table", () => {
+  it("sorts by a column, numbers as numbers, and keeps the order in the URL", async () => {
+    const { page } = await open("/ada/resnet-sweep/table");
+    const head = page.getByRole("button", { name: "config batch_size" });
+    const column = page.locator("tbody tr td:nth-child(6)");
+    const shown = async () => (await column.allInnerTexts()).map(Number);
+    await head.click();
+    await page.waitForURL("**?sort=-config.batch_size");
+    await expect.poll(async () => (await shown())[0]).toBe(128);
+    expect(await shown()).toEqual((await shown()).sort((a, b) => b - a));
+    await head.click();
+    await page.waitForURL("**?sort=config.batch_size");
+    await expect.poll(async () => (await shown())[0]).toBe(32);
+    await page.reload();
+    await expect.poll(async () => (await shown())[0]).toBe(32);
+  });
+});
+
+describe("keyboard", () => {
+  it("goes to a metric by its name from the palette", async () => {
+    const { page } = await open("/ada/digits");
+    await page.locator('[data-panel="loss"] canvas').first().waitFor();
+    await page.keyboard.press("Control+k");
+    await page.keyboard.type("metric grad");
+    await page.keyboard.press("Enter");
+    await page.getByRole("dialog", { name: "train/grad_norm" }).locator("canvas").first().waitFor();
+    await page.keyboard.press("Escape");
+    await expect.poll(() => page.getByRole("dialog").count()).toBe(0);
+    await page.keyboard.press("?");
+    await page.getByRole("dialog", { name: "Keyboard and mouse" }).waitFor();
+  });
+});
+
+describe("themes", () => {
+  it.each(["light", "dark"] as const)("text keeps WCAG AA contrast in %s", async (colorScheme) => {
+    const { page } = await open("/ada/digits/runs/lr-high/overview", { browser: { colorScheme } });
+    await page.getByRole("region", { name: "Config" }).waitFor();
+    expect(await page.evaluate(lowContrastTexts)).toEqual([]);
+    await page.goto(page.url().replace("/runs/lr-high/overview", ""));
+    await expect.poll(() => countPixels(page, "loss", runColour("lr-high", colorScheme))).toBeGreaterThan(50);
+    expect(await page.evaluate(lowContrastTexts)).toEqual([]);
+  });
+});
+
+/** Runs in the page: texts whose colour is too near to what lies behind them. */
+function lowContrastTexts(): string[] {
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  if (canvas === null) throw new Error("no canvas");
+  const rgba = (colour: string) => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const luminance = (colour: number[]) => {
+    const [red = 0, green = 0, blue = 0] = colour.map((part) => {
+      const value = part / 255;
+      return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  };
+  const behind = (element: Element | null): number[] => {
+    if (element === null) return [255, 255, 255, 255];
+    const colour = rgba(getComputedStyle(element).backgroundColor);
+    return (colour[3] ?? 0) > 250 ? colour : behind(element.parentElement);
+  };
+  const found: string[] = [];
+  for (const element of document.querySelectorAll("#root *")) {
+    const own = [...element.childNodes].some(
+      (node) => node.nodeType === Node.TEXT_NODE && node.textContent?.trim(),
+    );
+    if (!own || element.closest("button:disabled") !== null) continue;
+    const [high = 0, low = 0] = [
+      luminance(rgba(getComputedStyle(element).color)),
+      luminance(behind(element)),
+    ].sort((a, b) => b - a);
+    const ratio = (high + 0.05) / (low + 0.05);
+    if (ratio < 4.5) found.push(`${element.textContent?.trim()} ${ratio.toFixed(2)}`);
+  }
+  return found;
+}
