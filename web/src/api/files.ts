@@ -1,5 +1,50 @@
+/** Files of a run: the list over GraphQL, the bytes over HTTP. */
+
+import type { Fields } from "./decode";
+import { operation, runOperation } from "./graphql";
 import { pathOf, request } from "./http";
 import type { RunPath } from "./runs";
+
+export interface RunFile {
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly mimetype: string;
+  readonly updatedAt: string | null;
+}
+
+const RUN_FILES = operation(
+  "WebRunFiles",
+  `query WebRunFiles($entity: String!, $project: String!, $run: String!, $after: String) {
+    project(name: $project, entityName: $entity) { run(name: $run) {
+      files(after: $after, first: 500) {
+        edges { node { name sizeBytes mimetype updatedAt } cursor } pageInfo { endCursor hasNextPage } } } } }`,
+);
+
+/** A run with more files than this shows the first ones only; the page says so. */
+export const MAX_FILES = 10_000;
+
+export async function fetchRunFiles(path: RunPath, signal: AbortSignal): Promise<RunFile[]> {
+  const files: RunFile[] = [];
+  let after: string | null = null;
+  do {
+    const data: Fields = await runOperation(RUN_FILES, { ...path, after }, signal);
+    const run: Fields | null = data.maybeFields("project")?.maybeFields("run") ?? null;
+    if (run === null) return files;
+    files.push(...run.nodes("files", readFile));
+    const info: Fields | null = run.maybeFields("files")?.maybeFields("pageInfo") ?? null;
+    after = info?.flag("hasNextPage") === true ? info.maybeText("endCursor") : null;
+  } while (after !== null && files.length < MAX_FILES);
+  return files;
+}
+
+function readFile(node: Fields): RunFile {
+  return {
+    name: node.text("name"),
+    sizeBytes: node.maybeNumber("sizeBytes") ?? 0,
+    mimetype: node.maybeText("mimetype") ?? "application/octet-stream",
+    updatedAt: node.maybeText("updatedAt"),
+  };
+}
 
 /** Address of a file's bytes. */
 export function fileUrl(path: RunPath, name: string, download = false): string {

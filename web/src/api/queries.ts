@@ -2,15 +2,13 @@
 
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { batched } from "./batch";
-import { fetchTextPreview, fileUrl } from "./files";
+import { fetchRunFiles, fetchTextPreview, fileUrl } from "./files";
 import { fetchLogs } from "./logs";
+import { fetchProject, fetchProjects } from "./projects";
 import {
   fetchMetrics,
-  fetchProject,
-  fetchProjects,
   fetchRecentRuns,
   fetchRun,
-  fetchRunFiles,
   fetchRunRecords,
   fetchRunRows,
   type MetricMap,

@@ -1,4 +1,4 @@
-/** Runs, projects and files over GraphQL. The types here are the app's whole view of the schema. */
+/** Runs over GraphQL. Together with `projects.ts` and `files.ts`, the types here are the app's whole view of the schema. */
 
 import { Fields, readText } from "./decode";
 import { type ExtendedObject, parseExtendedObject, unwrapConfig } from "./extended-json";
@@ -60,29 +60,8 @@ export interface RunPage<Row> {
   readonly next: string | null;
 }
 
-export interface ProjectSummary {
-  readonly name: string;
-  readonly entity: string;
-  readonly description: string;
-  readonly createdAt: string;
-  readonly lastActivityAt: string | null;
-  readonly runCount: number;
-}
-
-export interface ProjectDetail extends ProjectSummary {
-  readonly access: string | null;
-}
-
-export interface RunFile {
-  readonly name: string;
-  readonly sizeBytes: number;
-  readonly mimetype: string;
-  readonly updatedAt: string | null;
-}
-
 const ROW = `name displayName state createdAt heartbeatAt runtimeSeconds historyLineCount group jobType tags
   user { name username }`;
-const PROJECT = "name entityName description createdAt lastActivityAt runCount";
 
 function readRow(node: Fields): RunRow {
   const name = node.text("name");
@@ -109,17 +88,6 @@ function readRecord(node: Fields): RunRecord {
   };
 }
 
-function readProject(node: Fields): ProjectSummary {
-  return {
-    name: node.text("name"),
-    entity: node.text("entityName"),
-    description: node.maybeText("description") ?? "",
-    createdAt: node.text("createdAt"),
-    lastActivityAt: node.maybeText("lastActivityAt"),
-    runCount: node.maybeNumber("runCount") ?? 0,
-  };
-}
-
 const RECENT_RUNS = operation(
   "WebRecentRuns",
   `query WebRecentRuns($first: Int) { recentRuns(first: $first) { ${ROW} project { name entityName } } }`,
@@ -132,32 +100,6 @@ export async function fetchRecentRuns(first: number, signal: AbortSignal): Promi
     const project = node.fields("project");
     return { ...readRow(node), entity: project.text("entityName"), project: project.text("name") };
   });
-}
-
-const PROJECTS = operation(
-  "WebProjects",
-  `query WebProjects($entity: String, $first: Int) {
-    models(entityName: $entity, first: $first) { edges { node { ${PROJECT} } } } }`,
-);
-
-/** Projects of an entity, the most recently active first. */
-export async function fetchProjects(entity: string, signal: AbortSignal): Promise<ProjectSummary[]> {
-  const data = await runOperation(PROJECTS, { entity, first: 500 }, signal);
-  const activity = (project: ProjectSummary) => project.lastActivityAt ?? project.createdAt;
-  return data.nodes("models", readProject).sort((a, b) => activity(b).localeCompare(activity(a)));
-}
-
-const PROJECT_DETAIL = operation(
-  "WebProject",
-  `query WebProject($entity: String!, $project: String!) {
-    project(name: $project, entityName: $entity) { ${PROJECT} access } }`,
-);
-
-/** The project, or null when there is none of that name that the viewer may see. */
-export async function fetchProject(path: ProjectPath, signal: AbortSignal): Promise<ProjectDetail | null> {
-  const data = await runOperation(PROJECT_DETAIL, { ...path }, signal);
-  const node = data.maybeFields("project");
-  return node === null ? null : { ...readProject(node), access: node.maybeText("access") };
 }
 
 function runsOperation(name: string, selection: string) {
@@ -284,39 +226,5 @@ export async function fetchRun(path: RunPath, signal: AbortSignal): Promise<RunD
     logLineCount: node.maybeNumber("logLineCount") ?? 0,
     fileCount: node.maybeNumber("fileCount") ?? 0,
     metadata: parseExtendedObject(typeof metadata === "string" ? metadata : JSON.stringify(metadata)),
-  };
-}
-
-const RUN_FILES = operation(
-  "WebRunFiles",
-  `query WebRunFiles($entity: String!, $project: String!, $run: String!, $after: String) {
-    project(name: $project, entityName: $entity) { run(name: $run) {
-      files(after: $after, first: 500) {
-        edges { node { name sizeBytes mimetype updatedAt } cursor } pageInfo { endCursor hasNextPage } } } } }`,
-);
-
-/** A run with more files than this shows the first ones only; the page says so. */
-export const MAX_FILES = 10_000;
-
-export async function fetchRunFiles(path: RunPath, signal: AbortSignal): Promise<RunFile[]> {
-  const files: RunFile[] = [];
-  let after: string | null = null;
-  do {
-    const data: Fields = await runOperation(RUN_FILES, { ...path, after }, signal);
-    const run: Fields | null = data.maybeFields("project")?.maybeFields("run") ?? null;
-    if (run === null) return files;
-    files.push(...run.nodes("files", readFile));
-    const info: Fields | null = run.maybeFields("files")?.maybeFields("pageInfo") ?? null;
-    after = info?.flag("hasNextPage") === true ? info.maybeText("endCursor") : null;
-  } while (after !== null && files.length < MAX_FILES);
-  return files;
-}
-
-function readFile(node: Fields): RunFile {
-  return {
-    name: node.text("name"),
-    sizeBytes: node.maybeNumber("sizeBytes") ?? 0,
-    mimetype: node.maybeText("mimetype") ?? "application/octet-stream",
-    updatedAt: node.maybeText("updatedAt"),
   };
 }

@@ -143,7 +143,8 @@ export function useLiveUpdates({ entity, project }: LiveScope): void {
     const stop = followRuns(
       { entity, project },
       {
-        onRun: (event) => updates.add(event),
+        // the server may file an entity it does not know under another name; the page knows it by the one it asked for
+        onRun: (event) => updates.add({ ...event, entity: entity ?? event.entity }),
         onReset: () => updates.reset(),
         onStatus: (status) => liveStatus.set(status),
       },

@@ -7,16 +7,8 @@ import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import type { Range, XAxis } from "../api/series";
 import { formatDuration, formatNumber } from "../model/format";
-import {
-  type HoverRow,
-  logTicks,
-  type PlotFrame,
-  type PlotLine,
-  valuesAt,
-  visibleSlice,
-  xExtent,
-  yExtent,
-} from "./frame";
+import { type HoverRow, logTicks, type PlotFrame, type PlotLine, valuesAt, xExtent, yExtent } from "./frame";
+import { Pen } from "./pen";
 
 export interface Hover {
   /** Pointer in CSS pixels from the plot's top left corner. */
@@ -229,10 +221,20 @@ export class Plot {
   #draw(plot: uPlot): void {
     const { ctx: context, bbox } = plot;
     const { lines, band } = this.#frame;
-    const pen = new Pen(plot, this.#range, this.#frame.logY);
+    const { min = 0, max = 1 } = plot.scales.y ?? {};
+    const { left, top, width, height } = bbox;
+    const pen = new Pen(context, {
+      left,
+      top,
+      width,
+      height,
+      x: this.#range,
+      y: [min, max],
+      logY: this.#frame.logY,
+    });
     context.save();
     context.beginPath();
-    context.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+    context.rect(left, top, width, height);
     context.clip();
     const known = this.#highlight !== null && lines.some((line) => line.id === this.#highlight);
     const ordered = known ? [...lines].sort((a, b) => this.#weight(a) - this.#weight(b)) : lines;
@@ -248,85 +250,6 @@ export class Plot {
 
   #weight(line: PlotLine): number {
     return line.id === this.#highlight ? 1 : 0;
-  }
-}
-
-/** Draws columns of one line on the canvas of a plot. */
-class Pen {
-  readonly #context: CanvasRenderingContext2D;
-  readonly #range: Range;
-  readonly #x: (value: number) => number;
-  readonly #y: (value: number) => number;
-
-  constructor(plot: uPlot, range: Range, logY: boolean) {
-    const { bbox } = plot;
-    const scale = logY ? Math.log10 : (value: number) => value;
-    const low = scale(plot.scales.y?.min ?? 0);
-    const high = scale(plot.scales.y?.max ?? 1);
-    this.#context = plot.ctx;
-    this.#range = range;
-    this.#x = (value) => bbox.left + ((value - range[0]) / (range[1] - range[0])) * bbox.width;
-    this.#y = (value) => bbox.top + (1 - (scale(value) - low) / (high - low)) * bbox.height;
-  }
-
-  line(line: PlotLine, values: Float64Array, alpha: number, width: number, dash: readonly number[]): void {
-    const context = this.#context;
-    const [from, to] = visibleSlice(line.x, this.#range);
-    context.globalAlpha = alpha;
-    context.strokeStyle = line.colour;
-    context.fillStyle = line.colour;
-    context.lineWidth = width * devicePixelRatio;
-    context.lineJoin = "round";
-    context.setLineDash(dash.map((part) => part * devicePixelRatio));
-    context.beginPath();
-    let drawing = 0;
-    let lone: readonly [number, number] | null = null;
-    for (let at = from; at < to; at += 1) {
-      const x = this.#x(line.x[at] ?? 0);
-      const y = this.#y(values[at] ?? Number.NaN);
-      if (!Number.isFinite(y)) {
-        if (drawing === 1 && lone !== null) this.#dot(lone, width);
-        drawing = 0;
-        continue;
-      }
-      if (drawing === 0) context.moveTo(x, y);
-      else context.lineTo(x, y);
-      lone = [x, y];
-      drawing += 1;
-    }
-    // a point without neighbours has no line to show it
-    if (drawing === 1 && lone !== null) this.#dot(lone, width);
-    context.stroke();
-  }
-
-  #dot([x, y]: readonly [number, number], width: number): void {
-    const radius = (width + 1) * devicePixelRatio;
-    this.#context.fillRect(x - radius, y - radius, 2 * radius, 2 * radius);
-  }
-
-  band(line: PlotLine, alpha: number): void {
-    const context = this.#context;
-    const [from, to] = visibleSlice(line.x, this.#range);
-    context.globalAlpha = alpha;
-    context.fillStyle = line.colour;
-    context.beginPath();
-    let start = from;
-    for (let at = from; at <= to; at += 1) {
-      const whole = at < to && Number.isFinite(line.min[at]) && Number.isFinite(this.#y(line.min[at] ?? 0));
-      if (whole) continue;
-      this.#ribbon(line, start, at);
-      start = at + 1;
-    }
-    context.fill();
-  }
-
-  #ribbon(line: PlotLine, from: number, to: number): void {
-    const context = this.#context;
-    for (let at = from; at < to; at += 1)
-      context.lineTo(this.#x(line.x[at] ?? 0), this.#y(line.max[at] ?? 0));
-    for (let at = to - 1; at >= from; at -= 1)
-      context.lineTo(this.#x(line.x[at] ?? 0), this.#y(line.min[at] ?? 0));
-    context.closePath();
   }
 }
 

@@ -1,7 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
+import type { ProjectSummary } from "../../api/projects";
 import { projectsQuery, recentRunsQuery, sessionQuery } from "../../api/queries";
-import type { ProjectSummary, RecentRun } from "../../api/runs";
+import type { RecentRun } from "../../api/runs";
 import { Failure, Notice, Skeleton } from "../../kit/notice";
 import { Sparkbars } from "../../kit/sparkbars";
 import { activityByDay } from "../../model/activity";

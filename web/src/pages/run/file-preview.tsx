@@ -1,8 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { fileUrl } from "../../api/files";
+import { fileUrl, type RunFile } from "../../api/files";
 import { PREVIEW_BYTES, textPreviewQuery } from "../../api/queries";
-import type { RunFile, RunPath } from "../../api/runs";
+import type { RunPath } from "../../api/runs";
 import { IconButton } from "../../kit/button";
 import { Icon } from "../../kit/icon";
 import kit from "../../kit/kit.module.css";
