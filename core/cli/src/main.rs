@@ -3,6 +3,7 @@
 
 mod daemon;
 mod log_file;
+mod server;
 
 use std::process::ExitCode;
 
@@ -19,12 +20,15 @@ struct Arguments {
 enum Command {
     /// Serve the training processes of this user; started by the SDK.
     Daemon(daemon::Arguments),
+    /// Run the tracking server, or talk to the one that runs.
+    Server(server::Arguments),
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.command {
         Command::Daemon(arguments) => daemon::run(&arguments),
+        Command::Server(arguments) => server::run(arguments),
     };
     match outcome {
         Ok(code) => code,
