@@ -39,7 +39,10 @@ pub(crate) fn hub_for(config: &HubConfig) -> io::Result<Arc<Hub>> {
     let process = this_process();
     let mut hubs = process.hubs.lock().unwrap_or_else(PoisonError::into_inner);
     hubs.retain(|hub| !hub.status().stopped);
-    if let Some(hub) = hubs.iter().find(|hub| hub.config.runtime_dir == config.runtime_dir) {
+    if let Some(hub) = hubs
+        .iter()
+        .find(|hub| hub.config.runtime_dir == config.runtime_dir)
+    {
         return Ok(Arc::clone(hub));
     }
     let hub = Arc::new(Hub::new(config.clone())?);
@@ -50,18 +53,35 @@ pub(crate) fn hub_for(config: &HubConfig) -> io::Result<Arc<Hub>> {
 
 /// Waits until every entry of this process is acknowledged; see [`Hub::flush`].
 pub(crate) fn flush_all(timeout: Duration) -> bool {
-    let Some(process) = PROCESSES.newest().filter(|process| process.generation == generation()) else { return true };
-    let hubs = process.hubs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let Some(process) = PROCESSES
+        .newest()
+        .filter(|process| process.generation == generation())
+    else {
+        return true;
+    };
+    let hubs = process
+        .hubs
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
     let deadline = Instant::now() + timeout;
-    hubs.iter().fold(true, |all, hub| hub.flush(deadline.saturating_duration_since(Instant::now())) && all)
+    let mut all = true;
+    for hub in hubs {
+        all &= hub.flush(deadline.saturating_duration_since(Instant::now()));
+    }
+    all
 }
 
 fn this_process() -> &'static Process {
     let current = generation();
     match PROCESSES.newest() {
         Some(process) if process.generation == current => process,
-        _ => PROCESSES.push_unless(Process { generation: current, hubs: Mutex::default() }, |newest| {
-            newest.generation == current
-        }),
+        _ => PROCESSES.push_unless(
+            Process {
+                generation: current,
+                hubs: Mutex::default(),
+            },
+            |newest| newest.generation == current,
+        ),
     }
 }

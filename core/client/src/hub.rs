@@ -64,9 +64,19 @@ pub(crate) struct Status {
 /// What callers tell the writer thread.
 pub(crate) enum Command {
     /// A stream is to be opened, or attached.
-    Open { stream: Arc<Stream>, attach: bool, preface: Vec<Record>, slot: Option<Arc<Slot>> },
+    Open {
+        stream: Arc<Stream>,
+        attach: bool,
+        preface: Vec<Record>,
+        slot: Option<Arc<Slot>>,
+    },
     /// Send behind the entries up to `after_seq`.
-    Request { stream: u64, after_seq: u64, request: Request, slot: Arc<Slot> },
+    Request {
+        stream: u64,
+        after_seq: u64,
+        request: Request,
+        slot: Arc<Slot>,
+    },
     /// No more entries come; forget the stream when it is empty.
     Abandon { stream: u64 },
     /// The process ends: put into the spill file what is not acknowledged.
@@ -135,7 +145,11 @@ impl Hub {
     }
 
     /// Waits until `enough` or the deadline; returns whether it was reached.
-    pub(crate) fn wait_until(&self, deadline: Instant, mut enough: impl FnMut(&Status) -> bool) -> bool {
+    pub(crate) fn wait_until(
+        &self,
+        deadline: Instant,
+        mut enough: impl FnMut(&Status) -> bool,
+    ) -> bool {
         self.waiters.fetch_add(1, Ordering::SeqCst);
         let mut status = lock(&self.status);
         let reached = loop {
@@ -146,7 +160,11 @@ impl Hub {
             if left.is_zero() {
                 break false;
             }
-            status = self.changed.wait_timeout(status, left).unwrap_or_else(PoisonError::into_inner).0;
+            status = self
+                .changed
+                .wait_timeout(status, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         };
         drop(status);
         self.waiters.fetch_sub(1, Ordering::SeqCst);
@@ -162,7 +180,9 @@ impl Hub {
             return true;
         }
         self.send(Command::SpillAll);
-        self.wait_until(Instant::now() + Duration::from_millis(500), |status| status.stopped || !self.has_commands());
+        self.wait_until(Instant::now() + Duration::from_millis(500), |status| {
+            status.stopped || !self.has_commands()
+        });
         false
     }
 
@@ -245,7 +265,11 @@ impl Stream {
     ///
     /// A full queue with nowhere to spill drops the entry, counts it and says so once; it is not an error.
     #[inline]
-    pub(crate) fn append(&self, entry: &[u8], wait: impl FnOnce(&mut (dyn FnMut() + Send))) -> Result<(), Refused> {
+    pub(crate) fn append(
+        &self,
+        entry: &[u8],
+        wait: impl FnOnce(&mut (dyn FnMut() + Send)),
+    ) -> Result<(), Refused> {
         match self.intake.append(entry, &self.hub.budget) {
             Ok(_) => {
                 self.hub.wake.if_asleep();
@@ -257,7 +281,11 @@ impl Stream {
     }
 
     #[cold]
-    fn append_when_full(&self, entry: &[u8], wait: impl FnOnce(&mut (dyn FnMut() + Send))) -> Result<(), Refused> {
+    fn append_when_full(
+        &self,
+        entry: &[u8],
+        wait: impl FnOnce(&mut (dyn FnMut() + Send)),
+    ) -> Result<(), Refused> {
         self.hub.wake.always();
         // While the spill file takes nothing there is no point in waiting: one slow call is enough.
         if !(self.full.load(Ordering::Relaxed) && self.spill_failed.load(Ordering::Relaxed)) {
@@ -294,7 +322,10 @@ impl Stream {
         if self.full.load(Ordering::Relaxed) && !self.hub.budget.is_tight() {
             self.full.store(false, Ordering::Relaxed);
             let lost = self.intake.lost();
-            self.notify(40, format!("rows are kept again; {lost} rows of this process are lost"));
+            self.notify(
+                40,
+                format!("rows are kept again; {lost} rows of this process are lost"),
+            );
         }
     }
 
@@ -331,7 +362,8 @@ impl Stream {
 
     /// Everything that was logged is with the daemon, or nothing will ever be.
     pub(crate) fn is_settled(&self) -> bool {
-        self.state() == StreamState::Abandoned || self.logged.load(Ordering::Acquire) >= self.intake.last_seq()
+        self.state() == StreamState::Abandoned
+            || self.logged.load(Ordering::Acquire) >= self.intake.last_seq()
     }
 
     /// The server asked the run to stop.
@@ -404,7 +436,11 @@ impl Slot {
             if left.is_zero() {
                 return None;
             }
-            answers = self.arrived.wait_timeout(answers, left).unwrap_or_else(PoisonError::into_inner).0;
+            answers = self
+                .arrived
+                .wait_timeout(answers, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 }

@@ -49,7 +49,8 @@ mod _core {
         let py = module.py();
         let hook = PyDict::new(py);
         hook.set_item("after_in_child", module.getattr("after_fork_in_child")?)?;
-        py.import("os")?.call_method("register_at_fork", (), Some(&hook))?;
+        py.import("os")?
+            .call_method("register_at_fork", (), Some(&hook))?;
         module.delattr("after_fork_in_child")
     }
 }

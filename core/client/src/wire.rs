@@ -10,7 +10,7 @@ pub(crate) const MAX_PADDED: usize = (1 << 28) - 1;
 #[inline]
 pub(crate) const fn varint_len(value: u64) -> usize {
     // 1 byte per started group of seven bits; `| 1` because zero takes a byte too.
-    ((63 - (value | 1).leading_zeros()) / 7 + 1) as usize
+    ((value | 1).ilog2() / 7 + 1) as usize
 }
 
 /// Appends a varint.
@@ -44,7 +44,10 @@ pub(crate) fn open_message(out: &mut Vec<u8>, tag: u8) -> usize {
 #[inline]
 pub(crate) fn close_message(out: &mut [u8], start: usize) {
     let length = (out.len() - start) as u64;
-    debug_assert!(out.len() - start <= MAX_PADDED, "the caller bounds its messages");
+    debug_assert!(
+        out.len() - start <= MAX_PADDED,
+        "the caller bounds its messages"
+    );
     out[start - 4] = low_seven(length) | 0x80;
     out[start - 3] = low_seven(length >> 7) | 0x80;
     out[start - 2] = low_seven(length >> 14) | 0x80;
@@ -58,7 +61,6 @@ pub(crate) const fn zigzag(value: i64) -> u64 {
 }
 
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "the mask leaves seven bits")]
 const fn low_seven(value: u64) -> u8 {
     (value & 0x7f) as u8
 }

@@ -1,5 +1,7 @@
 //! Integers beyond 64 bits, exactly, as decimal text.
 
+use std::fmt::Write as _;
+
 /// Largest integer, in bits; the conversion takes quadratic time.
 pub(crate) const MAX_BITS: u64 = 1 << 17;
 
@@ -23,10 +25,13 @@ pub(crate) fn write_decimal(out: &mut String, hex_digits: &str) {
             limbs.pop();
         }
     }
-    let Some(first) = chunks.pop() else { return out.push('0') };
+    let Some(first) = chunks.pop() else {
+        return out.push('0');
+    };
     out.push_str(&first.to_string());
     for chunk in chunks.iter().rev() {
-        out.push_str(&format!("{chunk:018}"));
+        // Writing to a string cannot fail.
+        _ = write!(out, "{chunk:018}");
     }
 }
 
@@ -34,7 +39,11 @@ fn limbs(hex_digits: &str) -> Vec<u64> {
     let mut limbs = Vec::with_capacity(hex_digits.len() / 16 + 1);
     let mut limb: u64 = 0;
     let mut digits = 0;
-    for digit in hex_digits.chars().rev().filter_map(|digit| digit.to_digit(16)) {
+    for digit in hex_digits
+        .chars()
+        .rev()
+        .filter_map(|digit| digit.to_digit(16))
+    {
         limb |= u64::from(digit) << (4 * digits);
         digits += 1;
         if digits == 16 {
@@ -49,7 +58,10 @@ fn limbs(hex_digits: &str) -> Vec<u64> {
     limbs
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "quotients and remainders of this division fit one limb")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "quotients and remainders of this division fit one limb"
+)]
 fn low(value: u128) -> u64 {
     value as u64
 }
@@ -73,6 +85,9 @@ mod tests {
         // 2^200
         let mut out = String::new();
         write_decimal(&mut out, &format!("1{}", "0".repeat(50)));
-        assert_eq!(out, "1606938044258990275541962092341162602522202993782792835301376");
+        assert_eq!(
+            out,
+            "1606938044258990275541962092341162602522202993782792835301376"
+        );
     }
 }

@@ -24,15 +24,26 @@ pub(super) fn encode(
     oddities: &mut Vec<Oddity>,
 ) -> PyResult<bool> {
     let snapshot = snapshot(data)?;
-    let mut pass = Careful { items, hooks: context.hooks, oddities };
+    let mut pass = Careful {
+        items,
+        hooks: context.hooks,
+        oddities,
+    };
     let mut timestamped = false;
     for (key, value) in snapshot.iter() {
-        let Ok(key_text) = key.cast::<PyString>() else { return Err(not_a_key(&key)) };
+        let Ok(key_text) = key.cast::<PyString>() else {
+            return Err(not_a_key(&key));
+        };
         let key_text = pass.read_text(key_text)?;
         key::check(&key_text, pass.oddities)?;
         if let Some(name) = key::reserved(&key_text) {
-            let kept = name == "_timestamp" && matches!(read_plain(&value), Some(Plain::Float(_) | Plain::Int(_)));
-            pass.oddities.push(if kept { Oddity::GivenTimestamp } else { Oddity::ReservedKey(name) });
+            let kept = name == "_timestamp"
+                && matches!(read_plain(&value), Some(Plain::Float(_) | Plain::Int(_)));
+            pass.oddities.push(if kept {
+                Oddity::GivenTimestamp
+            } else {
+                Oddity::ReservedKey(name)
+            });
             if !kept {
                 continue;
             }
@@ -51,7 +62,10 @@ fn snapshot<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
         return dict.copy();
     }
     let Ok(mapping) = data.cast::<PyMapping>() else {
-        return Err(PyTypeError::new_err(format!("run.log must be passed a dictionary, not `{}`", type_name(data))));
+        return Err(PyTypeError::new_err(format!(
+            "run.log must be passed a dictionary, not `{}`",
+            type_name(data)
+        )));
     };
     let copy = PyDict::new(data.py());
     copy.update(mapping)?;
@@ -59,12 +73,21 @@ fn snapshot<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
 }
 
 fn not_a_key(key: &Bound<'_, PyAny>) -> PyErr {
-    let shown = key.repr().map_or_else(|_| "?".to_owned(), |repr| repr.to_string_lossy().chars().take(100).collect());
-    PyTypeError::new_err(format!("keys passed to run.log must be strings, not {shown} (`{}`)", type_name(key)))
+    let shown = key.repr().map_or_else(
+        |_| "?".to_owned(),
+        |repr| repr.to_string_lossy().chars().take(100).collect(),
+    );
+    PyTypeError::new_err(format!(
+        "keys passed to run.log must be strings, not {shown} (`{}`)",
+        type_name(key)
+    ))
 }
 
 fn type_name(value: &Bound<'_, PyAny>) -> String {
-    value.get_type().fully_qualified_name().map_or_else(|_| "?".to_owned(), |name| name.to_string_lossy().into_owned())
+    value.get_type().fully_qualified_name().map_or_else(
+        |_| "?".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    )
 }
 
 struct Careful<'a> {
@@ -75,7 +98,13 @@ struct Careful<'a> {
 
 impl Careful<'_> {
     /// Appends the items of one value. `conversions` counts the hook calls that led to it.
-    fn value(&mut self, path: &mut Path, value: &Bound<'_, PyAny>, depth: usize, conversions: u8) -> PyResult<()> {
+    fn value(
+        &mut self,
+        path: &mut Path,
+        value: &Bound<'_, PyAny>,
+        depth: usize,
+        conversions: u8,
+    ) -> PyResult<()> {
         if let Some(plain) = read_plain(value) {
             if let Plain::Text(text) = plain {
                 check_size(text.len(), &format!("the value of key `{}`", path.dotted()))?;
@@ -131,7 +160,10 @@ impl Careful<'_> {
         may_convert: bool,
     ) -> PyResult<bool> {
         if self.items.json.len() > MAX_CALL_BYTES {
-            check_size(self.items.json.len(), &format!("the value of key `{}`", path.dotted()))?;
+            check_size(
+                self.items.json.len(),
+                &format!("the value of key `{}`", path.dotted()),
+            )?;
         }
         if let Some(plain) = read_plain(value) {
             if let Plain::Text(text) = plain {
@@ -162,12 +194,15 @@ impl Careful<'_> {
                     return Ok(false);
                 }
             }
-            self.items.json.push_str(if mark == '{' { "{}" } else { "}" });
+            self.items
+                .json
+                .push_str(if mark == '{' { "{}" } else { "}" });
             return Ok(true);
         }
         if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
             // A tuple of our own: the list cannot change under the loop.
-            let elements = PyTuple::new(value.py(), value.try_iter()?.collect::<PyResult<Vec<_>>>()?)?;
+            let elements =
+                PyTuple::new(value.py(), value.try_iter()?.collect::<PyResult<Vec<_>>>()?)?;
             let mut mark = '[';
             for element in elements.iter() {
                 self.items.json.push(mark);
@@ -176,7 +211,9 @@ impl Careful<'_> {
                     return Ok(false);
                 }
             }
-            self.items.json.push_str(if mark == '[' { "[]" } else { "]" });
+            self.items
+                .json
+                .push_str(if mark == '[' { "[]" } else { "]" });
             return Ok(true);
         }
         match number::read(value)? {
@@ -193,7 +230,12 @@ impl Careful<'_> {
         }
     }
 
-    fn convert<'py>(&self, path: &Path, value: &Bound<'py, PyAny>, conversions: u8) -> PyResult<Bound<'py, PyAny>> {
+    fn convert<'py>(
+        &self,
+        path: &Path,
+        value: &Bound<'py, PyAny>,
+        conversions: u8,
+    ) -> PyResult<Bound<'py, PyAny>> {
         if conversions < MAX_CONVERSIONS
             && let Some(converted) = self.hooks.convert(path.last(), value)?
         {
@@ -220,7 +262,11 @@ impl Careful<'_> {
             return self.read_text(text);
         }
         if let Ok(boolean) = key.cast::<PyBool>() {
-            return Ok(Cow::Borrowed(if boolean.is_true() { "true" } else { "false" }));
+            return Ok(Cow::Borrowed(if boolean.is_true() {
+                "true"
+            } else {
+                "false"
+            }));
         }
         if key.is_none() {
             return Ok(Cow::Borrowed("null"));
@@ -274,7 +320,9 @@ fn write_plain(out: &mut String, plain: Plain<'_>) {
 
 fn write_big(out: &mut String, integer: &Bound<'_, PyInt>, path: &Path) -> PyResult<()> {
     let py = integer.py();
-    let bits: u64 = integer.call_method0(pyo3::intern!(py, "bit_length"))?.extract()?;
+    let bits: u64 = integer
+        .call_method0(pyo3::intern!(py, "bit_length"))?
+        .extract()?;
     if bits > bigint::MAX_BITS {
         return Err(PyValueError::new_err(format!(
             "the integer of key `{}` is too large to log: {bits} bits, the limit is {}",

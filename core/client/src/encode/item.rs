@@ -41,9 +41,18 @@ impl Items {
     /// Appends an item with a top-level key.
     #[inline]
     pub(crate) fn put_plain(&mut self, key: &str, value: Plain<'_>) {
-        let key_bytes = 1 + varint_len(key.len() as u64) + key.len();
-        self.open_item(key_bytes + value_len(value));
-        put_bytes(&mut self.out, KEY, key.as_bytes());
+        let value_bytes = value_len(value);
+        // The usual item: every length fits one byte, and a few copies of known size do it.
+        if key.len() + value_bytes + 2 < 0x80 {
+            let (key_len, item_len) = (short(key.len()), short(key.len() + value_bytes + 2));
+            self.out.reserve(key.len() + value_bytes + 4);
+            self.out.extend_from_slice(&[ITEM, item_len, KEY, key_len]);
+            self.out.extend_from_slice(key.as_bytes());
+        } else {
+            let key_bytes = 1 + varint_len(key.len() as u64) + key.len();
+            self.open_item(key_bytes + value_bytes);
+            put_bytes(&mut self.out, KEY, key.as_bytes());
+        }
         self.put_value(value);
     }
 
@@ -82,8 +91,9 @@ impl Items {
         let out = &mut self.out;
         match value {
             Plain::Float(number) => {
-                out.push(NUMBER);
-                out.extend_from_slice(&number.to_le_bytes());
+                let mut bytes = [NUMBER; 9];
+                bytes[1..].copy_from_slice(&number.to_le_bytes());
+                out.extend_from_slice(&bytes);
             }
             Plain::Int(integer) => {
                 out.push(INTEGER);
@@ -94,6 +104,15 @@ impl Items {
             Plain::Text(text) => put_bytes(out, TEXT, text.as_bytes()),
         }
     }
+}
+
+#[inline]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the caller checked that it is below 128"
+)]
+const fn short(length: usize) -> u8 {
+    length as u8
 }
 
 #[inline]
@@ -115,7 +134,10 @@ pub(crate) struct Path {
 impl Path {
     /// The path of a top-level key.
     pub(crate) fn of(key: &str) -> Self {
-        let mut path = Self { encoded: Vec::with_capacity(key.len() + 16), components: Vec::new() };
+        let mut path = Self {
+            encoded: Vec::with_capacity(key.len() + 16),
+            components: Vec::new(),
+        };
         path.components.push((0, key.to_owned()));
         put_bytes(&mut path.encoded, KEY, key.as_bytes());
         path
@@ -127,7 +149,8 @@ impl Path {
             // From a flat key to a path: the same bytes but for the tag.
             self.encoded[0] = NESTED_KEY;
         }
-        self.components.push((self.encoded.len(), component.to_owned()));
+        self.components
+            .push((self.encoded.len(), component.to_owned()));
         put_bytes(&mut self.encoded, NESTED_KEY, component.as_bytes());
     }
 
@@ -143,7 +166,9 @@ impl Path {
 
     /// The innermost component.
     pub(crate) fn last(&self) -> &str {
-        self.components.last().map_or("", |(_, component)| component)
+        self.components
+            .last()
+            .map_or("", |(_, component)| component)
     }
 
     /// The path for a message to the user.
@@ -165,7 +190,9 @@ mod tests {
     use runlane_proto::wandb_internal::{HistoryItem, PartialHistoryRequest};
 
     fn decode(items: &Items) -> Vec<HistoryItem> {
-        PartialHistoryRequest::decode(items.out.as_slice()).expect("valid protobuf").item
+        PartialHistoryRequest::decode(items.out.as_slice())
+            .expect("valid protobuf")
+            .item
     }
 
     #[test]
@@ -181,7 +208,9 @@ mod tests {
         let decoded = decode(&items);
         let keys: Vec<&str> = decoded.iter().map(|item| item.key.as_str()).collect();
         assert_eq!(keys, ["f", "i", "b", "n", &long, "_timestamp"]);
-        assert!(matches!(decoded[0].value, Some(Value::Number(it)) if it.to_bits() == (-0.0_f64).to_bits()));
+        assert!(
+            matches!(decoded[0].value, Some(Value::Number(it)) if it.to_bits() == (-0.0_f64).to_bits())
+        );
         assert_eq!(decoded[1].value, Some(Value::Integer(i64::MIN)));
         assert_eq!(decoded[2].value, Some(Value::Boolean(false)));
         assert_eq!(decoded[3].value, Some(Value::None(0)));
@@ -206,6 +235,9 @@ mod tests {
         assert_eq!(decoded[0].nested_key, ["a.b", "c"]);
         assert_eq!(decoded[1].nested_key, ["a.b", "c", "d"]);
         assert_eq!(decoded[1].value, Some(Value::Json("[1]".into())));
-        assert_eq!((decoded[2].key.as_str(), decoded[2].nested_key.len()), ("a.b", 0));
+        assert_eq!(
+            (decoded[2].key.as_str(), decoded[2].nested_key.len()),
+            ("a.b", 0)
+        );
     }
 }

@@ -11,7 +11,7 @@ mod key;
 mod number;
 mod text;
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString};
 use runlane_proto::wandb_internal::Record;
@@ -71,7 +71,12 @@ pub(crate) fn encode_call(
     let mut oddities = Vec::new();
     let (entry, call) = open_call(items);
     let quick = data.cast_exact::<PyDict>().is_ok_and(|dict| {
-        walk_plain(dict, |key, value| key::is_plain(key) && { items.put_plain(key, value); true })
+        walk_plain(dict, |key, value| {
+            key::is_plain(key) && {
+                items.put_plain(key, value);
+                true
+            }
+        })
     });
     let mut timestamped = false;
     if !quick {
@@ -124,26 +129,44 @@ pub(crate) fn read_step(step: &Bound<'_, PyAny>) -> PyResult<Option<i64>> {
     if step.is_none() {
         return Ok(None);
     }
-    if step.is_instance_of::<PyBool>() || step.is_instance_of::<PyFloat>() || step.is_instance_of::<PyString>() {
+    if step.is_instance_of::<PyBool>()
+        || step.is_instance_of::<PyFloat>()
+        || step.is_instance_of::<PyString>()
+    {
         return Err(not_a_step(step));
     }
     let index;
     let integer = if step.is_instance_of::<PyInt>() {
         step
     } else {
-        index = step.call_method0(pyo3::intern!(step.py(), "__index__")).map_err(|_| not_a_step(step))?;
+        index = step
+            .call_method0(pyo3::intern!(step.py(), "__index__"))
+            .map_err(|error| {
+                let no_index = error.is_instance_of::<PyAttributeError>(step.py());
+                if no_index || error.is_instance_of::<PyTypeError>(step.py()) {
+                    not_a_step(step)
+                } else {
+                    error
+                }
+            })?;
         &index
     };
     match integer.extract::<i64>() {
         Ok(step) => Ok(Some(step)),
         // Below the current step whatever that is; how far below does not matter.
         Err(_) if integer.lt(0)? => Ok(Some(i64::MIN)),
-        Err(_) => Err(PyValueError::new_err(format!("step {integer} is above the largest step, {}", i64::MAX))),
+        Err(_) => Err(PyValueError::new_err(format!(
+            "step {integer} is above the largest step, {}",
+            i64::MAX
+        ))),
     }
 }
 
 fn not_a_step(step: &Bound<'_, PyAny>) -> PyErr {
-    let kind = step.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
+    let kind = step
+        .get_type()
+        .name()
+        .map_or_else(|_| "?".to_owned(), |name| name.to_string());
     PyTypeError::new_err(format!("step must be an integer, not `{kind}`"))
 }
 

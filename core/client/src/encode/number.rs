@@ -38,7 +38,7 @@ pub(super) fn read<'py>(value: &Bound<'py, PyAny>) -> PyResult<Native<'py>> {
 }
 
 enum Library {
-    /// Also what follows its conventions: JAX, CuPy, subclasses of its arrays.
+    /// Also what follows its conventions: JAX, `CuPy`, subclasses of its arrays.
     Numpy,
     Torch,
     TensorFlow,
@@ -49,15 +49,25 @@ fn library(kind: &Bound<'_, PyType>) -> Library {
     let py = kind.py();
     let has = |name: &Bound<'_, PyString>| kind.hasattr(name).unwrap_or(false);
     let module = kind.getattr(intern!(py, "__module__"));
-    let module = module.as_ref().ok().and_then(|it| it.cast::<PyString>().ok());
+    let module = module
+        .as_ref()
+        .ok()
+        .and_then(|it| it.cast::<PyString>().ok());
     let module = module.and_then(|it| it.to_cow().ok());
-    let root = module.as_deref().unwrap_or("").split('.').next().unwrap_or("");
+    let root = module
+        .as_deref()
+        .unwrap_or("")
+        .split('.')
+        .next()
+        .unwrap_or("");
     match root {
         "builtins" | "datetime" | "collections" => Library::None,
         "torch" if has(intern!(py, "numel")) => Library::Torch,
         "tensorflow" if has(intern!(py, "numpy")) => Library::TensorFlow,
         _ if has(intern!(py, "__torch_function__")) && has(intern!(py, "numel")) => Library::Torch,
-        "numpy" | "ml_dtypes" | "jax" | "jaxlib" | "cupy" if has(intern!(py, "dtype")) => Library::Numpy,
+        "numpy" | "ml_dtypes" | "jax" | "jaxlib" | "cupy" if has(intern!(py, "dtype")) => {
+            Library::Numpy
+        }
         _ if has(intern!(py, "__array_interface__")) && has(intern!(py, "dtype")) => Library::Numpy,
         _ => Library::None,
     }
@@ -85,7 +95,9 @@ fn numpy<'py>(value: &Bound<'py, PyAny>) -> PyResult<Native<'py>> {
     let item = value.call_method0(intern!(py, "item"))?;
     if item.get_type().hasattr(intern!(py, "dtype"))? {
         // A float that Python has no type for (longdouble, bfloat16) gives a numpy scalar again.
-        return Ok(Native::Value(item.extract::<f64>()?.into_pyobject(py)?.into_any()));
+        return Ok(Native::Value(
+            item.extract::<f64>()?.into_pyobject(py)?.into_any(),
+        ));
     }
     Ok(Native::Value(item))
 }
@@ -102,5 +114,9 @@ fn torch<'py>(value: &Bound<'py, PyAny>) -> PyResult<Native<'py>> {
 
 fn tensorflow<'py>(value: &Bound<'py, PyAny>) -> PyResult<Native<'py>> {
     let array = value.call_method0(intern!(value.py(), "numpy"))?;
-    if array.get_type().hasattr(intern!(value.py(), "dtype"))? { numpy(&array) } else { Ok(Native::Value(array)) }
+    if array.get_type().hasattr(intern!(value.py(), "dtype"))? {
+        numpy(&array)
+    } else {
+        Ok(Native::Value(array))
+    }
 }

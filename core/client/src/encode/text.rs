@@ -8,11 +8,16 @@ use pyo3::types::{PyBytes, PyString};
 
 /// Reads a `str`; a lone surrogate becomes U+FFFD. The second value says whether there was one.
 pub(crate) fn read<'a>(text: &'a Bound<'_, PyString>) -> PyResult<(Cow<'a, str>, bool)> {
-    if let Some(crate::sys::python::Plain::Text(valid)) = crate::sys::python::read_plain(text.as_any()) {
+    if let Some(crate::sys::python::Plain::Text(valid)) =
+        crate::sys::python::read_plain(text.as_any())
+    {
         return Ok((Cow::Borrowed(valid), false));
     }
     let py = text.py();
-    let bytes = text.call_method1(intern!(py, "encode"), (intern!(py, "utf-8"), intern!(py, "surrogatepass")))?;
+    let bytes = text.call_method1(
+        intern!(py, "encode"),
+        (intern!(py, "utf-8"), intern!(py, "surrogatepass")),
+    )?;
     let bytes = bytes.cast_into::<PyBytes>()?;
     Ok((Cow::Owned(without_surrogates(bytes.as_bytes())), true))
 }
@@ -44,7 +49,10 @@ mod tests {
 
     #[test]
     fn each_surrogate_becomes_one_replacement_character() {
-        assert_eq!(without_surrogates(b"a\xed\xa0\x80b\xed\xbf\xbf"), "a\u{fffd}b\u{fffd}");
+        assert_eq!(
+            without_surrogates(b"a\xed\xa0\x80b\xed\xbf\xbf"),
+            "a\u{fffd}b\u{fffd}"
+        );
         assert_eq!(without_surrogates("plain ü".as_bytes()), "plain ü");
     }
 }

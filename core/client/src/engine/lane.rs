@@ -44,7 +44,8 @@ pub(super) struct Pending {
 impl Pending {
     /// A request whose caller went away is not repeated, but for the one that ends the run.
     fn is_wanted(&self) -> bool {
-        matches!(self.request.request, Some(request::Request::Finish(_))) || self.slot.strong_count() > 0
+        matches!(self.request.request, Some(request::Request::Finish(_)))
+            || self.slot.strong_count() > 0
     }
 }
 
@@ -68,7 +69,12 @@ pub(super) struct Lane<S> {
 
 impl<S: SpillFile> Lane<S> {
     /// A lane whose stream is to be opened.
-    pub(super) fn new(stream: Arc<Stream>, attach: bool, preface: Vec<Record>, opener: Option<Arc<Slot>>) -> Self {
+    pub(super) fn new(
+        stream: Arc<Stream>,
+        attach: bool,
+        preface: Vec<Record>,
+        opener: Option<Arc<Slot>>,
+    ) -> Self {
         Self {
             stream,
             outbox: Outbox::new(),
@@ -106,14 +112,22 @@ impl<S: SpillFile> Lane<S> {
             writer: self.stream.writer,
             spill_path: self.stream.spill_path.to_string_lossy().into_owned(),
             attach: self.attach,
-            preface: if self.attach { Vec::new() } else { self.preface.clone() },
+            preface: if self.attach {
+                Vec::new()
+            } else {
+                self.preface.clone()
+            },
         };
-        frame_of(&ClientMessage { message: Some(client_message::Message::OpenRun(message)) })
+        frame_of(&ClientMessage {
+            message: Some(client_message::Message::OpenRun(message)),
+        })
     }
 
     /// The next request whose entries were all sent.
     pub(super) fn request_frame(&mut self) -> Option<Vec<u8>> {
-        let Phase::Open(number) = self.phase else { return None };
+        let Phase::Open(number) = self.phase else {
+            return None;
+        };
         loop {
             let first = self.waiting.front()?;
             if first.after_seq > self.outbox.sent_seq() {
@@ -123,9 +137,15 @@ impl<S: SpillFile> Lane<S> {
             if !pending.is_wanted() {
                 continue;
             }
-            let request = Request { request_id: pending.id, stream: number, request: pending.request.request.clone() };
+            let request = Request {
+                request_id: pending.id,
+                stream: number,
+                request: pending.request.request,
+            };
             self.in_flight.push(pending);
-            return Some(frame_of(&ClientMessage { message: Some(client_message::Message::Request(request)) }));
+            return Some(frame_of(&ClientMessage {
+                message: Some(client_message::Message::Request(request)),
+            }));
         }
     }
 
@@ -157,7 +177,13 @@ impl<S: SpillFile> Lane<S> {
 
     /// Appends to the spill file what is due, everything if `all`; lets go of memory that is tight. Returns whether there is
     /// more to append: a turn ends after a while, so that the socket is looked at.
-    pub(super) fn spill<P: Ports<Spill = S>>(&mut self, ports: &mut P, hub: &Hub, now: Instant, all: bool) -> bool {
+    pub(super) fn spill<P: Ports<Spill = S>>(
+        &mut self,
+        ports: &mut P,
+        hub: &Hub,
+        now: Instant,
+        all: bool,
+    ) -> bool {
         let mut more = false;
         if all || self.due().is_some_and(|due| due <= now) {
             more = self.append_to_spill(ports, hub, now, all);
@@ -170,7 +196,13 @@ impl<S: SpillFile> Lane<S> {
         more
     }
 
-    fn append_to_spill<P: Ports<Spill = S>>(&mut self, ports: &mut P, hub: &Hub, now: Instant, all: bool) -> bool {
+    fn append_to_spill<P: Ports<Spill = S>>(
+        &mut self,
+        ports: &mut P,
+        hub: &Hub,
+        now: Instant,
+        all: bool,
+    ) -> bool {
         self.spill_paused_until = None;
         let mut written = 0;
         while let Some((id, first_seq, entries, bytes)) = self.outbox.to_spill() {
@@ -210,19 +242,28 @@ impl<S: SpillFile> Lane<S> {
 
     /// Reads the next chunk back if it is only in the file.
     pub(super) fn read_back(&mut self, budget: &Budget) {
-        let Some(stored) = self.outbox.to_read() else { return };
-        let bytes = self.spill.as_mut().and_then(|file| file.read(stored.place, stored.len).ok());
+        let Some(stored) = self.outbox.to_read() else {
+            return;
+        };
+        let bytes = self
+            .spill
+            .as_mut()
+            .and_then(|file| file.read(stored.place, stored.len).ok());
         let lost = self.outbox.read(stored.id, bytes, budget);
         if lost > 0 {
             let path = self.stream.spill_path.display();
-            self.stream.notify(40, format!("{lost} rows are lost: the spill file was damaged or removed: `{path}`"));
+            self.stream.notify(
+                40,
+                format!("{lost} rows are lost: the spill file was damaged or removed: `{path}`"),
+            );
         }
     }
 
     /// Says whether the lane has nothing left to do.
     pub(super) fn is_done(&self) -> bool {
         let empty = self.outbox.is_empty() && self.stream.intake.is_empty();
-        let hopeless = self.phase == Phase::Refused && self.stream.state() == StreamState::Abandoned;
+        let hopeless =
+            self.phase == Phase::Refused && self.stream.state() == StreamState::Abandoned;
         self.ends && (empty || hopeless)
     }
 
@@ -239,7 +280,10 @@ impl<S: SpillFile> Lane<S> {
         if !self.spill_complained {
             self.spill_complained = true;
             let path = self.stream.spill_path.display();
-            self.stream.notify(30, format!("rows wait in memory: cannot write the spill file: {error}: `{path}`"));
+            self.stream.notify(
+                30,
+                format!("rows wait in memory: cannot write the spill file: {error}: `{path}`"),
+            );
         }
     }
 }

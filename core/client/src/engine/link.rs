@@ -30,7 +30,10 @@ pub(super) enum Link<P: Ports> {
     /// There is none.
     Down { retry_at: Instant },
     /// The daemon was started and does not listen yet.
-    Starting { starting: P::Starting, deadline: Instant },
+    Starting {
+        starting: P::Starting,
+        deadline: Instant,
+    },
     /// `Hello` was sent.
     Greeting(Connection<P::Socket>),
     /// The daemon answered.
@@ -69,7 +72,9 @@ impl<S> Connection<S> {
 
     /// The stream of which a frame was sent in part.
     pub(super) fn sending_stream(&self) -> Option<u64> {
-        self.sending.and_then(|sending| sending.body).map(|(stream, _)| stream)
+        self.sending
+            .and_then(|sending| sending.body)
+            .map(|(stream, _)| stream)
     }
 }
 
@@ -88,7 +93,9 @@ impl<P: Ports> Engine<P> {
                     Err(error) => self.fail(now, &format!("cannot connect to the daemon: {error}")),
                 },
                 Progress::Died => self.fail(now, "the daemon ended before it listened"),
-                Progress::Waiting if *deadline <= now => self.fail(now, "the daemon did not listen in time"),
+                Progress::Waiting if *deadline <= now => {
+                    self.fail(now, "the daemon did not listen in time");
+                }
                 Progress::Waiting => {}
             },
             Link::Greeting(_) | Link::Up(_) => {}
@@ -98,23 +105,35 @@ impl<P: Ports> Engine<P> {
     fn connect(&mut self, now: Instant) {
         match self.ports.connect() {
             Ok(socket) => return self.greet(socket),
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::NotFound | ErrorKind::ConnectionRefused
+                ) => {}
             Err(error) => return self.fail(now, &format!("cannot connect to the daemon: {error}")),
         }
         if !self.restarts.may_start(now) {
-            if !self.complained {
-                self.complained = true;
+            if self.restarts.refusal_is_news() {
                 self.notify_all(40, "the daemon does not stay up; rows go to the spill file until it can be started again");
             }
-            self.link = Link::Down { retry_at: now + LIMITED_DELAY };
+            self.link = Link::Down {
+                retry_at: now + LIMITED_DELAY,
+            };
             return;
         }
         match self.ports.start_daemon() {
             Ok(Attempt::Connected(socket)) => self.greet(socket),
-            Ok(Attempt::Busy) => self.link = Link::Down { retry_at: now + BUSY_DELAY },
+            Ok(Attempt::Busy) => {
+                self.link = Link::Down {
+                    retry_at: now + BUSY_DELAY,
+                }
+            }
             Ok(Attempt::Started(starting)) => {
                 self.restarts.started(now);
-                self.link = Link::Starting { starting, deadline: now + START_TIMEOUT };
+                self.link = Link::Starting {
+                    starting,
+                    deadline: now + START_TIMEOUT,
+                };
             }
             Err(error) => {
                 let binary = self.hub.config.binary.display();
@@ -135,7 +154,9 @@ impl<P: Ports> Engine<P> {
             client_version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         let mut connection = Connection::new(socket);
-        connection.control.push_back(frame_of(&ClientMessage { message: Some(client_message::Message::Hello(hello)) }));
+        connection.control.push_back(frame_of(&ClientMessage {
+            message: Some(client_message::Message::Hello(hello)),
+        }));
         self.link = Link::Greeting(connection);
     }
 
@@ -149,7 +170,6 @@ impl<P: Ports> Engine<P> {
             return self.fail(now, &message);
         }
         self.up_since = now;
-        self.complained = false;
         let pid = reply.pid;
         let link = std::mem::replace(&mut self.link, Link::Down { retry_at: now });
         self.link = match link {
@@ -166,7 +186,9 @@ impl<P: Ports> Engine<P> {
     /// Gives the connection up and tries again after a while.
     fn fail(&mut self, now: Instant, message: &str) {
         self.lose();
-        self.link = Link::Down { retry_at: now + self.restarts.failed() };
+        self.link = Link::Down {
+            retry_at: now + self.restarts.failed(),
+        };
         let message = message.to_owned();
         self.hub.update(|status| {
             status.failure = Some(message);
@@ -176,7 +198,8 @@ impl<P: Ports> Engine<P> {
 
     /// The connection broke; a new one is tried at once.
     fn broken(&mut self, now: Instant) {
-        let lasted = matches!(self.link, Link::Up(_)) && now.saturating_duration_since(self.up_since) >= STABLE;
+        let lasted = matches!(self.link, Link::Up(_))
+            && now.saturating_duration_since(self.up_since) >= STABLE;
         self.lose();
         let delay = if lasted {
             self.restarts.succeeded();
@@ -184,7 +207,9 @@ impl<P: Ports> Engine<P> {
         } else {
             self.restarts.failed()
         };
-        self.link = Link::Down { retry_at: now + delay };
+        self.link = Link::Down {
+            retry_at: now + delay,
+        };
         self.attentive_until = now + ATTENTION;
     }
 
@@ -204,7 +229,9 @@ impl<P: Ports> Engine<P> {
     pub(super) fn receive(&mut self, now: Instant) {
         let mut bytes = [0; 16 << 10];
         loop {
-            let Some(connection) = self.connection() else { return };
+            let Some(connection) = self.connection() else {
+                return;
+            };
             match connection.socket.receive(&mut bytes) {
                 Ok(0) => return self.broken(now),
                 Ok(length) => connection.reader.push(&bytes[..length]),
@@ -213,17 +240,26 @@ impl<P: Ports> Engine<P> {
                 Err(_) => return self.broken(now),
             }
             loop {
-                let Some(connection) = self.connection() else { return };
+                let Some(connection) = self.connection() else {
+                    return;
+                };
                 let message = match connection.reader.next_payload() {
                     Ok(None) => break,
-                    Ok(Some(payload)) => DaemonMessage::decode(payload).map_err(|error| error.to_string()),
+                    Ok(Some(payload)) => {
+                        DaemonMessage::decode(payload).map_err(|error| error.to_string())
+                    }
                     Err(error) => Err(error.to_string()),
                 };
                 match message {
-                    Ok(DaemonMessage { message: Some(message) }) => self.handle(message, now),
+                    Ok(DaemonMessage {
+                        message: Some(message),
+                    }) => self.handle(message, now),
                     // A message of a newer daemon.
                     Ok(DaemonMessage { message: None }) => {}
-                    Err(error) => return self.fail(now, &format!("the daemon's answer cannot be read: {error}")),
+                    Err(error) => {
+                        return self
+                            .fail(now, &format!("the daemon's answer cannot be read: {error}"));
+                    }
                 }
             }
         }
@@ -257,14 +293,19 @@ impl<P: Ports> Engine<P> {
     /// Chooses the next frame; false if there is nothing to send.
     fn pick_frame(&mut self) -> bool {
         let up = matches!(self.link, Link::Up(_));
-        let (Link::Greeting(connection) | Link::Up(connection)) = &mut self.link else { return false };
+        let (Link::Greeting(connection) | Link::Up(connection)) = &mut self.link else {
+            return false;
+        };
         connection.blocked = false;
         if connection.sending.is_some() {
             return true;
         }
         if let Some(frame) = connection.control.pop_front() {
             connection.head = frame;
-            connection.sending = Some(Sending { body: None, done: 0 });
+            connection.sending = Some(Sending {
+                body: None,
+                done: 0,
+            });
             return true;
         }
         if !up {
@@ -280,15 +321,27 @@ impl<P: Ports> Engine<P> {
             };
             if let Some(frame) = control {
                 connection.head = frame;
-                connection.sending = Some(Sending { body: None, done: 0 });
+                connection.sending = Some(Sending {
+                    body: None,
+                    done: 0,
+                });
                 return true;
             }
-            let Phase::Open(number) = lane.phase else { continue };
+            let Phase::Open(number) = lane.phase else {
+                continue;
+            };
             lane.read_back(&self.hub.budget);
-            let Some(id) = lane.outbox.next_id() else { continue };
-            let Some((first_seq, bytes)) = lane.outbox.chunk(id) else { continue };
+            let Some(id) = lane.outbox.next_id() else {
+                continue;
+            };
+            let Some((first_seq, bytes)) = lane.outbox.chunk(id) else {
+                continue;
+            };
             batch_head(&mut connection.head, number, first_seq, bytes.len());
-            connection.sending = Some(Sending { body: Some((lane.stream.id, id)), done: 0 });
+            connection.sending = Some(Sending {
+                body: Some((lane.stream.id, id)),
+                done: 0,
+            });
             // The others get their turn before this one's next chunk.
             self.first_lane = (index + 1) % self.lanes.len();
             return true;
@@ -298,8 +351,12 @@ impl<P: Ports> Engine<P> {
 
     /// Sends a part of the chosen frame.
     fn send_part(&mut self) -> io::Result<usize> {
-        let (Link::Greeting(connection) | Link::Up(connection)) = &mut self.link else { return Ok(0) };
-        let Some(sending) = &mut connection.sending else { return Ok(0) };
+        let (Link::Greeting(connection) | Link::Up(connection)) = &mut self.link else {
+            return Ok(0);
+        };
+        let Some(sending) = &mut connection.sending else {
+            return Ok(0);
+        };
         let mut lane = match sending.body {
             Some((stream, _)) => self.lanes.iter_mut().find(|lane| lane.stream.id == stream),
             None => None,
@@ -307,7 +364,10 @@ impl<P: Ports> Engine<P> {
         let body = match (sending.body, &lane) {
             (None, _) => &[][..],
             (Some((_, id)), Some(lane)) => {
-                lane.outbox.chunk(id).ok_or_else(|| io::Error::other("acknowledged before it was sent"))?.1
+                lane.outbox
+                    .chunk(id)
+                    .ok_or_else(|| io::Error::other("acknowledged before it was sent"))?
+                    .1
             }
             (Some(_), None) => return Err(io::Error::other("stream closed within a frame")),
         };
@@ -315,7 +375,11 @@ impl<P: Ports> Engine<P> {
         let head_left = connection.head.get(sending.done..).unwrap_or_default();
         let body_left = &body[sending.done.saturating_sub(connection.head.len())..];
         let parts = [IoSlice::new(head_left), IoSlice::new(body_left)];
-        let length = connection.socket.send(if body_left.is_empty() { &parts[..1] } else { &parts })?;
+        let length = connection.socket.send(if body_left.is_empty() {
+            &parts[..1]
+        } else {
+            &parts
+        })?;
         sending.done += length;
         if sending.done == total {
             if let (Some((_, id)), Some(lane)) = (sending.body, &mut lane) {

@@ -44,7 +44,6 @@ pub(crate) struct Engine<P: Ports> {
     ports: P,
     link: Link<P>,
     restarts: Restarts,
-    complained: bool,
     up_since: Instant,
     lanes: Vec<Lane<P::Spill>>,
     slots: HashMap<u64, Weak<Slot>>,
@@ -65,7 +64,6 @@ impl<P: Ports> Engine<P> {
             ports,
             link: Link::Down { retry_at: now },
             restarts: Restarts::default(),
-            complained: false,
             up_since: now,
             lanes: Vec::new(),
             slots: HashMap::new(),
@@ -109,7 +107,8 @@ impl<P: Ports> Engine<P> {
             Next::Tick(timeout) => Some(timeout),
             Next::Sleep(timeout) => {
                 self.hub.wake.falls_asleep();
-                let work = self.hub.has_commands() || self.lanes.iter().any(|lane| !lane.stream.intake.is_empty());
+                let work = self.hub.has_commands()
+                    || self.lanes.iter().any(|lane| !lane.stream.intake.is_empty());
                 if work { Some(Duration::ZERO) } else { timeout }
             }
             Next::Stop => return,
@@ -117,7 +116,9 @@ impl<P: Ports> Engine<P> {
         let (socket, starting) = match &self.link {
             Link::Down { .. } => (None, None),
             Link::Starting { starting, .. } => (None, Some(starting)),
-            Link::Greeting(connection) | Link::Up(connection) => (Some((&connection.socket, connection.blocked)), None),
+            Link::Greeting(connection) | Link::Up(connection) => {
+                (Some((&connection.socket, connection.blocked)), None)
+            }
         };
         self.ports.wait(socket, starting, timeout);
         self.hub.wake.wakes_up();
@@ -136,7 +137,10 @@ impl<P: Ports> Engine<P> {
             Link::Starting { deadline, .. } => Some(*deadline),
             Link::Greeting(_) | Link::Up(_) => None,
         };
-        let timeout = lanes.chain(link).min().map(|due| due.saturating_duration_since(now));
+        let timeout = lanes
+            .chain(link)
+            .min()
+            .map(|due| due.saturating_duration_since(now));
         if now < self.attentive_until {
             Next::Tick(timeout.map_or(TICK, |timeout| timeout.min(TICK)))
         } else {
@@ -151,12 +155,27 @@ impl<P: Ports> Engine<P> {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Open { stream, attach, preface, slot } => {
+            Command::Open {
+                stream,
+                attach,
+                preface,
+                slot,
+            } => {
                 self.lanes.push(Lane::new(stream, attach, preface, slot));
             }
-            Command::Request { stream, after_seq, request, slot } => {
+            Command::Request {
+                stream,
+                after_seq,
+                request,
+                slot,
+            } => {
                 let id = request.request_id;
-                let pending = Pending { id, after_seq, request, slot: Arc::downgrade(&slot) };
+                let pending = Pending {
+                    id,
+                    after_seq,
+                    request,
+                    slot: Arc::downgrade(&slot),
+                };
                 match self.lanes.iter_mut().find(|lane| lane.stream.id == stream) {
                     Some(lane) if lane.phase != Phase::Refused => {
                         self.slots.insert(id, Arc::downgrade(&slot));
@@ -180,7 +199,11 @@ impl<P: Ports> Engine<P> {
             Message::Hello(reply) => self.greeted(&reply, now),
             Message::OpenRun(reply) => self.opened(reply),
             Message::Ack(ack) => {
-                if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.phase == Phase::Open(ack.stream)) {
+                if let Some(lane) = self
+                    .lanes
+                    .iter_mut()
+                    .find(|lane| lane.phase == Phase::Open(ack.stream))
+                {
                     lane.acknowledge(ack.logged_seq, &self.hub.budget, &mut self.buffers);
                 }
             }
@@ -193,7 +216,11 @@ impl<P: Ports> Engine<P> {
                 }
             }
             Message::Stop(stop) => {
-                for lane in self.lanes.iter().filter(|lane| lane.phase == Phase::Open(stop.stream)) {
+                for lane in self
+                    .lanes
+                    .iter()
+                    .filter(|lane| lane.phase == Phase::Open(stop.stream))
+                {
                     lane.stream.request_stop();
                 }
             }
@@ -201,7 +228,11 @@ impl<P: Ports> Engine<P> {
     }
 
     fn opened(&mut self, reply: OpenRunReply) {
-        let Some(lane) = self.lanes.iter_mut().find(|lane| lane.phase == Phase::Opening(reply.request_id)) else {
+        let Some(lane) = self
+            .lanes
+            .iter_mut()
+            .find(|lane| lane.phase == Phase::Opening(reply.request_id))
+        else {
             return;
         };
         let error = reply.error.as_ref().filter(|_| reply.stream == 0);
@@ -249,7 +280,11 @@ impl<P: Ports> Engine<P> {
                 }
             }
         }
-        let slot = if last { self.slots.remove(&id) } else { self.slots.get(&id).cloned() };
+        let slot = if last {
+            self.slots.remove(&id)
+        } else {
+            self.slots.get(&id).cloned()
+        };
         if let Some(slot) = slot.and_then(|slot| slot.upgrade()) {
             slot.put(Answer::Response(Box::new(reply)));
         }

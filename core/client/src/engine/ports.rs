@@ -65,5 +65,10 @@ pub(crate) trait Ports {
     /// Removes a spill file.
     fn remove_spill(&mut self, path: &Path) -> io::Result<()>;
     /// Waits until something can go on, at most `timeout`.
-    fn wait(&mut self, socket: Option<(&Self::Socket, bool)>, starting: Option<&Self::Starting>, timeout: Option<Duration>);
+    fn wait(
+        &mut self,
+        socket: Option<(&Self::Socket, bool)>,
+        starting: Option<&Self::Starting>,
+        timeout: Option<Duration>,
+    );
 }

@@ -1,7 +1,7 @@
 //! Starting the daemon: once, whoever comes first.
 //!
-//! The start lock `daemon-v1.lock` is taken without waiting and held until the daemon listens. The daemon inherits a pipe as its
-//! standard output (`--ready-fd 1`) and writes one byte when it listens; nobody polls for the socket.
+//! The start lock `daemon-v1.lock` is taken without waiting and held until the daemon listens. The daemon inherits a pipe
+//! (`--ready-fd 3`) and writes one byte when it listens; nobody polls for the socket.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -16,10 +16,17 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use super::socket::DaemonSocket;
 use crate::engine::ports::{Attempt, Progress, Starting};
 use crate::hub::HubConfig;
-use crate::sys::spawn::{Detached, spawn_detached};
+use crate::sys::spawn::{Detached, INHERITED_FD, spawn_detached};
 
 /// What the daemon keeps of the trainer's environment; settings and credentials travel with each run.
-const KEPT_ENVIRONMENT: [&str; 6] = ["HOME", "PATH", "XDG_RUNTIME_DIR", "TMPDIR", "LANG", "RUST_BACKTRACE"];
+const KEPT_ENVIRONMENT: [&str; 6] = [
+    "HOME",
+    "PATH",
+    "XDG_RUNTIME_DIR",
+    "TMPDIR",
+    "LANG",
+    "RUST_BACKTRACE",
+];
 
 /// The daemon's socket in the runtime directory.
 pub(crate) fn socket_path(runtime_dir: &Path) -> PathBuf {
@@ -69,12 +76,19 @@ pub(crate) fn start(config: &HubConfig) -> io::Result<Attempt<DaemonSocket, Star
     // Whoever held the lock before us may have started it.
     match DaemonSocket::connect(&socket_path(&config.runtime_dir)) {
         Ok(socket) => return Ok(Attempt::Connected(socket)),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {}
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::NotFound | ErrorKind::ConnectionRefused
+            ) => {}
         Err(error) => return Err(error),
     }
     let (ready, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-    let environment: Vec<(&str, OsString)> =
-        KEPT_ENVIRONMENT.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))).collect();
+    let environment: Vec<(&str, OsString)> = KEPT_ENVIRONMENT
+        .into_iter()
+        .filter_map(|name| Some((name, std::env::var_os(name)?)))
+        .collect();
+    let ready_fd = INHERITED_FD.to_string();
     spawn_detached(&Detached {
         program: config.binary.as_os_str(),
         arguments: &[
@@ -82,17 +96,21 @@ pub(crate) fn start(config: &HubConfig) -> io::Result<Attempt<DaemonSocket, Star
             OsStr::new("--runtime-dir"),
             config.runtime_dir.as_os_str(),
             OsStr::new("--ready-fd"),
-            OsStr::new("1"),
+            OsStr::new(&ready_fd),
         ],
         environment: &environment,
-        stdout: writer.as_raw_fd(),
+        inherited: writer.as_raw_fd(),
     })?;
     Ok(Attempt::Started(StartedDaemon { ready, _lock: lock }))
 }
 
 /// Creates the directory for this user alone; refuses one that others can reach or that is not a directory.
 fn ensure_private_dir(directory: &Path) -> io::Result<()> {
-    match DirBuilder::new().recursive(true).mode(0o700).create(directory) {
+    match DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+    {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
         Err(error) => return Err(error),
@@ -118,7 +136,10 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     fn config(directory: &Path, binary: &str) -> HubConfig {
-        HubConfig { runtime_dir: directory.join("runtime"), binary: binary.into() }
+        HubConfig {
+            runtime_dir: directory.join("runtime"),
+            binary: binary.into(),
+        }
     }
 
     #[test]
@@ -126,9 +147,13 @@ mod tests {
         let directory = tempfile::tempdir().expect("directory");
         let config = config(directory.path(), "/bin/true");
         ensure_private_dir(&config.runtime_dir).expect("created");
-        let mode = fs::metadata(&config.runtime_dir).expect("there").permissions().mode();
+        let mode = fs::metadata(&config.runtime_dir)
+            .expect("there")
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o700);
-        fs::set_permissions(&config.runtime_dir, fs::Permissions::from_mode(0o755)).expect("changed");
+        fs::set_permissions(&config.runtime_dir, fs::Permissions::from_mode(0o755))
+            .expect("changed");
         let error = ensure_private_dir(&config.runtime_dir).expect_err("refused");
         assert_eq!(error.kind(), ErrorKind::PermissionDenied);
     }
@@ -138,29 +163,44 @@ mod tests {
         let directory = tempfile::tempdir().expect("directory");
         let config = config(directory.path(), "/bin/true");
         std::os::unix::fs::symlink(directory.path(), &config.runtime_dir).expect("linked");
-        assert_eq!(ensure_private_dir(&config.runtime_dir).expect_err("refused").kind(), ErrorKind::PermissionDenied);
+        assert_eq!(
+            ensure_private_dir(&config.runtime_dir)
+                .expect_err("refused")
+                .kind(),
+            ErrorKind::PermissionDenied
+        );
     }
 
     #[test]
     fn only_one_starts_and_a_dead_daemon_is_noticed() {
         let directory = tempfile::tempdir().expect("directory");
         let config = config(directory.path(), "/bin/true");
-        let Ok(Attempt::Started(mut started)) = start(&config) else { panic!("starts") };
+        let Ok(Attempt::Started(mut started)) = start(&config) else {
+            panic!("starts")
+        };
         assert!(matches!(start(&config), Ok(Attempt::Busy)));
         rustix::event::poll(
-            &mut [rustix::event::PollFd::new(&started, rustix::event::PollFlags::IN)],
+            &mut [rustix::event::PollFd::new(
+                &started,
+                rustix::event::PollFlags::IN,
+            )],
             None,
         )
         .expect("polled");
         assert_eq!(started.progress(), Progress::Died);
         drop(started);
-        assert!(matches!(start(&config), Ok(Attempt::Started(_))), "the lock is free again");
+        assert!(
+            matches!(start(&config), Ok(Attempt::Started(_))),
+            "the lock is free again"
+        );
     }
 
     #[test]
     fn a_missing_binary_is_an_error() {
         let directory = tempfile::tempdir().expect("directory");
-        let error = start(&config(directory.path(), "/nonexistent/runlane-core")).err().expect("error");
+        let error = start(&config(directory.path(), "/nonexistent/runlane-core"))
+            .err()
+            .expect("error");
         assert_eq!(error.kind(), ErrorKind::NotFound);
     }
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv,
-    sendmsg, socket_with,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, SocketAddrUnix, SocketFlags,
+    SocketType, connect, recv, sendmsg, socket_with,
 };
 
 use crate::engine::ports::Socket;
@@ -29,9 +29,10 @@ impl DaemonSocket {
         let address = SocketAddrUnix::new(path)?;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-        let slot = OPEN_SOCKETS
-            .iter()
-            .find(|slot| slot.compare_exchange(-1, socket.as_raw_fd(), Ordering::AcqRel, Ordering::Relaxed).is_ok());
+        let slot = OPEN_SOCKETS.iter().find(|slot| {
+            slot.compare_exchange(-1, socket.as_raw_fd(), Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+        });
         let connected = Self { socket, slot };
         connect(&connected.socket, &address)?;
         let peer = rustix::net::sockopt::socket_peercred(&connected.socket)?;
@@ -56,7 +57,12 @@ impl Drop for DaemonSocket {
 impl Socket for DaemonSocket {
     fn send(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        Ok(sendmsg(&self.socket, parts, &mut SendAncillaryBuffer::default(), flags)?)
+        Ok(sendmsg(
+            &self.socket,
+            parts,
+            &mut SendAncillaryBuffer::default(),
+            flags,
+        )?)
     }
 
     fn receive(&mut self, into: &mut [u8]) -> io::Result<usize> {

@@ -60,10 +60,17 @@ impl SpillFile for Spill {
         let mut header = [0; FRAME_HEADER_BYTES];
         self.file.read_exact_at(&mut header, place)?;
         let damaged = || io::Error::new(ErrorKind::InvalidData, "spilled frame is damaged");
-        let header = FrameHeader::parse(&header).filter(|header| header.payload_bytes == len).ok_or_else(damaged)?;
+        let header = FrameHeader::parse(&header)
+            .filter(|header| header.payload_bytes == len)
+            .ok_or_else(damaged)?;
         let mut payload = vec![0; len];
-        self.file.read_exact_at(&mut payload, place + FRAME_HEADER_BYTES as u64)?;
-        if header.matches(&payload) { Ok(payload) } else { Err(damaged()) }
+        self.file
+            .read_exact_at(&mut payload, place + FRAME_HEADER_BYTES as u64)?;
+        if header.matches(&payload) {
+            Ok(payload)
+        } else {
+            Err(damaged())
+        }
     }
 }
 
@@ -81,11 +88,15 @@ mod tests {
         let second = spill.append(b"two and three", 2, 6).expect("written");
         assert_eq!(spill.read(second, 13).expect("read"), b"two and three");
         assert_eq!(spill.read(first, 3).expect("read"), b"one");
-        assert_eq!(spill.read(first, 4).expect_err("wrong length").kind(), ErrorKind::InvalidData);
+        assert_eq!(
+            spill.read(first, 4).expect_err("wrong length").kind(),
+            ErrorKind::InvalidData
+        );
         let bytes = std::fs::read(&path).expect("read");
         assert_eq!(parse_file_header(&bytes), Some(7));
-        let found: Vec<(u64, &[u8])> =
-            frames(&bytes[HEADER_BYTES..]).map(|(header, payload)| (header.first_seq, payload)).collect();
+        let found: Vec<(u64, &[u8])> = frames(&bytes[HEADER_BYTES..])
+            .map(|(header, payload)| (header.first_seq, payload))
+            .collect();
         assert_eq!(found, [(5, &b"one"[..]), (6, &b"two and three"[..])]);
     }
 
@@ -96,7 +107,12 @@ mod tests {
         let mut spill = Spill::create(&path, 7).expect("created");
         let place = spill.append(b"entries", 1, 1).expect("written");
         let other = OpenOptions::new().write(true).open(&path).expect("open");
-        other.write_all_at(b"X", place + FRAME_HEADER_BYTES as u64).expect("damage");
-        assert_eq!(spill.read(place, 7).expect_err("damaged").kind(), ErrorKind::InvalidData);
+        other
+            .write_all_at(b"X", place + FRAME_HEADER_BYTES as u64)
+            .expect("damage");
+        assert_eq!(
+            spill.read(place, 7).expect_err("damaged").kind(),
+            ErrorKind::InvalidData
+        );
     }
 }

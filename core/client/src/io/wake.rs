@@ -19,7 +19,10 @@ impl Wake {
     /// A wake for a thread that is awake.
     pub(crate) fn new() -> io::Result<Self> {
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { event, asleep: AtomicBool::new(false) })
+        Ok(Self {
+            event,
+            asleep: AtomicBool::new(false),
+        })
     }
 
     /// Wakes the writer if it sleeps. Call after what it is to find has been stored.

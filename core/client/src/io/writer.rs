@@ -18,14 +18,24 @@ use crate::hub::Hub;
 /// Starts the writer thread of `hub`.
 pub(crate) fn start(hub: &Arc<Hub>) -> io::Result<()> {
     let hub = Arc::clone(hub);
-    thread::Builder::new().name("runlane-writer".to_owned()).stack_size(256 << 10).spawn(move || run(&hub)).map(drop)
+    thread::Builder::new()
+        .name("runlane-writer".to_owned())
+        .stack_size(256 << 10)
+        .spawn(move || run(&hub))
+        .map(drop)
 }
 
 fn run(hub: &Arc<Hub>) {
     crate::sys::signals::block_all_in_this_thread();
     // Tells those who wait, even if the engine panics.
     let _stopped = Stopped(Arc::clone(hub));
-    let mut engine = Engine::new(Arc::clone(hub), Outside { hub: Arc::clone(hub) }, Instant::now());
+    let mut engine = Engine::new(
+        Arc::clone(hub),
+        Outside {
+            hub: Arc::clone(hub),
+        },
+        Instant::now(),
+    );
     loop {
         let next = engine.turn(Instant::now());
         if next == Next::Stop {
@@ -69,11 +79,20 @@ impl Ports for Outside {
         std::fs::remove_file(path)
     }
 
-    fn wait(&mut self, socket: Option<(&DaemonSocket, bool)>, starting: Option<&StartedDaemon>, timeout: Option<Duration>) {
+    fn wait(
+        &mut self,
+        socket: Option<(&DaemonSocket, bool)>,
+        starting: Option<&StartedDaemon>,
+        timeout: Option<Duration>,
+    ) {
         let mut waits = Vec::with_capacity(3);
         waits.push(PollFd::new(&self.hub.wake, PollFlags::IN));
         if let Some((socket, blocked)) = socket {
-            let flags = if blocked { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+            let flags = if blocked {
+                PollFlags::IN | PollFlags::OUT
+            } else {
+                PollFlags::IN
+            };
             waits.push(PollFd::new(socket, flags));
         }
         if let Some(starting) = starting {

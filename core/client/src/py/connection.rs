@@ -44,8 +44,16 @@ impl Connection {
 impl Connection {
     /// Connect, starting the daemon under a lock if none answers. Blocks up to `timeout_secs`.
     #[staticmethod]
-    fn open(py: Python<'_>, runtime_dir: PathBuf, binary: PathBuf, timeout_secs: f64) -> PyResult<Self> {
-        let config = HubConfig { runtime_dir, binary };
+    fn open(
+        py: Python<'_>,
+        runtime_dir: PathBuf,
+        binary: PathBuf,
+        timeout_secs: f64,
+    ) -> PyResult<Self> {
+        let config = HubConfig {
+            runtime_dir,
+            binary,
+        };
         let hub = fork::hub_for(&config).map_err(|error| cannot_connect(&error.to_string()))?;
         let deadline = Instant::now() + duration(timeout_secs);
         loop {
@@ -56,12 +64,18 @@ impl Connection {
             py.detach(|| hub.wait_until(until, settled));
             let status = hub.status();
             if status.daemon_pid.is_some() {
-                return Ok(Self { config, hub, generation: fork::generation() });
+                return Ok(Self {
+                    config,
+                    hub,
+                    generation: fork::generation(),
+                });
             }
             let over = Instant::now() >= deadline;
             if over || status.stopped || status.failures >= ATTEMPTS {
                 hub.send(Command::Stop);
-                let reason = status.failure.unwrap_or_else(|| format!("no answer within {timeout_secs} s"));
+                let reason = status
+                    .failure
+                    .unwrap_or_else(|| format!("no answer within {timeout_secs} s"));
                 return Err(cannot_connect(&reason));
             }
             if let Err(error) = py.check_signals() {

@@ -21,7 +21,11 @@ struct Set {
 impl Hooks {
     /// Sets all hooks.
     pub(crate) fn set(&self, convert: Py<PyAny>, misuse: Py<PyAny>, warn: Py<PyAny>) {
-        self.replace(Some(Set { convert, misuse, warn }));
+        self.replace(Some(Set {
+            convert,
+            misuse,
+            warn,
+        }));
     }
 
     /// Forgets all hooks.
@@ -30,15 +34,23 @@ impl Hooks {
     }
 
     /// Asks for a form of `value` that can be encoded; `None` without a hook.
-    pub(crate) fn convert<'py>(&self, key: &str, value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    pub(crate) fn convert<'py>(
+        &self,
+        key: &str,
+        value: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = value.py();
-        let Some(hook) = self.get(py, |set| &set.convert) else { return Ok(None) };
+        let Some(hook) = self.get(py, |set| &set.convert) else {
+            return Ok(None);
+        };
         hook.bind(py).call1((key, value)).map(Some)
     }
 
     /// Reports a call that cannot be accepted; the hook raises what the user should see.
     pub(crate) fn misuse(&self, py: Python<'_>, kind: &str, detail: &str) -> PyResult<()> {
-        let Some(hook) = self.get(py, |set| &set.misuse) else { return Ok(()) };
+        let Some(hook) = self.get(py, |set| &set.misuse) else {
+            return Ok(());
+        };
         hook.bind(py).call1((kind, detail)).map(drop)
     }
 

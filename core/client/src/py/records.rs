@@ -6,9 +6,10 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use runlane_proto::wandb_internal::record::RecordType;
 use runlane_proto::wandb_internal::{
-    AlertRecord, ConfigItem, ConfigRecord, DiskInfo, EnvironmentRecord, FilesItem, FilesRecord, GpuNvidiaInfo,
-    MemoryInfo, MetricControl, MetricOptions, MetricRecord, MetricSummary, OutputLoggerRecord, OutputRawRecord, Record,
-    RunPreemptingRecord, SummaryItem, SummaryRecord, files_item, metric_record, output_raw_record,
+    AlertRecord, ConfigItem, ConfigRecord, DiskInfo, EnvironmentRecord, FilesItem, FilesRecord,
+    GpuNvidiaInfo, MemoryInfo, MetricControl, MetricOptions, MetricRecord, MetricSummary,
+    OutputLoggerRecord, OutputRawRecord, Record, RunPreemptingRecord, SummaryItem, SummaryRecord,
+    files_item, metric_record, output_raw_record,
 };
 
 use super::fields::{Fields, pair_of, path_of, text_of};
@@ -36,26 +37,56 @@ pub(crate) fn record(kind: &str, mapping: &Bound<'_, PyAny>) -> PyResult<Record>
         "telemetry" => RecordType::Telemetry(telemetry(&fields)?),
         "environment" => RecordType::Environment(environment(&fields)?),
         "output" => RecordType::OutputRaw(output(&fields)?),
-        "output_logger" => RecordType::OutputLogger(OutputLoggerRecord { line: fields.text("text")? }),
+        "output_logger" => RecordType::OutputLogger(OutputLoggerRecord {
+            line: fields.text("text")?,
+        }),
         "preempting" => RecordType::Preempting(RunPreemptingRecord::default()),
-        unknown => return Err(PyValueError::new_err(format!("there is no record of kind `{unknown}`"))),
+        unknown => {
+            return Err(PyValueError::new_err(format!(
+                "there is no record of kind `{unknown}`"
+            )));
+        }
     };
     fields.finish()?;
-    Ok(Record { record_type: Some(record_type), ..Record::default() })
+    Ok(Record {
+        record_type: Some(record_type),
+        ..Record::default()
+    })
 }
 
 fn config(fields: &Fields<'_>) -> PyResult<ConfigRecord> {
-    let item = |key, nested_key, value_json| ConfigItem { key, nested_key, value_json };
-    Ok(ConfigRecord { update: updates(fields, item)?, remove: removals(fields, item)?, ..ConfigRecord::default() })
+    let item = |key, nested_key, value_json| ConfigItem {
+        key,
+        nested_key,
+        value_json,
+    };
+    Ok(ConfigRecord {
+        update: updates(fields, item)?,
+        remove: removals(fields, item)?,
+        ..ConfigRecord::default()
+    })
 }
 
 fn summary(fields: &Fields<'_>) -> PyResult<SummaryRecord> {
-    let item = |key, nested_key, value_json| SummaryItem { key, nested_key, value_json };
-    Ok(SummaryRecord { update: updates(fields, item)?, remove: removals(fields, item)?, ..SummaryRecord::default() })
+    let item = |key, nested_key, value_json| SummaryItem {
+        key,
+        nested_key,
+        value_json,
+    };
+    Ok(SummaryRecord {
+        update: updates(fields, item)?,
+        remove: removals(fields, item)?,
+        ..SummaryRecord::default()
+    })
 }
 
-fn updates<T>(fields: &Fields<'_>, item: impl Fn(String, Vec<String>, String) -> T) -> PyResult<Vec<T>> {
-    let Some(updates) = fields.get("update")? else { return Ok(Vec::new()) };
+fn updates<T>(
+    fields: &Fields<'_>,
+    item: impl Fn(String, Vec<String>, String) -> T,
+) -> PyResult<Vec<T>> {
+    let Some(updates) = fields.get("update")? else {
+        return Ok(Vec::new());
+    };
     updates
         .try_iter()?
         .map(|update| {
@@ -66,8 +97,13 @@ fn updates<T>(fields: &Fields<'_>, item: impl Fn(String, Vec<String>, String) ->
         .collect()
 }
 
-fn removals<T>(fields: &Fields<'_>, item: impl Fn(String, Vec<String>, String) -> T) -> PyResult<Vec<T>> {
-    let Some(removals) = fields.get("remove")? else { return Ok(Vec::new()) };
+fn removals<T>(
+    fields: &Fields<'_>,
+    item: impl Fn(String, Vec<String>, String) -> T,
+) -> PyResult<Vec<T>> {
+    let Some(removals) = fields.get("remove")? else {
+        return Ok(Vec::new());
+    };
     removals
         .try_iter()?
         .map(|path| {
@@ -90,14 +126,22 @@ fn metric(fields: &Fields<'_>) -> PyResult<MetricRecord> {
             "none" => summary.none = true,
             "copy" => summary.copy = true,
             "first" => summary.first = true,
-            unknown => return Err(PyValueError::new_err(format!("there is no summary `{unknown}`"))),
+            unknown => {
+                return Err(PyValueError::new_err(format!(
+                    "there is no summary `{unknown}`"
+                )));
+            }
         }
     }
     let goal = match fields.text("goal")?.as_str() {
         "" => metric_record::MetricGoal::GoalUnset,
         "minimize" => metric_record::MetricGoal::GoalMinimize,
         "maximize" => metric_record::MetricGoal::GoalMaximize,
-        unknown => return Err(PyValueError::new_err(format!("there is no goal `{unknown}`"))),
+        unknown => {
+            return Err(PyValueError::new_err(format!(
+                "there is no goal `{unknown}`"
+            )));
+        }
     };
     let overwrite = fields.value("overwrite")?;
     Ok(MetricRecord {
@@ -111,13 +155,19 @@ fn metric(fields: &Fields<'_>) -> PyResult<MetricRecord> {
         }),
         summary: (!words.is_empty()).then_some(summary),
         goal: goal.into(),
-        control: if overwrite { Some(MetricControl { overwrite }) } else { None },
+        control: if overwrite {
+            Some(MetricControl { overwrite })
+        } else {
+            None
+        },
         ..MetricRecord::default()
     })
 }
 
 fn files(fields: &Fields<'_>) -> PyResult<FilesRecord> {
-    let Some(files) = fields.get("files")? else { return Ok(FilesRecord::default()) };
+    let Some(files) = fields.get("files")? else {
+        return Ok(FilesRecord::default());
+    };
     let files = files
         .try_iter()?
         .map(|file| {
@@ -126,26 +176,45 @@ fn files(fields: &Fields<'_>) -> PyResult<FilesRecord> {
                 "now" => files_item::PolicyType::Now,
                 "end" => files_item::PolicyType::End,
                 "live" => files_item::PolicyType::Live,
-                unknown => return Err(PyValueError::new_err(format!("there is no upload policy `{unknown}`"))),
+                unknown => {
+                    return Err(PyValueError::new_err(format!(
+                        "there is no upload policy `{unknown}`"
+                    )));
+                }
             };
             let kind = match kind.as_str() {
                 "other" => files_item::FileType::Other,
                 "wandb" => files_item::FileType::Wandb,
                 "media" => files_item::FileType::Media,
                 "artifact" => files_item::FileType::Artifact,
-                unknown => return Err(PyValueError::new_err(format!("there is no file type `{unknown}`"))),
+                unknown => {
+                    return Err(PyValueError::new_err(format!(
+                        "there is no file type `{unknown}`"
+                    )));
+                }
             };
-            Ok(FilesItem { path, policy: policy.into(), r#type: kind.into() })
+            Ok(FilesItem {
+                path,
+                policy: policy.into(),
+                r#type: kind.into(),
+            })
         })
         .collect::<PyResult<Vec<_>>>()?;
-    Ok(FilesRecord { files, ..FilesRecord::default() })
+    Ok(FilesRecord {
+        files,
+        ..FilesRecord::default()
+    })
 }
 
 fn output(fields: &Fields<'_>) -> PyResult<OutputRawRecord> {
     let output_type = match fields.text("stream")?.as_str() {
         "stdout" => output_raw_record::OutputType::Stdout,
         "stderr" => output_raw_record::OutputType::Stderr,
-        unknown => return Err(PyValueError::new_err(format!("there is no output stream `{unknown}`"))),
+        unknown => {
+            return Err(PyValueError::new_err(format!(
+                "there is no output stream `{unknown}`"
+            )));
+        }
     };
     Ok(OutputRawRecord {
         output_type: output_type.into(),
@@ -157,7 +226,10 @@ fn output(fields: &Fields<'_>) -> PyResult<OutputRawRecord> {
 
 fn environment(fields: &Fields<'_>) -> PyResult<EnvironmentRecord> {
     let disk: HashMap<String, (u64, u64)> = fields.value("disk")?;
-    let disk = disk.into_iter().map(|(path, (total, used))| (path, DiskInfo { total, used })).collect();
+    let disk = disk
+        .into_iter()
+        .map(|(path, (total, used))| (path, DiskInfo { total, used }))
+        .collect();
     let gpu_nvidia = fields
         .list_of_fields("gpu_nvidia")?
         .iter()
@@ -177,7 +249,9 @@ fn environment(fields: &Fields<'_>) -> PyResult<EnvironmentRecord> {
     Ok(EnvironmentRecord {
         os: fields.text("os")?,
         python: fields.text("python")?,
-        started_at: fields.value::<Option<i64>>("started_at_micros")?.map(timestamp),
+        started_at: fields
+            .value::<Option<i64>>("started_at_micros")?
+            .map(timestamp),
         docker: fields.text("docker")?,
         args: fields.texts("args")?,
         program: fields.text("program")?,
@@ -195,7 +269,9 @@ fn environment(fields: &Fields<'_>) -> PyResult<EnvironmentRecord> {
         gpu_type: fields.text("gpu_type")?,
         gpu_count: fields.value("gpu_count")?,
         disk,
-        memory: fields.value::<Option<u64>>("memory_total")?.map(|total| MemoryInfo { total }),
+        memory: fields
+            .value::<Option<u64>>("memory_total")?
+            .map(|total| MemoryInfo { total }),
         gpu_nvidia,
         cuda_version: fields.text("cuda_version")?,
         slurm: fields.text_map("slurm")?,

@@ -41,13 +41,21 @@ pub(crate) fn opened<'py>(py: Python<'py>, reply: &OpenRunReply) -> PyResult<Bou
         summary.set_item(flat(&item.key, &item.nested_key), &item.value_json)?;
     }
     dict.set_item("summary", summary)?;
-    let error = reply.error.as_ref().filter(|_| reply.stream == 0).map(|error| error_dict(py, error)).transpose()?;
+    let error = reply
+        .error
+        .as_ref()
+        .filter(|_| reply.stream == 0)
+        .map(|error| error_dict(py, error))
+        .transpose()?;
     dict.set_item("error", error)?;
     Ok(dict)
 }
 
 /// The answer to `_request`.
-pub(crate) fn response<'py>(py: Python<'py>, response: &response::Response) -> PyResult<Bound<'py, PyDict>> {
+pub(crate) fn response<'py>(
+    py: Python<'py>,
+    response: &response::Response,
+) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     match response {
         response::Response::Flushed(flushed) => dict.set_item("reached", flushed.reached)?,
@@ -61,7 +69,10 @@ pub(crate) fn response<'py>(py: Python<'py>, response: &response::Response) -> P
 }
 
 /// How far a finish is.
-pub(crate) fn finish<'py>(py: Python<'py>, progress: &FinishProgress) -> PyResult<Bound<'py, PyDict>> {
+pub(crate) fn finish<'py>(
+    py: Python<'py>,
+    progress: &FinishProgress,
+) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("done", progress.done)?;
     dict.set_item("complete", progress.complete)?;
@@ -85,9 +96,15 @@ fn items<'py>(py: Python<'py>, sampled: &Sampled) -> PyResult<Bound<'py, PyList>
         } else {
             PyTuple::new(py, &item.nested_key)?
         };
-        #[expect(clippy::cast_precision_loss, reason = "these values are drawn, not computed with")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "these values are drawn, not computed with"
+        )]
         let values: Vec<f64> = if item.values_int.is_empty() {
-            item.values_float.iter().map(|&value| f64::from(value)).collect()
+            item.values_float
+                .iter()
+                .map(|&value| f64::from(value))
+                .collect()
         } else {
             item.values_int.iter().map(|&value| value as f64).collect()
         };
@@ -114,5 +131,9 @@ fn error_dict<'py>(py: Python<'py>, error: &ErrorInfo) -> PyResult<Bound<'py, Py
 
 /// The name of a top-level key: the daemon sends whole objects, so that a path has one component.
 fn flat(key: &str, nested_key: &[String]) -> String {
-    if nested_key.is_empty() { key.to_owned() } else { nested_key.join(".") }
+    if nested_key.is_empty() {
+        key.to_owned()
+    } else {
+        nested_key.join(".")
+    }
 }

@@ -16,9 +16,18 @@ pub(crate) fn request(kind: &str, payload: &Bound<'_, PyAny>, timeout_secs: f64)
         "summary" => Kind::GetSummary(GetSummary {}),
         "step" => Kind::GetStep(GetStep {}),
         "status" => Kind::GetStatus(GetStatus {}),
-        "sampled_history" => Kind::SampledHistory(SampledHistory { samples: fields.value("samples")? }),
-        "flush" => Kind::Flush(Flush { level: level(&fields.text("level")?)?.into(), timeout_secs }),
-        unknown => return Err(PyValueError::new_err(format!("there is no request `{unknown}`"))),
+        "sampled_history" => Kind::SampledHistory(SampledHistory {
+            samples: fields.value("samples")?,
+        }),
+        "flush" => Kind::Flush(Flush {
+            level: level(&fields.text("level")?)?.into(),
+            timeout_secs,
+        }),
+        unknown => {
+            return Err(PyValueError::new_err(format!(
+                "there is no request `{unknown}`"
+            )));
+        }
     };
     fields.finish()?;
     Ok(request)
@@ -29,6 +38,8 @@ fn level(word: &str) -> PyResult<Level> {
         "logged" => Ok(Level::Logged),
         "synced" => Ok(Level::Synced),
         "uploaded" => Ok(Level::Uploaded),
-        unknown => Err(PyValueError::new_err(format!("level must be logged, synced or uploaded, not `{unknown}`"))),
+        unknown => Err(PyValueError::new_err(format!(
+            "level must be logged, synced or uploaded, not `{unknown}`"
+        ))),
     }
 }

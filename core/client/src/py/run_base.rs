@@ -64,10 +64,16 @@ impl RunBase {
         // Deprecated in W&B and without effect there.
         _ = sync;
         // A fault of ours must not stop training: `PanicException` would pass every `except Exception`.
-        catch_unwind(AssertUnwindSafe(|| self.log_call(py, data, step, commit))).unwrap_or_else(|_| {
-            self.hooks.warn(py, 40, "a row was lost: internal error in runlane, please report it");
-            Ok(())
-        })
+        catch_unwind(AssertUnwindSafe(|| self.log_call(py, data, step, commit))).unwrap_or_else(
+            |_| {
+                self.hooks.warn(
+                    py,
+                    40,
+                    "a row was lost: internal error in runlane, please report it",
+                );
+                Ok(())
+            },
+        )
     }
 
     /// Set the slow paths.
@@ -104,7 +110,12 @@ impl RunBase {
         let stream = new_stream(&hub, Arc::new(spec))
             .map_err(|error| DaemonError::new_err(format!("cannot draw a writer id: {error}")))?;
         let stream = Arc::new(stream);
-        hub.send(Command::Open { stream: Arc::clone(&stream), attach, preface, slot: Some(Arc::clone(&slot)) });
+        hub.send(Command::Open {
+            stream: Arc::clone(&stream),
+            attach,
+            preface,
+            slot: Some(Arc::clone(&slot)),
+        });
         let answer = next_answer(py, &hub, &slot, Instant::now() + duration(timeout_secs));
         let reply = match answer {
             Ok(Some(Answer::Opened(reply))) => reply,
@@ -128,9 +139,13 @@ impl RunBase {
     /// Append a record behind the calls logged so far.
     fn _publish(&self, py: Python<'_>, kind: &str, payload: &Bound<'_, PyAny>) -> PyResult<()> {
         let record = records::record(kind, payload)?;
-        let Some(stream) = self.stream_for_call(py)? else { return Ok(()) };
+        let Some(stream) = self.stream_for_call(py)? else {
+            return Ok(());
+        };
         let Some(entry) = encode_record(&record) else {
-            return Err(pyo3::exceptions::PyValueError::new_err(format!("the `{kind}` record is too large")));
+            return Err(pyo3::exceptions::PyValueError::new_err(format!(
+                "the `{kind}` record is too large"
+            )));
         };
         match stream.append(&entry, |wait| py.detach(wait)) {
             Ok(()) => self.deliver_notices(py, stream),
@@ -150,7 +165,11 @@ impl RunBase {
         let request = requests::request(kind, payload, timeout_secs)?;
         let stream = self.open_stream()?;
         let slot = ask(stream, request);
-        let margin = if kind == "flush" { ANSWER_MARGIN } else { Duration::ZERO };
+        let margin = if kind == "flush" {
+            ANSWER_MARGIN
+        } else {
+            Duration::ZERO
+        };
         let deadline = Instant::now() + duration(timeout_secs) + margin;
         let answer = next_answer(py, &stream.hub, &slot, deadline)?;
         self.deliver_notices(py, stream);
@@ -169,8 +188,19 @@ impl RunBase {
         let stream = self.open_stream()?;
         self.closed.store(true, Ordering::Relaxed);
         stream.close(StreamState::Finished);
-        let slot = ask(stream, request::Request::Finish(Finish { exit_code, timeout_secs, not_complete }));
-        let silence = if timeout_secs > 0.0 { duration(timeout_secs) + ANSWER_MARGIN } else { FINISH_SILENCE };
+        let slot = ask(
+            stream,
+            request::Request::Finish(Finish {
+                exit_code,
+                timeout_secs,
+                not_complete,
+            }),
+        );
+        let silence = if timeout_secs > 0.0 {
+            duration(timeout_secs) + ANSWER_MARGIN
+        } else {
+            FINISH_SILENCE
+        };
         loop {
             let answer = next_answer(py, &stream.hub, &slot, Instant::now() + silence)?;
             self.deliver_notices(py, stream);
@@ -204,12 +234,14 @@ impl RunBase {
 
     #[getter]
     fn _open_stream(&self) -> bool {
-        self.own_stream().is_some_and(|stream| stream.state() == StreamState::Open)
+        self.own_stream()
+            .is_some_and(|stream| stream.state() == StreamState::Open)
     }
 
     #[getter]
     fn _queued_bytes(&self) -> usize {
-        self.own_stream().map_or(0, |stream| stream.hub.budget.used())
+        self.own_stream()
+            .map_or(0, |stream| stream.hub.budget.used())
     }
 
     #[getter]
@@ -219,7 +251,8 @@ impl RunBase {
 
     #[getter]
     fn _stop_requested(&self) -> bool {
-        self.own_stream().is_some_and(|stream| stream.stop_requested())
+        self.own_stream()
+            .is_some_and(|stream| stream.stop_requested())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -240,7 +273,9 @@ impl RunBase {
         step: Option<&Bound<'_, PyAny>>,
         commit: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let Some(stream) = self.stream_for_call(py)? else { return Ok(()) };
+        let Some(stream) = self.stream_for_call(py)? else {
+            return Ok(());
+        };
         let context = CallContext {
             hooks: &self.hooks,
             timestamp: unix_seconds(),
@@ -273,7 +308,10 @@ impl RunBase {
     #[inline]
     fn stream_for_call(&self, py: Python<'_>) -> PyResult<Option<&Arc<Stream>>> {
         match self.streams.newest() {
-            Some(stream) if stream.generation == fork::generation() && stream.state() == StreamState::Open => {
+            Some(stream)
+                if stream.generation == fork::generation()
+                    && stream.state() == StreamState::Open =>
+            {
                 Ok(Some(stream))
             }
             newest => self.unusual_stream(py, newest),
@@ -281,7 +319,11 @@ impl RunBase {
     }
 
     #[cold]
-    fn unusual_stream<'a>(&'a self, py: Python<'_>, newest: Option<&'a Arc<Stream>>) -> PyResult<Option<&'a Arc<Stream>>> {
+    fn unusual_stream<'a>(
+        &'a self,
+        py: Python<'_>,
+        newest: Option<&'a Arc<Stream>>,
+    ) -> PyResult<Option<&'a Arc<Stream>>> {
         if self.closed.load(Ordering::Relaxed) {
             return self.hooks.misuse(py, "finished", "").map(|()| None);
         }
@@ -294,7 +336,8 @@ impl RunBase {
         match self.adopt(stream) {
             Ok(stream) => Ok(Some(stream)),
             Err(error) => {
-                let text = format!("rows of this process are lost: it cannot reach the daemon: {error}");
+                let text =
+                    format!("rows of this process are lost: it cannot reach the daemon: {error}");
                 self.warn_by_bit(py, 1 << 31, 40, &text);
                 Ok(None)
             }
@@ -306,25 +349,34 @@ impl RunBase {
         let generation = fork::generation();
         let hub = fork::hub_for(&parent.hub.config)?;
         let stream = Arc::new(new_stream(&hub, Arc::clone(&parent.spec))?);
-        let chosen = self.streams.push_unless(Arc::clone(&stream), |newest| newest.generation == generation);
+        let chosen = self.streams.push_unless(Arc::clone(&stream), |newest| {
+            newest.generation == generation
+        });
         if chosen.id == stream.id {
-            hub.send(Command::Open { stream, attach: true, preface: Vec::new(), slot: None });
+            hub.send(Command::Open {
+                stream,
+                attach: true,
+                preface: Vec::new(),
+                slot: None,
+            });
         }
         Ok(chosen)
     }
 
     /// The stream that this process opened.
     fn own_stream(&self) -> Option<&Arc<Stream>> {
-        self.streams.newest().filter(|stream| stream.generation == fork::generation())
+        self.streams
+            .newest()
+            .filter(|stream| stream.generation == fork::generation())
     }
 
     /// The stream for a question to the daemon.
     fn open_stream(&self) -> PyResult<&Arc<Stream>> {
         match self.streams.newest() {
             Some(stream) if stream.generation == fork::generation() => Ok(stream),
-            Some(parent) if !self.closed.load(Ordering::Relaxed) => {
-                self.adopt(parent).map_err(|error| DaemonError::new_err(format!("cannot reach the daemon: {error}")))
-            }
+            Some(parent) if !self.closed.load(Ordering::Relaxed) => self
+                .adopt(parent)
+                .map_err(|error| DaemonError::new_err(format!("cannot reach the daemon: {error}"))),
             _ => Err(DaemonError::new_err("the run is not open in this process")),
         }
     }
@@ -346,11 +398,26 @@ impl RunBase {
                     "_timestamp" => 4,
                     _ => 8,
                 };
-                (bit, format!("key `{name}` is filled in by runlane itself; the value given to log does not replace it"))
+                (
+                    bit,
+                    format!(
+                        "key `{name}` is filled in by runlane itself; the value given to log does not replace it"
+                    ),
+                )
             }
-            Oddity::GivenTimestamp => (4, "key `_timestamp` is usually filled in by runlane; the given value is used".into()),
-            Oddity::Surrogates => (16, "text with characters that are no Unicode was logged; they are stored as U+FFFD".into()),
-            Oddity::ControlCharacters => (32, "a key with control characters was logged; they are shown escaped".into()),
+            Oddity::GivenTimestamp => (
+                4,
+                "key `_timestamp` is usually filled in by runlane; the given value is used".into(),
+            ),
+            Oddity::Surrogates => (
+                16,
+                "text with characters that are no Unicode was logged; they are stored as U+FFFD"
+                    .into(),
+            ),
+            Oddity::ControlCharacters => (
+                32,
+                "a key with control characters was logged; they are shown escaped".into(),
+            ),
         };
         self.warn_by_bit(py, bit, 30, &text);
     }
@@ -367,13 +434,22 @@ fn new_stream(hub: &Arc<Hub>, spec: Arc<OpenSpec>) -> std::io::Result<Stream> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
     let writer = u64::from_ne_bytes(bytes).max(1);
-    Ok(Stream::new(Arc::clone(hub), spec, writer, fork::generation()))
+    Ok(Stream::new(
+        Arc::clone(hub),
+        spec,
+        writer,
+        fork::generation(),
+    ))
 }
 
 /// Sends a request behind everything that was appended.
 fn ask(stream: &Stream, request: request::Request) -> Arc<Slot> {
     let slot = Arc::new(Slot::default());
-    let request = Request { request_id: stream.hub.fresh_id(), stream: 0, request: Some(request) };
+    let request = Request {
+        request_id: stream.hub.fresh_id(),
+        stream: 0,
+        request: Some(request),
+    };
     stream.hub.send(Command::Request {
         stream: stream.id,
         after_seq: stream.intake.last_seq(),
@@ -383,12 +459,18 @@ fn ask(stream: &Stream, request: request::Request) -> Arc<Slot> {
     slot
 }
 
-fn response_of(answer: Option<Answer>, hub: &Hub, timeout_secs: f64) -> PyResult<response::Response> {
+fn response_of(
+    answer: Option<Answer>,
+    hub: &Hub,
+    timeout_secs: f64,
+) -> PyResult<response::Response> {
     match answer {
         Some(Answer::Response(reply)) => match (reply.error, reply.response) {
             (Some(error), None) => Err(DaemonError::new_err(error.message)),
             (_, Some(response)) => Ok(response),
-            (None, None) => Err(DaemonError::new_err("the daemon's answer is of a kind that this client does not know")),
+            (None, None) => Err(DaemonError::new_err(
+                "the daemon's answer is of a kind that this client does not know",
+            )),
         },
         Some(Answer::Closed | Answer::Opened(_)) => Err(DaemonError::new_err("the run is closed")),
         None => Err(no_answer(hub, timeout_secs)),

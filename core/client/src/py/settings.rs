@@ -5,7 +5,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use runlane_proto::local::RunSettings;
 use runlane_proto::wandb_internal::{
-    BranchPoint, ConfigItem, ConfigRecord, Env, Feature, GitRepoRecord, Imports, RunRecord, TelemetryRecord,
+    BranchPoint, ConfigItem, ConfigRecord, Env, Feature, GitRepoRecord, Imports, RunRecord,
+    TelemetryRecord,
 };
 
 use super::fields::{Fields, text_of};
@@ -71,8 +72,13 @@ pub(crate) fn run_record(fields: &Fields<'_>) -> PyResult<RunRecord> {
         tags: fields.texts("tags")?,
         sweep_id: fields.text("sweep_id")?,
         host: fields.text("host")?,
-        start_time: fields.value::<Option<i64>>("start_time_micros")?.map(timestamp),
-        telemetry: fields.fields("telemetry")?.map(|it| telemetry(&it)).transpose()?,
+        start_time: fields
+            .value::<Option<i64>>("start_time_micros")?
+            .map(timestamp),
+        telemetry: fields
+            .fields("telemetry")?
+            .map(|it| telemetry(&it))
+            .transpose()?,
         git: git(fields)?,
         branch_point: branch_point(fields, "branch_point")?,
         resume: fields.value("resume")?,
@@ -84,8 +90,13 @@ pub(crate) fn run_record(fields: &Fields<'_>) -> PyResult<RunRecord> {
 
 /// A remote and a commit.
 pub(super) fn git(fields: &Fields<'_>) -> PyResult<Option<GitRepoRecord>> {
-    let Some(git) = fields.fields("git")? else { return Ok(None) };
-    let record = GitRepoRecord { remote_url: git.text("remote_url")?, commit: git.text("commit")? };
+    let Some(git) = fields.fields("git")? else {
+        return Ok(None);
+    };
+    let record = GitRepoRecord {
+        remote_url: git.text("remote_url")?,
+        commit: git.text("commit")?,
+    };
     git.finish()?;
     Ok(Some(record))
 }
@@ -109,11 +120,19 @@ pub(super) fn telemetry(fields: &Fields<'_>) -> PyResult<TelemetryRecord> {
 }
 
 /// A message of bools with the given fields set; unknown numbers are dropped.
-fn flags<M: prost::Message + Default>(fields: &Fields<'_>, name: &'static str) -> PyResult<Option<M>> {
+fn flags<M: prost::Message + Default>(
+    fields: &Fields<'_>,
+    name: &'static str,
+) -> PyResult<Option<M>> {
     let numbers: Option<Vec<u32>> = fields.value(name)?;
-    let Some(numbers) = numbers else { return Ok(None) };
+    let Some(numbers) = numbers else {
+        return Ok(None);
+    };
     let mut bytes = Vec::new();
-    for number in numbers.into_iter().filter(|&number| number > 0 && number < 1 << 29) {
+    for number in numbers
+        .into_iter()
+        .filter(|&number| number > 0 && number < 1 << 29)
+    {
         put_varint(&mut bytes, u64::from(number) << 3);
         bytes.push(1);
     }
@@ -125,14 +144,29 @@ fn config_record(config: &Bound<'_, PyAny>) -> PyResult<ConfigRecord> {
     let config = config.cast::<PyDict>()?;
     let update = config
         .iter()
-        .map(|(key, json)| Ok(ConfigItem { key: text_of(&key)?, value_json: text_of(&json)?, ..ConfigItem::default() }))
+        .map(|(key, json)| {
+            Ok(ConfigItem {
+                key: text_of(&key)?,
+                value_json: text_of(&json)?,
+                ..ConfigItem::default()
+            })
+        })
         .collect::<PyResult<Vec<_>>>()?;
-    Ok(ConfigRecord { update, ..ConfigRecord::default() })
+    Ok(ConfigRecord {
+        update,
+        ..ConfigRecord::default()
+    })
 }
 
 fn branch_point(fields: &Fields<'_>, name: &'static str) -> PyResult<Option<BranchPoint>> {
-    let Some(point) = fields.fields(name)? else { return Ok(None) };
-    let record = BranchPoint { run: point.text("run")?, value: point.value("value")?, metric: point.text("metric")? };
+    let Some(point) = fields.fields(name)? else {
+        return Ok(None);
+    };
+    let record = BranchPoint {
+        run: point.text("run")?,
+        value: point.value("value")?,
+        metric: point.text("metric")?,
+    };
     point.finish()?;
     Ok(Some(record))
 }
@@ -140,5 +174,8 @@ fn branch_point(fields: &Fields<'_>, name: &'static str) -> PyResult<Option<Bran
 /// Microseconds since 1970 as a timestamp.
 pub(super) fn timestamp(micros: i64) -> Timestamp {
     let nanos = micros.rem_euclid(1_000_000) * 1000;
-    Timestamp { seconds: micros.div_euclid(1_000_000), nanos: i32::try_from(nanos).unwrap_or(0) }
+    Timestamp {
+        seconds: micros.div_euclid(1_000_000),
+        nanos: i32::try_from(nanos).unwrap_or(0),
+    }
 }

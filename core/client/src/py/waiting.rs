@@ -13,7 +13,12 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Waits for the next answer until `deadline`; `None` if there was none.
 ///
 /// Errors: what a signal handler raises; `DaemonError` if the writer thread is gone.
-pub(crate) fn next_answer(py: Python<'_>, hub: &Hub, slot: &Slot, deadline: Instant) -> PyResult<Option<Answer>> {
+pub(crate) fn next_answer(
+    py: Python<'_>,
+    hub: &Hub,
+    slot: &Slot,
+    deadline: Instant,
+) -> PyResult<Option<Answer>> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         if let Some(answer) = py.detach(|| slot.wait(left.min(LOOK))) {
@@ -21,7 +26,9 @@ pub(crate) fn next_answer(py: Python<'_>, hub: &Hub, slot: &Slot, deadline: Inst
         }
         py.check_signals()?;
         if hub.status().stopped {
-            return Err(DaemonError::new_err("the connection to the daemon was closed"));
+            return Err(DaemonError::new_err(
+                "the connection to the daemon was closed",
+            ));
         }
         if left.is_zero() {
             return Ok(None);
@@ -31,8 +38,13 @@ pub(crate) fn next_answer(py: Python<'_>, hub: &Hub, slot: &Slot, deadline: Inst
 
 /// The error of a wait that took too long, with what went wrong last.
 pub(crate) fn no_answer(hub: &Hub, timeout_secs: f64) -> PyErr {
-    let reason = hub.status().failure.map_or_else(String::new, |failure| format!(": {failure}"));
-    DaemonError::new_err(format!("the daemon did not answer within {timeout_secs} s{reason}"))
+    let reason = hub
+        .status()
+        .failure
+        .map_or_else(String::new, |failure| format!(": {failure}"));
+    DaemonError::new_err(format!(
+        "the daemon did not answer within {timeout_secs} s{reason}"
+    ))
 }
 
 /// A timeout in seconds as a duration; negative and NaN are zero, at most a year.

@@ -11,7 +11,10 @@ pub(crate) struct Budget {
 impl Budget {
     /// A budget of `limit` bytes.
     pub(crate) const fn new(limit: usize) -> Self {
-        Self { used: AtomicUsize::new(0), limit }
+        Self {
+            used: AtomicUsize::new(0),
+            limit,
+        }
     }
 
     /// Takes `bytes`; false if they would not fit. The limit may be passed by one entry per thread.

@@ -67,11 +67,18 @@ impl FrameReader {
     /// The next whole payload.
     pub(crate) fn next_payload(&mut self) -> Result<Option<&[u8]>, FrameError> {
         let rest = &self.bytes[self.start..];
-        let Some(&magic) = rest.first() else { return Ok(None) };
+        let Some(&magic) = rest.first() else {
+            return Ok(None);
+        };
         if magic != MAGIC {
             return Err(FrameError::Magic(magic));
         }
-        let Some(length) = rest.get(1..HEADER_BYTES).and_then(|bytes| bytes.try_into().ok()) else { return Ok(None) };
+        let Some(length) = rest
+            .get(1..HEADER_BYTES)
+            .and_then(|bytes| bytes.try_into().ok())
+        else {
+            return Ok(None);
+        };
         let length = u32::from_le_bytes(length) as usize;
         if length > MAX_PAYLOAD_BYTES {
             return Err(FrameError::Length(length));
@@ -89,8 +96,8 @@ impl FrameReader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use prost::Message as _;
     use proptest::prelude::*;
+    use prost::Message as _;
     use runlane_proto::local::{ClientMessage, client_message::Message};
 
     #[test]
@@ -102,8 +109,13 @@ mod tests {
         let length = u32::from_le_bytes(frame[1..5].try_into().expect("four bytes")) as usize;
         assert_eq!(frame.len(), 5 + length);
         let message = ClientMessage::decode(&frame[5..]).expect("valid").message;
-        let Some(Message::Batch(batch)) = message else { panic!("{message:?}") };
-        assert_eq!((batch.stream, batch.first_seq, batch.entry.len()), (300, 1 << 40, 2));
+        let Some(Message::Batch(batch)) = message else {
+            panic!("{message:?}")
+        };
+        assert_eq!(
+            (batch.stream, batch.first_seq, batch.entry.len()),
+            (300, 1 << 40, 2)
+        );
     }
 
     #[test]
@@ -113,7 +125,10 @@ mod tests {
         assert_eq!(reader.next_payload(), Err(FrameError::Magic(b'H')));
         let mut reader = FrameReader::default();
         reader.push(&[MAGIC, 255, 255, 255, 255]);
-        assert_eq!(reader.next_payload(), Err(FrameError::Length(u32::MAX as usize)));
+        assert_eq!(
+            reader.next_payload(),
+            Err(FrameError::Length(u32::MAX as usize))
+        );
     }
 
     proptest! {

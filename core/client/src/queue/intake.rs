@@ -57,9 +57,22 @@ struct Inner {
 impl Intake {
     /// An empty intake; the first entry gets sequence number 1.
     pub(crate) fn new() -> Self {
-        let open = Chunk { first_seq: 1, entries: 0, bytes: Vec::with_capacity(CHUNK_BYTES) };
-        let inner = Inner { open, sealed: Vec::new(), spare: Vec::new(), next_seq: 1, lost: 0, closed: false };
-        Self { inner: Mutex::new(inner) }
+        let open = Chunk {
+            first_seq: 1,
+            entries: 0,
+            bytes: Vec::with_capacity(CHUNK_BYTES),
+        };
+        let inner = Inner {
+            open,
+            sealed: Vec::new(),
+            spare: Vec::new(),
+            next_seq: 1,
+            lost: 0,
+            closed: false,
+        };
+        Self {
+            inner: Mutex::new(inner),
+        }
     }
 
     /// Appends one entry and returns its sequence number.
@@ -147,9 +160,15 @@ impl Inner {
         let buffer = if bytes > CHUNK_BYTES {
             Vec::with_capacity(bytes)
         } else {
-            self.spare.pop().unwrap_or_else(|| Vec::with_capacity(CHUNK_BYTES))
+            self.spare
+                .pop()
+                .unwrap_or_else(|| Vec::with_capacity(CHUNK_BYTES))
         };
-        let next = Chunk { first_seq: self.next_seq, entries: 0, bytes: buffer };
+        let next = Chunk {
+            first_seq: self.next_seq,
+            entries: 0,
+            bytes: buffer,
+        };
         let full = mem::replace(&mut self.open, next);
         if full.entries > 0 {
             self.sealed.push(full);
@@ -171,7 +190,10 @@ mod tests {
         }
         let mut chunks = Vec::new();
         intake.take(&mut chunks);
-        let shape: Vec<(u64, u32)> = chunks.iter().map(|chunk| (chunk.first_seq, chunk.entries)).collect();
+        let shape: Vec<(u64, u32)> = chunks
+            .iter()
+            .map(|chunk| (chunk.first_seq, chunk.entries))
+            .collect();
         assert_eq!(shape, [(1, 3), (4, 1)]);
         assert!(intake.is_empty());
         assert_eq!(intake.append(b"c", &budget), Ok(5));
@@ -183,7 +205,9 @@ mod tests {
         let budget = Budget::new(usize::MAX);
         let intake = Intake::new();
         intake.append(b"a", &budget).expect("room");
-        intake.append(&vec![1; CHUNK_BYTES * 3], &budget).expect("room");
+        intake
+            .append(&vec![1; CHUNK_BYTES * 3], &budget)
+            .expect("room");
         intake.append(b"b", &budget).expect("room");
         let mut chunks = Vec::new();
         intake.take(&mut chunks);

@@ -58,7 +58,14 @@ pub(crate) struct Stored {
 impl Outbox {
     /// An empty line.
     pub(crate) fn new() -> Self {
-        Self { held: VecDeque::new(), base: 0, next: 0, unspilled: 0, logged: 0, last_seq: 0 }
+        Self {
+            held: VecDeque::new(),
+            base: 0,
+            next: 0,
+            unspilled: 0,
+            logged: 0,
+            last_seq: 0,
+        }
     }
 
     /// Adds a chunk at the end.
@@ -118,15 +125,25 @@ impl Outbox {
     pub(crate) fn to_read(&self) -> Option<Stored> {
         let held = self.get(self.next)?;
         let place = held.place?;
-        held.bytes.is_none().then_some(Stored { id: self.next, place, len: held.len })
+        held.bytes.is_none().then_some(Stored {
+            id: self.next,
+            place,
+            len: held.len,
+        })
     }
 
     /// Chunk `id` was read back; `None` if the file has lost it. Returns the number of entries lost with it.
     ///
     /// A lost chunk becomes as many empty entries: numbers stay dense, and the daemon skips them.
     pub(crate) fn read(&mut self, id: u64, bytes: Option<Vec<u8>>, budget: &Budget) -> u64 {
-        let Some(held) = self.get_mut(id) else { return 0 };
-        let lost = if bytes.is_none() { u64::from(held.entries) } else { 0 };
+        let Some(held) = self.get_mut(id) else {
+            return 0;
+        };
+        let lost = if bytes.is_none() {
+            u64::from(held.entries)
+        } else {
+            0
+        };
         let bytes = bytes.unwrap_or_else(|| [0x1a, 0].repeat(held.entries as usize));
         budget.force(bytes.len());
         held.len = bytes.len();
@@ -136,15 +153,24 @@ impl Outbox {
 
     /// When the next chunk has to go to the spill file, if nothing else happens.
     pub(crate) fn spill_due(&self) -> Option<Instant> {
-        let waiting = self.get(self.next.max(self.unspilled)).map(|held| held.taken_at + SOCKET_GRACE);
-        let unacknowledged = self.get(self.unspilled).map(|held| held.taken_at + ACK_GRACE);
+        let waiting = self
+            .get(self.next.max(self.unspilled))
+            .map(|held| held.taken_at + SOCKET_GRACE);
+        let unacknowledged = self
+            .get(self.unspilled)
+            .map(|held| held.taken_at + ACK_GRACE);
         waiting.into_iter().chain(unacknowledged).min()
     }
 
     /// The next chunk to append to the spill file: id, first sequence number, number of entries, entries.
     pub(crate) fn to_spill(&self) -> Option<(u64, u64, u32, &[u8])> {
         let held = self.get(self.unspilled)?;
-        Some((self.unspilled, held.first_seq, held.entries, held.bytes.as_deref()?))
+        Some((
+            self.unspilled,
+            held.first_seq,
+            held.entries,
+            held.bytes.as_deref()?,
+        ))
     }
 
     /// Chunk `id` is in the file.
@@ -179,7 +205,9 @@ impl Outbox {
     }
 
     fn release_one(&mut self, id: u64, budget: &Budget, buffers: &mut Vec<Vec<u8>>) -> bool {
-        let Some(bytes) = self.get_mut(id).and_then(|held| held.bytes.take()) else { return false };
+        let Some(bytes) = self.get_mut(id).and_then(|held| held.bytes.take()) else {
+            return false;
+        };
         budget.give(bytes.len());
         buffers.push(bytes);
         true
@@ -192,7 +220,8 @@ impl Outbox {
 
     /// Sequence number of the last entry before the next chunk to send.
     pub(crate) fn sent_seq(&self) -> u64 {
-        self.get(self.next).map_or(self.last_seq, |held| held.first_seq - 1)
+        self.get(self.next)
+            .map_or(self.last_seq, |held| held.first_seq - 1)
     }
 
     /// Says whether everything is acknowledged.
@@ -212,10 +241,12 @@ impl Outbox {
     }
 
     fn get(&self, id: u64) -> Option<&Held> {
-        self.held.get(usize::try_from(id.checked_sub(self.base)?).ok()?)
+        self.held
+            .get(usize::try_from(id.checked_sub(self.base)?).ok()?)
     }
 
     fn get_mut(&mut self, id: u64) -> Option<&mut Held> {
-        self.held.get_mut(usize::try_from(id.checked_sub(self.base)?).ok()?)
+        self.held
+            .get_mut(usize::try_from(id.checked_sub(self.base)?).ok()?)
     }
 }

@@ -42,12 +42,21 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 /// Entries are recognisable by their number.
 fn chunk(first_seq: u64, entries: u32) -> Chunk {
-    let bytes = (0..u64::from(entries)).flat_map(|number| (first_seq + number).to_le_bytes()).collect();
-    Chunk { first_seq, entries, bytes }
+    let bytes = (0..u64::from(entries))
+        .flat_map(|number| (first_seq + number).to_le_bytes())
+        .collect();
+    Chunk {
+        first_seq,
+        entries,
+        bytes,
+    }
 }
 
 fn numbers(bytes: &[u8]) -> Vec<u64> {
-    bytes.chunks(8).map(|part| u64::from_le_bytes(part.try_into().expect("eight bytes"))).collect()
+    bytes
+        .chunks(8)
+        .map(|part| u64::from_le_bytes(part.try_into().expect("eight bytes")))
+        .collect()
 }
 
 #[derive(Default)]
@@ -64,12 +73,18 @@ impl Twin {
             assert!(bytes.is_some(), "a chunk without bytes is in the file");
             assert_eq!(outbox.read(stored.id, bytes, budget), 0);
         }
-        let Some(id) = outbox.next_id() else { return false };
+        let Some(id) = outbox.next_id() else {
+            return false;
+        };
         let (first_seq, bytes) = outbox.chunk(id).expect("in memory now");
         for (offset, number) in numbers(bytes).into_iter().enumerate() {
             assert_eq!(number, first_seq + offset as u64);
             // The daemon applies each entry once and never sees a gap.
-            assert!(number <= self.received + 1, "gap before {number}, had {}", self.received);
+            assert!(
+                number <= self.received + 1,
+                "gap before {number}, had {}",
+                self.received
+            );
             self.received = self.received.max(number);
         }
         outbox.sent(id);
@@ -169,5 +184,8 @@ fn a_chunk_that_the_file_lost_becomes_empty_entries() {
     }
     let stored = outbox.to_read().expect("only in the file");
     assert_eq!(outbox.read(stored.id, None, &budget), 1);
-    assert_eq!(outbox.chunk(stored.id).map(|(_, bytes)| bytes.to_vec()), Some(vec![0x1a, 0]));
+    assert_eq!(
+        outbox.chunk(stored.id).map(|(_, bytes)| bytes.to_vec()),
+        Some(vec![0x1a, 0])
+    );
 }

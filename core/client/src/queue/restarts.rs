@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 const STARTS: usize = 5;
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 const FIRST_DELAY: Duration = Duration::from_millis(50);
 const LONGEST_DELAY: Duration = Duration::from_secs(2);
 
@@ -13,12 +13,17 @@ const LONGEST_DELAY: Duration = Duration::from_secs(2);
 pub(crate) struct Restarts {
     at: VecDeque<Instant>,
     failures: u32,
+    refusal_told: bool,
 }
 
 impl Restarts {
     /// Says whether a start is allowed now.
     pub(crate) fn may_start(&mut self, now: Instant) -> bool {
-        while self.at.front().is_some_and(|&first| now.saturating_duration_since(first) >= WINDOW) {
+        while self
+            .at
+            .front()
+            .is_some_and(|&first| now.saturating_duration_since(first) >= WINDOW)
+        {
             self.at.pop_front();
         }
         self.at.len() < STARTS
@@ -27,11 +32,19 @@ impl Restarts {
     /// Counts a start.
     pub(crate) fn started(&mut self, now: Instant) {
         self.at.push_back(now);
+        self.refusal_told = false;
+    }
+
+    /// Says whether the user has not heard yet that no more starts are allowed; from now on the answer is no.
+    pub(crate) fn refusal_is_news(&mut self) -> bool {
+        !std::mem::replace(&mut self.refusal_told, true)
     }
 
     /// A start or a connection failed; returns how long to wait before the next attempt.
     pub(crate) fn failed(&mut self) -> Duration {
-        let delay = FIRST_DELAY.saturating_mul(1 << self.failures.min(10)).min(LONGEST_DELAY);
+        let delay = FIRST_DELAY
+            .saturating_mul(1 << self.failures.min(10))
+            .min(LONGEST_DELAY);
         self.failures += 1;
         delay
     }
@@ -55,9 +68,9 @@ mod tests {
             restarts.started(start + Duration::from_secs(second));
         }
         assert!(!restarts.may_start(start + Duration::from_secs(59)));
-        assert!(restarts.may_start(start + Duration::from_secs(60)));
-        restarts.started(start + Duration::from_secs(60));
-        assert!(!restarts.may_start(start + Duration::from_secs(60)));
+        assert!(restarts.may_start(start + Duration::from_mins(1)));
+        restarts.started(start + Duration::from_mins(1));
+        assert!(!restarts.may_start(start + Duration::from_mins(1)));
     }
 
     #[test]

@@ -19,7 +19,9 @@ struct Link<T> {
 impl<T> Chain<T> {
     /// An empty list.
     pub(crate) const fn new() -> Self {
-        Self { newest: AtomicPtr::new(ptr::null_mut()) }
+        Self {
+            newest: AtomicPtr::new(ptr::null_mut()),
+        }
     }
 
     /// The element that was added last.
@@ -43,7 +45,10 @@ impl<T> Chain<T> {
             }
             // SAFETY: as above; nobody else sees `link` before the exchange succeeds.
             unsafe { (*link).older = head };
-            match self.newest.compare_exchange(head, link, Ordering::AcqRel, Ordering::Acquire) {
+            match self
+                .newest
+                .compare_exchange(head, link, Ordering::AcqRel, Ordering::Acquire)
+            {
                 // SAFETY: the link is published now and lives as long as the list.
                 Ok(_) => return unsafe { &(*link).value },
                 Err(current) => head = current,
@@ -93,9 +98,17 @@ mod tests {
         let chain = Chain::new();
         std::thread::scope(|scope| {
             let found: Vec<_> = (0..4)
-                .map(|number| scope.spawn({ let chain = &chain; move || *chain.push_unless(number, |_| true) }))
+                .map(|number| {
+                    scope.spawn({
+                        let chain = &chain;
+                        move || *chain.push_unless(number, |_| true)
+                    })
+                })
                 .collect();
-            let found: Vec<i32> = found.into_iter().map(|it| it.join().expect("no panic")).collect();
+            let found: Vec<i32> = found
+                .into_iter()
+                .map(|it| it.join().expect("no panic"))
+                .collect();
             assert!(found.iter().all(|it| it == &found[0]), "{found:?}");
         });
     }

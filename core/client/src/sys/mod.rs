@@ -1,5 +1,8 @@
 //! What needs `unsafe`: the few calls of the operating system and the interpreter that have no safe wrapper.
-#![expect(unsafe_code, reason = "the one place for it; each block says why it is sound")]
+#![expect(
+    unsafe_code,
+    reason = "the one place for it; each block says why it is sound"
+)]
 
 pub(crate) mod chain;
 pub(crate) mod python;

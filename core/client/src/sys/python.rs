@@ -29,13 +29,24 @@ pub(crate) enum Plain<'a> {
 /// path. A dictionary cannot change meanwhile: nothing in here runs Python code or lets another thread run it (a build
 /// without the interpreter lock cannot load a module for the stable ABI).
 #[inline]
-pub(crate) fn walk_plain(dict: &Bound<'_, PyDict>, mut visit: impl FnMut(&str, Plain<'_>) -> bool) -> bool {
+pub(crate) fn walk_plain(
+    dict: &Bound<'_, PyDict>,
+    mut visit: impl FnMut(&str, Plain<'_>) -> bool,
+) -> bool {
     let mut position: ffi::Py_ssize_t = 0;
     let mut key: *mut ffi::PyObject = ptr::null_mut();
     let mut value: *mut ffi::PyObject = ptr::null_mut();
     // SAFETY: `dict` is a dictionary and we are attached (it is `Bound`). The borrowed references stay valid until the
     // dictionary changes, which cannot happen before the next iteration, see above.
-    while unsafe { ffi::PyDict_Next(dict.as_ptr(), &raw mut position, &raw mut key, &raw mut value) } != 0 {
+    while unsafe {
+        ffi::PyDict_Next(
+            dict.as_ptr(),
+            &raw mut position,
+            &raw mut key,
+            &raw mut value,
+        )
+    } != 0
+    {
         // SAFETY: as above; both are valid objects for this iteration.
         let item = unsafe {
             if ffi::Py_TYPE(key) != &raw mut ffi::PyUnicode_Type {

@@ -12,6 +12,8 @@ use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 
+/// The number that the inherited descriptor has in the started process.
+pub(crate) const INHERITED_FD: RawFd = 3;
 const HELPER_STACK_BYTES: usize = 256 << 10;
 
 /// What to start.
@@ -22,8 +24,8 @@ pub(crate) struct Detached<'a> {
     pub(crate) arguments: &'a [&'a OsStr],
     /// The whole environment.
     pub(crate) environment: &'a [(&'a str, std::ffi::OsString)],
-    /// Becomes descriptor 1; 0 and 2 are `/dev/null`, all others are closed.
-    pub(crate) stdout: RawFd,
+    /// Becomes descriptor [`INHERITED_FD`]; 0 to 2 are `/dev/null`, all others are closed.
+    pub(crate) inherited: RawFd,
 }
 
 /// Starts the program in a session of its own and returns its process id.
@@ -44,7 +46,7 @@ pub(crate) fn spawn_detached(what: &Detached<'_>) -> io::Result<i32> {
             c_string(&text)
         })
         .collect::<io::Result<Vec<_>>>()?;
-    let actions = FileActions::new(what.stdout)?;
+    let actions = FileActions::new(what.inherited)?;
     let attributes = Attributes::new()?;
     let argv = pointers(&arguments);
     let envp = pointers(&environment);
@@ -58,7 +60,11 @@ pub(crate) fn spawn_detached(what: &Detached<'_>) -> io::Result<i32> {
         pid: 0,
     };
     run_in_helper(&mut task)?;
-    if task.error == 0 { Ok(task.pid) } else { Err(io::Error::from_raw_os_error(task.error)) }
+    if task.error == 0 {
+        Ok(task.pid)
+    } else {
+        Err(io::Error::from_raw_os_error(task.error))
+    }
 }
 
 struct Task<'a> {
@@ -118,7 +124,7 @@ extern "C" fn helper_main(task: *mut c_void) -> c_int {
 struct FileActions(libc::posix_spawn_file_actions_t);
 
 impl FileActions {
-    fn new(stdout: RawFd) -> io::Result<Self> {
+    fn new(inherited: RawFd) -> io::Result<Self> {
         let mut actions = MaybeUninit::uninit();
         // SAFETY: initialises the value; it never moves after that in a way that matters (it is plain data).
         let mut actions = unsafe {
@@ -126,15 +132,30 @@ impl FileActions {
             Self(actions.assume_init())
         };
         let null = c"/dev/null".as_ptr();
-        // SAFETY: the value is initialised; the path is a static string and is copied.
+        // SAFETY: the value is initialised; the path is a static string and is copied. The inherited descriptor is placed
+        // first: its old number may be one of the standard ones.
         unsafe {
-            check(libc::posix_spawn_file_actions_adddup2(&raw mut actions.0, stdout, 1))?;
-            check(libc::posix_spawn_file_actions_addopen(&raw mut actions.0, 0, null, libc::O_RDONLY, 0))?;
-            check(libc::posix_spawn_file_actions_addopen(&raw mut actions.0, 2, null, libc::O_WRONLY, 0))?;
+            let actions = &raw mut actions.0;
+            check(libc::posix_spawn_file_actions_adddup2(
+                actions,
+                inherited,
+                INHERITED_FD,
+            ))?;
+            for (standard, mode) in [
+                (0, libc::O_RDONLY),
+                (1, libc::O_WRONLY),
+                (2, libc::O_WRONLY),
+            ] {
+                check(libc::posix_spawn_file_actions_addopen(
+                    actions, standard, null, mode, 0,
+                ))?;
+            }
         }
         for descriptor in open_descriptors()? {
             // SAFETY: as above. Closing a number that is not open any more is not an error.
-            check(unsafe { libc::posix_spawn_file_actions_addclose(&raw mut actions.0, descriptor) })?;
+            check(unsafe {
+                libc::posix_spawn_file_actions_addclose(&raw mut actions.0, descriptor)
+            })?;
         }
         Ok(actions)
     }
@@ -153,7 +174,10 @@ impl Attributes {
     fn new() -> io::Result<Self> {
         let mut attributes = MaybeUninit::uninit();
         let mut signals = MaybeUninit::<libc::sigset_t>::uninit();
-        #[expect(clippy::cast_possible_truncation, reason = "the flags are 16 bits by definition")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the flags are 16 bits by definition"
+        )]
         let flags = libc::POSIX_SPAWN_SETSID
             | libc::POSIX_SPAWN_SETSIGMASK as libc::c_short
             | libc::POSIX_SPAWN_SETSIGDEF as libc::c_short;
@@ -164,9 +188,15 @@ impl Attributes {
             let mut attributes = Self(attributes.assume_init());
             check(libc::posix_spawnattr_setflags(&raw mut attributes.0, flags))?;
             libc::sigemptyset(signals.as_mut_ptr());
-            check(libc::posix_spawnattr_setsigmask(&raw mut attributes.0, signals.as_ptr()))?;
+            check(libc::posix_spawnattr_setsigmask(
+                &raw mut attributes.0,
+                signals.as_ptr(),
+            ))?;
             libc::sigfillset(signals.as_mut_ptr());
-            check(libc::posix_spawnattr_setsigdefault(&raw mut attributes.0, signals.as_ptr()))?;
+            check(libc::posix_spawnattr_setsigdefault(
+                &raw mut attributes.0,
+                signals.as_ptr(),
+            ))?;
             Ok(attributes)
         }
     }
@@ -179,13 +209,13 @@ impl Drop for Attributes {
     }
 }
 
-/// Numbers above 2 that are open now. Those with close-on-exec are listed too: closing twice does no harm.
+/// Numbers above [`INHERITED_FD`] that are open now. Those with close-on-exec are listed too: closing twice does no harm.
 fn open_descriptors() -> io::Result<Vec<RawFd>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc/self/fd")? {
         let name = entry?.file_name();
         if let Some(number) = name.to_str().and_then(|text| text.parse::<RawFd>().ok())
-            && number > 2
+            && number > INHERITED_FD
         {
             found.push(number);
         }
@@ -194,7 +224,11 @@ fn open_descriptors() -> io::Result<Vec<RawFd>> {
 }
 
 fn check(error: c_int) -> io::Result<()> {
-    if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
+    if error == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::from_raw_os_error(error))
+    }
 }
 
 fn c_string(text: &OsStr) -> io::Result<CString> {
@@ -217,37 +251,50 @@ mod tests {
 
     #[test]
     fn the_program_is_no_child_and_sees_only_what_it_is_given() {
-        let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).expect("pipe");
+        let (reader, writer) =
+            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).expect("pipe");
         let leak = std::fs::File::open("/dev/null").expect("open");
         rustix::io::fcntl_setfd(&leak, rustix::io::FdFlags::empty()).expect("inheritable");
-        let script = OsStr::new("echo $PPID $(ls /proc/$$/fd | tr '\\n' ,) $ONLY; ps -o sid= -p $$");
+        let script =
+            OsStr::new("echo $PPID $(ls /proc/$$/fd | tr '\\n' ,) $ONLY; ps -o sid= -p $$");
         let pid = spawn_detached(&Detached {
             program: OsStr::new("/bin/sh"),
             arguments: &[OsStr::new("-c"), script],
             environment: &[("ONLY", "this".into()), ("PATH", "/usr/bin:/bin".into())],
-            stdout: writer.as_raw_fd(),
+            inherited: writer.as_raw_fd(),
         })
         .expect("spawned");
         drop(writer);
         let mut text = String::new();
-        std::fs::File::from(reader).read_to_string(&mut text).expect("read");
+        std::fs::File::from(reader)
+            .read_to_string(&mut text)
+            .expect("read");
         let words: Vec<&str> = text.split_whitespace().collect();
-        assert_ne!(words[0], std::process::id().to_string(), "adopted by another process");
-        assert!(words[1].starts_with("0,1,2,"), "{text}");
+        assert_ne!(
+            words[0],
+            std::process::id().to_string(),
+            "adopted by another process"
+        );
+        assert!(words[1].starts_with("0,1,2,3,"), "{text}");
         let leaked = format!(",{},", leak.as_raw_fd());
         assert!(!words[1].contains(&leaked), "{text}");
         assert_eq!(words[2], "this");
-        assert_eq!(words.get(3).copied(), Some(pid.to_string().as_str()), "leads its own session");
+        assert_eq!(
+            words.get(3).copied(),
+            Some(pid.to_string().as_str()),
+            "leads its own session"
+        );
     }
 
     #[test]
     fn a_missing_program_is_an_error_here() {
-        let (_reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).expect("pipe");
+        let (_reader, writer) =
+            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).expect("pipe");
         let error = spawn_detached(&Detached {
             program: OsStr::new("/nonexistent/runlane-core"),
             arguments: &[],
             environment: &[],
-            stdout: writer.as_raw_fd(),
+            inherited: writer.as_raw_fd(),
         })
         .expect_err("nothing there");
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
