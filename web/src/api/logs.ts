@@ -27,6 +27,26 @@ export async function fetchLogs(
   return { total: fields.number("total"), lines: fields.list("lines", readLine) };
 }
 
+/** Lines of one request of a download; the server answers with at most this many. */
+const DOWNLOAD_PAGE_LINES = 10_000;
+/** A download ends here: what is beyond would have to fit into the browser's memory. */
+export const MAX_DOWNLOAD_LINES = 2_000_000;
+
+/** The whole console log as text. The server has no file of it before the run has ended. */
+export async function fetchWholeLog(path: RunPath, signal: AbortSignal): Promise<Blob> {
+  const parts: string[] = [];
+  let from = 0;
+  let total = 1;
+  while (from < Math.min(total, MAX_DOWNLOAD_LINES)) {
+    const page = await fetchLogs(path, from, DOWNLOAD_PAGE_LINES, signal);
+    if (page.lines.length === 0) break;
+    parts.push(page.lines.map((line) => `${line.text}\n`).join(""));
+    from += page.lines.length;
+    total = page.total;
+  }
+  return new Blob(parts, { type: "text/plain" });
+}
+
 function readLine(item: unknown, at: string): LogLine {
   const line = new Fields(item, at);
   return {

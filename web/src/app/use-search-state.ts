@@ -3,13 +3,13 @@ import { useCallback } from "react";
 import { mergeSearch, type Search, type SearchPatch } from "./search";
 
 export type Place = "push" | "replace";
+export type SearchChange = (patch: SearchPatch, place?: Place) => void;
 
-/** The view state of the URL and the function that changes parts of it. */
-export function useSearchState(): readonly [Search, (patch: SearchPatch, place?: Place) => void] {
-  const search = useSearch({ from: "__root__" });
+/** The function that changes parts of the URL's view state; its users do not render again when the state changes. */
+export function useSearchChange(): SearchChange {
   const navigate = useNavigate();
-  const change = useCallback(
-    (patch: SearchPatch, place: Place = "replace") => {
+  return useCallback(
+    (patch, place = "replace") => {
       void navigate({
         to: ".",
         search: (before) => mergeSearch(before, patch),
@@ -19,5 +19,9 @@ export function useSearchState(): readonly [Search, (patch: SearchPatch, place?:
     },
     [navigate],
   );
-  return [search, change];
+}
+
+/** The view state of the URL and the function that changes parts of it. */
+export function useSearchState(): readonly [Search, SearchChange] {
+  return [useSearch({ from: "__root__" }), useSearchChange()];
 }

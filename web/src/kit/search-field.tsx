@@ -1,3 +1,4 @@
+import { useEffect, useRef, useState } from "react";
 import { Icon } from "./icon";
 import css from "./kit.module.css";
 
@@ -12,6 +13,12 @@ interface SearchFieldProps {
 
 /** Text field for a search; the page decides what it matches. */
 export function SearchField({ label, value, onChange, main = false, invalid = false }: SearchFieldProps) {
+  const input = useRef<HTMLInputElement>(null);
+  const [draft, setDraft] = useState(value);
+  useEffect(() => {
+    // the URL follows the typing with a delay: what it says while somebody types is already old
+    if (document.activeElement !== input.current) setDraft(value);
+  }, [value]);
   return (
     <label className={css.search}>
       <Icon name="search" />
@@ -21,8 +28,12 @@ export function SearchField({ label, value, onChange, main = false, invalid = fa
         aria-label={label}
         aria-invalid={invalid}
         title={invalid ? "not a valid expression: matched as plain text" : undefined}
-        value={value}
-        onChange={(event) => onChange(event.target.value)}
+        ref={input}
+        value={draft}
+        onChange={(event) => {
+          setDraft(event.target.value);
+          onChange(event.target.value);
+        }}
         data-main-search={main ? "" : undefined}
         autoComplete="off"
         spellCheck={false}

@@ -1,6 +1,6 @@
-import { useEffect, useRef, useState } from "react";
+import { memo, useEffect, useRef, useState } from "react";
 import type { ProjectPath } from "../api/runs";
-import { useSearchState } from "../app/use-search-state";
+import { useSearchChange } from "../app/use-search-state";
 import { IconButton } from "../kit/button";
 import { ErrorBoundary } from "../kit/error-boundary";
 import css from "./grid.module.css";
@@ -18,10 +18,10 @@ interface PanelSlotProps {
 }
 
 /** Place of a panel in the grid. The panel exists only near the screen, and with it its requests. */
-export function PanelSlot({ metric, path, runs }: PanelSlotProps) {
+export const PanelSlot = memo(function PanelSlot({ metric, path, runs }: PanelSlotProps) {
   const ref = useRef<HTMLElement>(null);
   const [near, setNear] = useState(false);
-  const [, change] = useSearchState();
+  const change = useSearchChange();
   const { settings, onChange } = usePanelSettings(linePanel);
   useEffect(() => {
     if (ref.current === null) return;
@@ -59,4 +59,4 @@ export function PanelSlot({ metric, path, runs }: PanelSlotProps) {
       </div>
     </article>
   );
-}
+});

@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 import { API_KEY } from "../../dev/mock/server";
 import { runColour } from "../../src/model/colour";
@@ -63,6 +64,11 @@ describe("run", () => {
     server.advance(run, 1, ["after scrolling"]);
     await page.getByText("182 lines").waitFor();
     expect(await page.getByText("after scrolling").count()).toBe(0);
+    const download = page.waitForEvent("download");
+    await page.getByRole("button", { name: "Download" }).click();
+    const saved = await readFile(await (await download).path(), "utf8");
+    expect(saved.split("\n")).toHaveLength(183);
+    expect(saved).toContain("after scrolling\n");
     await page.getByRole("searchbox").fill("^red");
     await page.getByText("1 of 182 lines").waitFor();
     const colour = await page.getByText("red line").evaluate((element) => getComputedStyle(element).color);

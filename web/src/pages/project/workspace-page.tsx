@@ -1,5 +1,5 @@
 import { useParams } from "@tanstack/react-router";
-import { useState } from "react";
+import { useMemo, useState } from "react";
 import { Failure } from "../../kit/notice";
 import { PanelGrid } from "../../panels/panel-grid";
 import { EmptyProject } from "./empty-project";
@@ -9,9 +9,14 @@ import { useWorkspace } from "./use-workspace";
 
 export function WorkspacePage() {
   const { entity, project } = useParams({ from: "/$entity/$project" });
-  const workspace = useWorkspace({ entity, project });
+  const path = useMemo(() => ({ entity, project }), [entity, project]);
+  const workspace = useWorkspace(path);
   const [open, setOpen] = useState(false);
   const { runs, drawn } = workspace;
+  const panelRuns = useMemo(
+    () => drawn.map((row) => ({ id: row.name, name: row.displayName, createdAt: row.createdAt })),
+    [drawn],
+  );
   if (runs.error !== null && runs.rows.length === 0) {
     return <Failure title="Runs could not be loaded" error={runs.error} onRetry={runs.retry} />;
   }
@@ -21,7 +26,7 @@ export function WorkspacePage() {
       <RunSidebar workspace={workspace} onClose={() => setOpen(false)} />
       <PanelGrid
         path={workspace.path}
-        runs={drawn.map((row) => ({ id: row.name, name: row.displayName, createdAt: row.createdAt }))}
+        runs={panelRuns}
         pending={runs.pending}
         onShowRuns={() => setOpen(true)}
       />

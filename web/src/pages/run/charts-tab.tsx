@@ -14,5 +14,6 @@ export function RunCharts() {
     [path.run, name, createdAt],
   );
   const { entity, project } = path;
-  return <PanelGrid path={{ entity, project }} runs={runs} pending={data === undefined} mainSearch />;
+  const projectPath = useMemo(() => ({ entity, project }), [entity, project]);
+  return <PanelGrid path={projectPath} runs={runs} pending={data === undefined} mainSearch />;
 }

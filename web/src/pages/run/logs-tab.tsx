@@ -1,11 +1,12 @@
-import { useQuery } from "@tanstack/react-query";
+import { useMutation, useQuery } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
 import { useDeferredValue } from "react";
-import { fileUrl } from "../../api/files";
+import { fetchWholeLog } from "../../api/logs";
 import { runQuery } from "../../api/queries";
+import type { RunPath } from "../../api/runs";
 import { useSearchState } from "../../app/use-search-state";
+import { Button } from "../../kit/button";
 import { Icon } from "../../kit/icon";
-import kit from "../../kit/kit.module.css";
 import { Failure, Notice, Skeleton } from "../../kit/notice";
 import { SearchField } from "../../kit/search-field";
 import { formatCount } from "../../model/format";
@@ -35,12 +36,36 @@ export function RunLogs() {
         <span className={css.count} role="status">
           {countText(logs, deferred)}
         </span>
-        <a className={kit.button} href={fileUrl(path, "output.log", true)} download>
-          <Icon name="download" /> Download
-        </a>
+        <LogDownload path={path} />
       </div>
       <LogBody logs={logs} query={deferred} running={run.data?.state === "running"} />
     </section>
+  );
+}
+
+/** Saves the log as a file; says so when that failed. */
+function LogDownload({ path }: { readonly path: RunPath }) {
+  const download = useMutation({
+    mutationFn: async () => {
+      const url = URL.createObjectURL(await fetchWholeLog(path, new AbortController().signal));
+      const link = document.createElement("a");
+      link.href = url;
+      link.download = `${path.run}-output.log`;
+      link.click();
+      URL.revokeObjectURL(url);
+    },
+  });
+  return (
+    <>
+      {download.isError && (
+        <span className={css.failed} role="alert">
+          Download failed: {download.error.message}
+        </span>
+      )}
+      <Button onClick={() => download.mutate()} disabled={download.isPending}>
+        <Icon name="download" /> {download.isPending ? "Preparing…" : "Download"}
+      </Button>
+    </>
   );
 }
 
