@@ -88,36 +88,73 @@ pub(crate) fn framed_size_bound(payload: usize) -> usize {
 
 /// The number of an encoded `Record`, if its top level is a well-formed message.
 ///
-/// A multi-block record whose parts come from different records (swapped sectors) passes every
-/// chunk's checksum; that its fields do not add up is what gives it away.
-pub(crate) fn record_number(payload: &[u8]) -> Result<Option<u64>, MalformedRecord> {
+/// `joined`: the payload comes from several chunks, which swapped or misdirected blocks may have
+/// taken from different records while every checksum holds. What gives such a record away is that
+/// its fields do not add up, or that one comes twice, which no field of `Record` may. (Two records
+/// cut at the same place whose parts have equal lengths go unnoticed; the format has no more to offer.)
+pub(crate) fn record_number(payload: &[u8], joined: bool) -> Result<Option<u64>, MalformedRecord> {
     let mut rest = payload;
     let mut num = None;
+    let mut seen = SeenFields::default();
     while !rest.is_empty() {
         let key = take_varint(&mut rest)?;
-        if key >> 3 == 0 {
-            return Err(MalformedRecord);
+        if joined {
+            seen.insert(key >> 3)?;
         }
-        match key & 7 {
-            VARINT => {
-                let value = take_varint(&mut rest)?;
-                if key == u64::from(NUM_TAG) {
-                    num = Some(value);
-                }
-            }
-            FIXED64 => take(&mut rest, 8)?,
-            LENGTH_DELIMITED => {
-                let length = take_varint(&mut rest)?;
-                take(&mut rest, length)?;
-            }
-            // Unknown fields may be groups; what is in them is for the decoder to judge.
-            START_GROUP => break,
-            FIXED32 => take(&mut rest, 4)?,
-            _ => return Err(MalformedRecord),
+        let start = rest;
+        skip_field(key, &mut rest, MAX_GROUP_DEPTH)?;
+        if key == u64::from(NUM_TAG) {
+            num = Some(take_varint(&mut &start[..])?);
         }
     }
     // A number of 0 is an unset field; a negative one is none that a writer gives.
     Ok(num.filter(|num| (1..=i64::MAX.unsigned_abs()).contains(num)))
+}
+
+/// Moves behind the value of the field with tag `key`. Groups may come as unknown fields only.
+fn skip_field(key: u64, rest: &mut &[u8], depth: u32) -> Result<(), MalformedRecord> {
+    if !(1..=MAX_FIELD).contains(&(key >> 3)) {
+        return Err(MalformedRecord);
+    }
+    match key & 7 {
+        VARINT => take_varint(rest).map(drop),
+        FIXED64 => take(rest, 8),
+        LENGTH_DELIMITED => {
+            let length = take_varint(rest)?;
+            take(rest, length)
+        }
+        START_GROUP if depth > 0 => loop {
+            let inner = take_varint(rest)?;
+            if inner & 7 == END_GROUP {
+                return if inner >> 3 == key >> 3 {
+                    Ok(())
+                } else {
+                    Err(MalformedRecord)
+                };
+            }
+            skip_field(inner, rest, depth - 1)?;
+        },
+        FIXED32 => take(rest, 4),
+        _ => Err(MalformedRecord),
+    }
+}
+
+/// The numbers of a message's fields so far.
+#[derive(Default)]
+struct SeenFields {
+    numbers: [u64; 32],
+    count: usize,
+}
+
+impl SeenFields {
+    fn insert(&mut self, number: u64) -> Result<(), MalformedRecord> {
+        if self.count == self.numbers.len() || self.numbers[..self.count].contains(&number) {
+            return Err(MalformedRecord);
+        }
+        self.numbers[self.count] = number;
+        self.count += 1;
+        Ok(())
+    }
 }
 
 /// The payload of a record is not a protobuf message.
@@ -125,10 +162,13 @@ pub(crate) fn record_number(payload: &[u8]) -> Result<Option<u64>, MalformedReco
 pub(crate) struct MalformedRecord;
 
 const NUM_TAG: u8 = 1 << 3;
+const MAX_FIELD: u64 = (1 << 29) - 1;
+const MAX_GROUP_DEPTH: u32 = 100;
 const VARINT: u64 = 0;
 const FIXED64: u64 = 1;
 const LENGTH_DELIMITED: u64 = 2;
 const START_GROUP: u64 = 3;
+const END_GROUP: u64 = 4;
 const FIXED32: u64 = 5;
 
 fn take_varint(bytes: &mut &[u8]) -> Result<u64, MalformedRecord> {
@@ -208,12 +248,12 @@ mod tests {
             i64::MAX.unsigned_abs(),
         ] {
             let mut record = NumPrefix::new(num).as_bytes().to_vec();
-            assert_eq!(record_number(&record), Ok(Some(num)));
+            assert_eq!(record_number(&record, true), Ok(Some(num)));
             record.splice(0..0, [0x12, 2, 9, 9]);
-            assert_eq!(record_number(&record), Ok(Some(num)));
+            assert_eq!(record_number(&record, true), Ok(Some(num)));
         }
-        assert_eq!(record_number(&[]), Ok(None));
-        assert_eq!(record_number(&[8, 0]), Ok(None));
+        assert_eq!(record_number(&[], true), Ok(None));
+        assert_eq!(record_number(&[8, 0], true), Ok(None));
     }
 
     #[test]
@@ -227,8 +267,29 @@ mod tests {
             &[0x08, 255, 255, 255, 255, 255, 255, 255, 255, 255, 2],
             &[0x12, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1],
             &[0x11, 1, 2, 3],
+            &[0x0b, 0x10, 1],
+            &[0x0b, 0x14],
         ] {
-            assert_eq!(record_number(bytes), Err(MalformedRecord), "{bytes:?}");
+            assert_eq!(
+                record_number(bytes, false),
+                Err(MalformedRecord),
+                "{bytes:?}"
+            );
         }
+    }
+
+    #[test]
+    fn unknown_groups_are_skipped_up_to_a_depth() {
+        let nested = |depth| [vec![0x13; depth], vec![0x14; depth], vec![8, 5]].concat();
+        assert_eq!(record_number(&nested(1), false), Ok(Some(5)));
+        assert_eq!(record_number(&nested(100), false), Ok(Some(5)));
+        assert_eq!(record_number(&nested(10_000), false), Err(MalformedRecord));
+    }
+
+    #[test]
+    fn a_field_that_comes_twice_betrays_joined_parts() {
+        let twice = [8, 5, 0x12, 1, 9, 0x12, 1, 9];
+        assert_eq!(record_number(&twice, false), Ok(Some(5)));
+        assert_eq!(record_number(&twice, true), Err(MalformedRecord));
     }
 }

@@ -292,7 +292,7 @@ impl<F: ReadAt> Reader<F> {
             Some(range) => &self.block[range.clone()],
             None => &self.record,
         };
-        if let Ok(num) = record_number(payload) {
+        if let Ok(num) = record_number(payload, in_block.is_none()) {
             return Step::Found(Found {
                 offset,
                 end,

@@ -1,0 +1,473 @@
+//! Every way a file can be damaged: what is intact is read, what is lost is counted, nothing is made up.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use runlane_translog::format::BLOCK_SIZE;
+use runlane_translog::{
+    Error, Position, ReadAt, ReadEvent, Reader, ReaderStats, RecordSpan, Tail, Writer,
+};
+use support::{MemoryFs, numbered, read_all, record};
+
+/// A file that is a slice of memory.
+#[derive(Clone, Copy)]
+struct Image<'a>(&'a [u8]);
+
+impl ReadAt for Image<'_> {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let from = usize::try_from(offset).unwrap().min(self.0.len());
+        let count = buffer.len().min(self.0.len() - from);
+        buffer[..count].copy_from_slice(&self.0[from..from + count]);
+        Ok(count)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.0.len() as u64)
+    }
+}
+
+/// A log with what is known about it.
+struct Original {
+    bytes: Vec<u8>,
+    spans: Vec<RecordSpan>,
+    payloads: BTreeMap<u64, Vec<u8>>,
+}
+
+impl Original {
+    fn new(lengths: &[usize]) -> Self {
+        let fs = MemoryFs::default();
+        let mut writer = Writer::create(&fs, Path::new("log")).unwrap();
+        let records: Vec<_> = (1..)
+            .zip(lengths)
+            .map(|(seed, &len)| record(seed, len))
+            .collect();
+        let spans = writer.append_batch(&records).unwrap().records.to_vec();
+        let payloads = spans
+            .iter()
+            .zip(&records)
+            .map(|(span, r)| (span.num, numbered(span.num, r)))
+            .collect();
+        Self {
+            bytes: fs.bytes("log"),
+            spans,
+            payloads,
+        }
+    }
+
+    /// Small records with some that cross a block.
+    fn of_about(bytes: usize) -> Self {
+        let lengths = (0usize..).map(|index| {
+            if index % 37 == 5 {
+                9_000
+            } else {
+                index * 7 % 150
+            }
+        });
+        let mut total = 0;
+        Self::new(
+            &lengths
+                .take_while(|length| {
+                    total += length + 12;
+                    total < bytes
+                })
+                .collect::<Vec<_>>(),
+        )
+    }
+}
+
+#[derive(Debug, Default)]
+struct Outcome {
+    nums: Vec<u64>,
+    lost: Vec<u64>,
+    tail: Option<Tail>,
+    stats: ReaderStats,
+}
+
+/// Reads to the end; every record must be one of the original's.
+fn read(image: &[u8], original: &Original) -> Result<Outcome, Error> {
+    let mut reader = Reader::new(Image(image), PathBuf::from("image"), Position::START);
+    let mut outcome = Outcome::default();
+    let mut events = 0;
+    loop {
+        events += 1;
+        assert!(events <= image.len() * 2 + 10, "endless");
+        match reader.next_event()? {
+            ReadEvent::Record(found) => {
+                let num = found.num.expect("written with a number");
+                let known = original.payloads.get(&num).map(Vec::as_slice);
+                assert!(known == Some(found.bytes), "record {num} is made up");
+                outcome.nums.push(num);
+            }
+            ReadEvent::Repeated(found) => assert!(outcome.nums.contains(&found.num.unwrap())),
+            ReadEvent::Damage(damage) => {
+                assert!(damage.offset + damage.length <= image.len() as u64);
+                outcome
+                    .lost
+                    .extend(damage.lost_records.into_iter().flatten());
+            }
+            ReadEvent::End(tail) => {
+                outcome.tail = Some(tail);
+                outcome.stats = reader.stats();
+                return Ok(outcome);
+            }
+        }
+    }
+}
+
+#[test]
+fn truncation_at_every_length_keeps_all_complete_records() {
+    let original = Original::of_about(80 * 1024);
+    for cut in 0..=original.bytes.len() {
+        let image = &original.bytes[..cut];
+        let outcome = read(image, &original).unwrap();
+        let complete = original
+            .spans
+            .partition_point(|span| span.end <= cut as u64);
+        assert!(
+            outcome.nums.iter().copied().eq(1..=complete as u64),
+            "cut at {cut}"
+        );
+        assert!(outcome.lost.is_empty());
+        let end = original.spans[..complete].last().map_or(7, |span| span.end);
+        let next = original.spans.get(complete).map_or(end, |span| span.offset);
+        // Between two records there may be padding, which belongs to neither.
+        let clean = cut == 0 || (7..=next).contains(&(cut as u64)) && cut as u64 >= end;
+        match outcome.tail.unwrap() {
+            Tail::Clean => assert!(clean, "cut at {cut}"),
+            Tail::Partial { offset, length } => {
+                assert!(!clean, "cut at {cut}");
+                assert_eq!(offset + length, cut as u64);
+                assert!(offset == next || cut < 7);
+            }
+            other => panic!("cut at {cut}: {other:?}"),
+        }
+        if cut % 97 == 0 {
+            assert_eq!(read_all(image).len(), complete);
+        }
+    }
+}
+
+#[test]
+fn every_flipped_bit_costs_at_most_the_rest_of_its_block() {
+    let original = Original::of_about(2 * BLOCK_SIZE + 6000);
+    let mut image = original.bytes.clone();
+    let count = original.spans.len() as u64;
+    let (mut lossless, mut costly) = (0, 0);
+    for position in 0..2 * BLOCK_SIZE {
+        for bit in 0..8 {
+            image[position] ^= 1 << bit;
+            let result = read(&image, &original);
+            image[position] ^= 1 << bit;
+            if position == 6 {
+                assert!(matches!(result, Err(Error::UnsupportedVersion { .. })));
+                continue;
+            }
+            let outcome = result.unwrap();
+            let block_end = (position / BLOCK_SIZE + 1) * BLOCK_SIZE;
+            let hit =
+                |span: &&RecordSpan| span.end > position as u64 && span.offset < block_end as u64;
+            let exposed: Vec<_> = original
+                .spans
+                .iter()
+                .filter(hit)
+                .map(|span| span.num)
+                .collect();
+            let missing: Vec<_> = (1..=count)
+                .filter(|num| outcome.nums.binary_search(num).is_err())
+                .collect();
+            assert!(
+                missing.iter().all(|num| exposed.contains(num)),
+                "bit {bit} of {position}"
+            );
+            assert_eq!(outcome.lost, missing, "bit {bit} of {position}");
+            assert_eq!(outcome.stats.lost_records, missing.len() as u64);
+            assert_eq!(outcome.stats.records + missing.len() as u64, count);
+            assert_eq!(outcome.tail, Some(Tail::Clean));
+            if missing.is_empty() {
+                lossless += 1
+            } else {
+                costly += 1
+            }
+        }
+    }
+    // The file header and padding hold no record; all else is covered by a checksum.
+    assert!(costly > 2 * BLOCK_SIZE * 8 - 8 * 32, "{costly}");
+    assert!(lossless >= 6 * 8, "{lossless}");
+}
+
+#[derive(Clone, Debug)]
+enum Damage {
+    Zero {
+        sector: usize,
+        bytes: usize,
+    },
+    Swap {
+        left: usize,
+        right: usize,
+        bytes: usize,
+    },
+    Copy {
+        from: usize,
+        to: usize,
+        bytes: usize,
+    },
+    Garbage {
+        at: usize,
+        seed: u64,
+        bytes: usize,
+    },
+    Append {
+        seed: u64,
+        bytes: usize,
+    },
+    Cut {
+        keep: usize,
+    },
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    let size = prop_oneof![Just(512usize), Just(4096), Just(BLOCK_SIZE)];
+    // Moved whole blocks join parts of different records; they have a test of their own.
+    let part = prop_oneof![Just(512usize), Just(4096)];
+    let place = 0usize..400;
+    prop_oneof![
+        (place.clone(), size.clone()).prop_map(|(sector, bytes)| Damage::Zero { sector, bytes }),
+        (place.clone(), place.clone(), part.clone())
+            .prop_map(|(left, right, bytes)| Damage::Swap { left, right, bytes }),
+        (place.clone(), place.clone(), part.clone()).prop_map(|(from, to, bytes)| Damage::Copy {
+            from,
+            to,
+            bytes
+        }),
+        (0usize..200_000, any::<u64>(), 1usize..5000)
+            .prop_map(|(at, seed, bytes)| Damage::Garbage { at, seed, bytes }),
+        (any::<u64>(), 1usize..70_000).prop_map(|(seed, bytes)| Damage::Append { seed, bytes }),
+        (0usize..200_000).prop_map(|keep| Damage::Cut { keep }),
+    ]
+}
+
+/// Does that to the image.
+fn apply(image: &mut Vec<u8>, damage: &Damage) {
+    let sector = |index: usize, bytes: usize, total: usize| {
+        let sectors = (total / bytes).max(1);
+        let start = index % sectors * bytes;
+        start..(start + bytes).min(total)
+    };
+    let total = image.len();
+    match *damage {
+        Damage::Zero {
+            sector: index,
+            bytes,
+        } => image[sector(index, bytes, total)].fill(0),
+        Damage::Swap { left, right, bytes } => {
+            let (left, right) = (sector(left, bytes, total), sector(right, bytes, total));
+            for (left, right) in left.zip(right) {
+                image.swap(left, right);
+            }
+        }
+        Damage::Copy { from, to, bytes } => {
+            let (from, to) = (sector(from, bytes, total), sector(to, bytes, total));
+            if from.len() == to.len() {
+                image.copy_within(from, to.start);
+            }
+        }
+        Damage::Garbage { at, seed, bytes } => {
+            let at = at % total.max(1);
+            let end = (at + bytes).min(total);
+            let noise = record(seed, end - at);
+            let length = end - at;
+            image[at..end].copy_from_slice(&noise[noise.len() - length..]);
+        }
+        Damage::Append { seed, bytes } => image.extend(record(seed, bytes)),
+        Damage::Cut { keep } => image.truncate(keep),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+    #[test]
+    fn many_faults_at_once_never_make_up_or_repeat_a_record(
+        damages in prop::collection::vec(damage(), 1..6),
+        lengths in prop::collection::vec(prop_oneof![9 => 0usize..400, 1 => 0usize..90_000], 50..300),
+    ) {
+        let original = Original::new(&lengths);
+        let mut image = original.bytes.clone();
+        for damage in &damages {
+            apply(&mut image, damage);
+            if image.is_empty() { break; }
+        }
+        let outcome = match read(&image, &original) {
+            Ok(outcome) => outcome,
+            Err(Error::NotALog { .. } | Error::UnsupportedVersion { .. }) => {
+                prop_assert!(image[..7.min(image.len())] != original.bytes[..7.min(image.len())]);
+                return Ok(());
+            }
+            Err(other) => return Err(TestCaseError::fail(other.to_string())),
+        };
+        let mut once = outcome.nums.clone();
+        once.sort_unstable();
+        once.dedup();
+        prop_assert_eq!(once.len(), outcome.nums.len(), "a record came twice");
+
+        let same = image.iter().zip(&original.bytes).take_while(|(a, b)| a == b).count();
+        let safe = original.spans.partition_point(|span| span.end <= same as u64);
+        prop_assert!(safe == 0 || outcome.nums.starts_with(&(1..=safe as u64).collect::<Vec<_>>()));
+
+        // Whole blocks that did not change lose no record that lies within them.
+        for span in &original.spans {
+            let blocks = span.offset / 32_768 * 32_768..span.end.div_ceil(32_768) * 32_768;
+            let range = usize::try_from(blocks.start).unwrap()..usize::try_from(blocks.end).unwrap();
+            let range = range.start..range.end.min(original.bytes.len());
+            if image.get(range.clone()) == Some(&original.bytes[range]) {
+                prop_assert!(outcome.nums.contains(&span.num), "record {} lost", span.num);
+            }
+        }
+        let highest = once.last().copied().unwrap_or(0);
+        prop_assert_eq!(outcome.stats.lost_records, highest - once.len() as u64);
+    }
+}
+
+#[test]
+fn moved_blocks_neither_make_up_nor_repeat_a_record() {
+    // Lengths all differ, so that parts of different records never fit by chance.
+    let original = Original::new(&(100..700).collect::<Vec<_>>());
+    let blocks = original.bytes.len() / BLOCK_SIZE;
+    assert!(blocks > 6);
+    let count = original.spans.len();
+    for left in 1..blocks {
+        for right in left + 1..blocks {
+            let range = |block: usize| block * BLOCK_SIZE..(block + 1) * BLOCK_SIZE;
+            let mut swapped = original.bytes.clone();
+            swapped[range(left)].copy_from_slice(&original.bytes[range(right)]);
+            swapped[range(right)].copy_from_slice(&original.bytes[range(left)]);
+            let outcome = read(&swapped, &original).unwrap();
+            // At most the records across the four borders are gone.
+            assert!(outcome.nums.len() >= count - 4, "{left} {right}");
+            assert_eq!(
+                outcome.stats.lost_records,
+                (count - outcome.nums.len()) as u64
+            );
+            assert_eq!(outcome.stats.repeated_records, 0);
+
+            let mut copied = original.bytes.clone();
+            copied.copy_within(range(left), range(right).start);
+            let outcome = read(&copied, &original).unwrap();
+            assert!(outcome.stats.repeated_records > 0);
+            assert_eq!(
+                outcome.stats.lost_records,
+                (count - outcome.nums.len()) as u64
+            );
+        }
+    }
+}
+
+#[test]
+fn unreadable_blocks_are_skipped_and_counted() {
+    let original = Original::of_about(5 * BLOCK_SIZE);
+    let fs = MemoryFs::default();
+    fs.put("log", &original.bytes);
+    for block in 0..6u64 {
+        let bad = block * 32_768..(block + 1) * 32_768;
+        fs.set_unreadable(vec![bad.clone()]);
+        let mut reader = Reader::open(&fs, Path::new("log")).unwrap();
+        let mut nums = Vec::new();
+        loop {
+            match reader.next_event().unwrap() {
+                ReadEvent::Record(found) => nums.push(found.num.unwrap()),
+                ReadEvent::End(_) => break,
+                _ => {}
+            }
+        }
+        let intact = original
+            .spans
+            .iter()
+            .filter(|span| span.end <= bad.start || span.offset >= bad.end)
+            .map(|span| span.num);
+        assert!(nums.iter().copied().eq(intact), "block {block}");
+    }
+}
+
+fn error_of(bytes: &[u8]) -> Error {
+    let original = Original::new(&[]);
+    read(bytes, &original).expect_err("not a log")
+}
+
+#[test]
+fn files_that_are_no_logs_are_refused() {
+    assert!(matches!(
+        error_of(b"\x1f\x8b\x08\0\0\0\0\0 gzip"),
+        Error::NotALog { .. }
+    ));
+    assert!(matches!(error_of(b":W&X"), Error::NotALog { .. }));
+    assert!(matches!(error_of(&[0; 100_000]), Error::NotALog { .. }));
+    assert!(matches!(
+        error_of(b":W&B\xe1\xbe\x01"),
+        Error::UnsupportedVersion { found: 1, .. }
+    ));
+    let message = error_of(b":W&B\xe1\xbe\x07").to_string();
+    assert!(message.contains("version 7"), "{message}");
+}
+
+#[test]
+fn files_without_data_yet_end_without_damage() {
+    let original = Original::new(&[]);
+    assert_eq!(read(b"", &original).unwrap().tail, Some(Tail::Clean));
+    assert_eq!(
+        read(&original.bytes, &original).unwrap().tail,
+        Some(Tail::Clean)
+    );
+    for length in 1..7 {
+        let outcome = read(&original.bytes[..length], &original).unwrap();
+        assert_eq!(
+            outcome.tail,
+            Some(Tail::Partial {
+                offset: 0,
+                length: length as u64
+            })
+        );
+    }
+}
+
+#[test]
+fn a_zero_tail_is_told_from_a_clean_end() {
+    let original = Original::new(&[10, 20]);
+    let end = original.bytes.len();
+    for extra in [7, 100, BLOCK_SIZE, 3 * BLOCK_SIZE] {
+        let mut image = original.bytes.clone();
+        image.resize(end + extra, 0);
+        let outcome = read(&image, &original).unwrap();
+        assert_eq!(outcome.nums, [1, 2]);
+        let expected = Tail::Zeros {
+            offset: end as u64,
+            length: extra as u64,
+        };
+        assert_eq!(outcome.tail, Some(expected));
+    }
+}
+
+#[test]
+fn a_second_log_appended_is_reported_as_damage() {
+    let original = Original::new(&[100, 200]);
+    let mut image = original.bytes.clone();
+    image.extend_from_slice(&original.bytes);
+    let outcome = read(&image, &original).unwrap();
+    assert_eq!(outcome.nums, [1, 2]);
+    assert!(
+        matches!(outcome.tail, Some(Tail::Damaged { .. })),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn a_damaged_file_header_loses_no_record() {
+    let original = Original::new(&[100, 200]);
+    let mut image = original.bytes.clone();
+    image[..7].fill(0xff);
+    let outcome = read(&image, &original).unwrap();
+    assert_eq!(outcome.nums, [1, 2]);
+    assert_eq!(outcome.stats.damaged_bytes, 7);
+}
