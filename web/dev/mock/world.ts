@@ -159,6 +159,11 @@ export function createWorld(): MockProject[] {
       ],
     }),
   ];
+  const wide = [0, 1, 2].map((index) =>
+    mockRun(entity, "three-thousand-metrics", index, {
+      metrics: Array.from({ length: 3000 }, (_, at) => `block${at % 30}/layer${Math.floor(at / 30)}/norm`),
+    }),
+  );
   const quiet = [
     mockRun(entity, "nothing-logged", 0, {
       name: "quiet",
@@ -176,5 +181,6 @@ export function createWorld(): MockProject[] {
     project("nothing-logged", "", quiet),
     project("empty", "A project before its first run.", []),
     project("ten-thousand-runs", "", big),
+    project("three-thousand-metrics", "", wide),
   ];
 }

@@ -30,7 +30,7 @@ function line(id: string, x: number[], y: number[], patch: Partial<PlotLine> = {
 
 function frame(lines: PlotLine[], patch: Partial<PlotFrame> = {}): PlotFrame {
   const theme = { text: "", grid: "", surface: "" };
-  return { lines, xAxis: "_step", range: null, logY: false, band: true, theme, ...patch };
+  return { lines, xAxis: "_step", range: null, logY: false, band: "always", theme, ...patch };
 }
 
 describe("nearestIndex", () => {
@@ -60,7 +60,7 @@ describe("extents", () => {
   it("shows a spike that only the band holds", () => {
     const spiky = line("a", [0, 1], [1, 1], { max: Float64Array.of(1, 101), bucketed: true });
     expect(yExtent(frame([spiky]), [0, 1])[1]).toBeGreaterThan(101);
-    expect(yExtent(frame([spiky], { band: false }), [0, 1])[1]).toBeLessThan(2);
+    expect(yExtent(frame([spiky], { band: "hover" }), [0, 1])[1]).toBeLessThan(2);
   });
 
   it("looks at the visible range only and skips what is not finite", () => {

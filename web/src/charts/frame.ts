@@ -20,6 +20,9 @@ export interface PlotLine {
   readonly bucketed: boolean;
 }
 
+/** Which lines show the span of their buckets: all, the one pointed at, none. */
+export type Band = "always" | "hover" | "never";
+
 export interface PlotTheme {
   readonly text: string;
   readonly grid: string;
@@ -32,7 +35,7 @@ export interface PlotFrame {
   /** Bounds of the x axis: the zoom, else everything. */
   readonly range: Range | null;
   readonly logY: boolean;
-  readonly band: boolean;
+  readonly band: Band;
   readonly theme: PlotTheme;
 }
 
@@ -107,7 +110,9 @@ export function yExtent(frame: PlotFrame, range: Range): Range {
   };
   for (const line of frame.lines) {
     const columns =
-      frame.band && line.bucketed ? [line.min, line.max, line.y] : [line.faint ?? line.y, line.y];
+      frame.band === "always" && line.bucketed
+        ? [line.min, line.max, line.y]
+        : [line.faint ?? line.y, line.y];
     const start = lowerBound(line.x, range[0]);
     for (let at = start; at < line.x.length && (line.x[at] ?? 0) <= range[1]; at += 1) {
       for (const column of columns) take(column[at]);

@@ -241,7 +241,7 @@ export class Plot {
     for (const line of ordered) {
       const strong = known && line.id === this.#highlight;
       const alpha = known && !strong ? 0.28 : 1;
-      if (band && line.bucketed) pen.band(line, alpha * 0.16);
+      if (line.bucketed && (band === "always" || (band === "hover" && strong))) pen.band(line, alpha * 0.16);
       if (line.faint !== null) pen.line(line, line.faint, alpha * 0.3, 1, []);
       pen.line(line, line.y, alpha, strong ? 2.25 : 1.5, line.dash);
     }

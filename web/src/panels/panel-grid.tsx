@@ -1,5 +1,5 @@
 import { useQueries } from "@tanstack/react-query";
-import { useDeferredValue, useMemo } from "react";
+import { useDeferredValue, useMemo, useRef } from "react";
 import { metricsQuery } from "../api/queries";
 import type { ProjectPath } from "../api/runs";
 import { joinNames, splitNames } from "../app/search";
@@ -16,6 +16,7 @@ import { linePanel } from "./line/line-panel";
 import { PanelDialog } from "./panel-dialog";
 import { PanelSection } from "./panel-section";
 import type { PanelRun } from "./types";
+import { useColumns } from "./use-columns";
 import { usePanelSettings } from "./use-panel-settings";
 
 interface PanelGridProps {
@@ -32,6 +33,8 @@ interface PanelGridProps {
 export function PanelGrid({ path, runs, pending, onShowRuns, mainSearch = false }: PanelGridProps) {
   const [search, change] = useSearchState();
   const { settings, onChange } = usePanelSettings(linePanel);
+  const scroller = useRef<HTMLDivElement>(null);
+  const columns = useColumns(scroller);
   const query = search.m ?? "";
   const deferredQuery = useDeferredValue(query);
   const metrics = useQueries({
@@ -80,7 +83,7 @@ export function PanelGrid({ path, runs, pending, onShowRuns, mainSearch = false 
           <linePanel.Settings settings={settings} onChange={onChange} />
         </Popover>
       </div>
-      <div className={css.sections}>
+      <div className={css.sections} ref={scroller}>
         {metrics.error !== null && (
           <Failure
             title="Metrics could not be loaded"
@@ -101,6 +104,7 @@ export function PanelGrid({ path, runs, pending, onShowRuns, mainSearch = false 
             onToggle={() => toggle(section.name)}
             path={path}
             runs={runs}
+            columns={columns}
           />
         ))}
       </div>

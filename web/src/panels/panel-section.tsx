@@ -1,9 +1,15 @@
+import { memo, useMemo, useRef } from "react";
 import type { ProjectPath } from "../api/runs";
 import { Icon } from "../kit/icon";
+import { useNear } from "../kit/use-near";
 import type { Section } from "../model/sections";
 import css from "./grid.module.css";
+import { CHUNK_PANELS, chunksOf, heightOf } from "./layout";
 import { PanelSlot } from "./panel-slot";
 import type { PanelRun } from "./types";
+
+/** Chunks this near are put into the page, so that scrolling meets frames of panels and not a void. */
+const CHUNK_MARGIN = "1200px";
 
 interface PanelSectionProps {
   readonly section: Section;
@@ -11,10 +17,12 @@ interface PanelSectionProps {
   readonly onToggle: () => void;
   readonly path: ProjectPath;
   readonly runs: readonly PanelRun[];
+  readonly columns: number;
 }
 
 /** Panels of one key prefix; closed, it neither draws nor fetches. */
-export function PanelSection({ section, closed, onToggle, path, runs }: PanelSectionProps) {
+export function PanelSection({ section, closed, onToggle, path, runs, columns }: PanelSectionProps) {
+  const chunks = useMemo(() => chunksOf(section.keys, CHUNK_PANELS), [section]);
   return (
     <section aria-label={section.name} className={css.section}>
       <h2>
@@ -24,13 +32,37 @@ export function PanelSection({ section, closed, onToggle, path, runs }: PanelSec
           <small>{section.keys.length}</small>
         </button>
       </h2>
-      {!closed && (
-        <div className={css.panels}>
-          {section.keys.map((key) => (
-            <PanelSlot key={key} metric={key} path={path} runs={runs} />
-          ))}
-        </div>
-      )}
+      {!closed &&
+        chunks.map((keys) => (
+          <PanelChunk
+            key={keys[0]}
+            metrics={keys}
+            path={path}
+            runs={runs}
+            height={heightOf(keys.length, columns)}
+          />
+        ))}
     </section>
   );
 }
+
+interface PanelChunkProps {
+  readonly metrics: readonly string[];
+  readonly path: ProjectPath;
+  readonly runs: readonly PanelRun[];
+  readonly height: number;
+}
+
+/** Some rows of panels; far from the screen only their height. */
+const PanelChunk = memo(function PanelChunk({ metrics, path, runs, height }: PanelChunkProps) {
+  const ref = useRef<HTMLDivElement>(null);
+  const near = useNear(ref, CHUNK_MARGIN);
+  return (
+    <div ref={ref} className={css.panels} style={near ? undefined : { height }}>
+      {near &&
+        metrics
+          .split("\n")
+          .map((metric) => <PanelSlot key={metric} metric={metric} path={path} runs={runs} />)}
+    </div>
+  );
+});

@@ -1,8 +1,9 @@
-import { memo, useEffect, useRef, useState } from "react";
+import { memo, useRef } from "react";
 import type { ProjectPath } from "../api/runs";
 import { useSearchChange } from "../app/use-search-state";
 import { IconButton } from "../kit/button";
 import { ErrorBoundary } from "../kit/error-boundary";
+import { useNear } from "../kit/use-near";
 import css from "./grid.module.css";
 import { linePanel } from "./line/line-panel";
 import type { PanelRun } from "./types";
@@ -20,20 +21,9 @@ interface PanelSlotProps {
 /** Place of a panel in the grid. The panel exists only near the screen, and with it its requests. */
 export const PanelSlot = memo(function PanelSlot({ metric, path, runs }: PanelSlotProps) {
   const ref = useRef<HTMLElement>(null);
-  const [near, setNear] = useState(false);
+  const near = useNear(ref, MARGIN);
   const change = useSearchChange();
   const { settings, onChange } = usePanelSettings(linePanel);
-  useEffect(() => {
-    if (ref.current === null) return;
-    const observer = new IntersectionObserver(
-      (entries) => {
-        for (const entry of entries) setNear(entry.isIntersecting);
-      },
-      { rootMargin: MARGIN },
-    );
-    observer.observe(ref.current);
-    return () => observer.disconnect();
-  }, []);
   return (
     <article ref={ref} className={css.panel} aria-label={metric} data-panel={metric}>
       <header>

@@ -107,6 +107,16 @@ describe("workspace", () => {
     expect(asked()).not.toContain("layers/39/grad_norm");
   });
 
+  it("keeps thousands of panels out of the page until they come near, and finds each", async () => {
+    const { page, server } = await open("/ada/three-thousand-metrics");
+    await page.locator("[data-panel] canvas").first().waitFor();
+    expect(await page.locator("[data-panel]").count()).toBeLessThan(200);
+    await page.getByRole("searchbox", { name: "Search charts (regex)" }).fill("block29/layer99/");
+    await page.locator('[data-panel="block29/layer99/norm"] canvas').first().waitFor();
+    const asked = new Set(server.seriesRequests.flatMap((body) => body.series.map((item) => item.key)));
+    expect(asked.size).toBeLessThan(30);
+  });
+
   it("searches runs by expression and metrics by name, from the keyboard", async () => {
     const { page } = await open("/ada/digits");
     await page.getByRole("link", { name: "lr 0.1", exact: true }).waitFor();

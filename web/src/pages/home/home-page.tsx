@@ -4,6 +4,7 @@ import type { ProjectSummary } from "../../api/projects";
 import { projectsQuery, recentRunsQuery, sessionQuery } from "../../api/queries";
 import type { RecentRun } from "../../api/runs";
 import { Failure, Notice, Skeleton } from "../../kit/notice";
+import { PageTitle } from "../../kit/page-title";
 import { Sparkbars } from "../../kit/sparkbars";
 import { activityByDay } from "../../model/activity";
 import { formatAgo, plural } from "../../model/format";
@@ -35,6 +36,7 @@ export function HomePage() {
   const live = recent.data?.filter((run) => run.state === "running") ?? [];
   return (
     <div className={css.page}>
+      <PageTitle />
       <div className={css.main}>
         {live.length > 0 && (
           <section>

@@ -3,6 +3,7 @@ import { Link, useParams } from "@tanstack/react-router";
 import { projectsQuery } from "../../api/queries";
 import { useSearchState } from "../../app/use-search-state";
 import { Failure, Notice, Skeleton } from "../../kit/notice";
+import { PageTitle } from "../../kit/page-title";
 import { SearchField } from "../../kit/search-field";
 import { formatAgo, plural } from "../../model/format";
 import { matcherOf } from "../../model/search";
@@ -17,6 +18,7 @@ export function ProfilePage() {
   const shown = projects.data?.filter(({ name }) => test(name));
   return (
     <div className={css.page}>
+      <PageTitle of={entity} />
       <header>
         <h1>{entity}</h1>
         <SearchField

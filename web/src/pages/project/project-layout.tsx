@@ -3,6 +3,7 @@ import { Link, Outlet, useParams } from "@tanstack/react-router";
 import { projectQuery } from "../../api/queries";
 import kit from "../../kit/kit.module.css";
 import { Failure } from "../../kit/notice";
+import { PageTitle } from "../../kit/page-title";
 import { formatCount } from "../../model/format";
 import { NotFoundPage } from "../not-found/not-found-page";
 import css from "./project.module.css";
@@ -22,6 +23,7 @@ export function ProjectLayout() {
   }
   return (
     <div className={css.layout}>
+      <PageTitle of={path.project} />
       <nav className={`${kit.tabs} ${css.tabs}`} aria-label="Project">
         <Link to="/$entity/$project" params={path} activeOptions={{ exact: true, includeSearch: false }}>
           Workspace

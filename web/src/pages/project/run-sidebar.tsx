@@ -110,7 +110,7 @@ function RunList({ workspace }: { readonly workspace: Workspace }) {
               shown={shown.has(row.name)}
               entity={path.entity}
               project={path.project}
-              onToggle={() => workspace.toggle(row.name)}
+              onToggle={(alone) => (alone ? workspace.isolate(row.name) : workspace.toggle(row.name))}
             />
           );
         })}
@@ -125,7 +125,7 @@ interface RunItemProps {
   readonly shown: boolean;
   readonly entity: string;
   readonly project: string;
-  readonly onToggle: () => void;
+  readonly onToggle: (alone: boolean) => void;
 }
 
 function RunItem({ row, top, shown, entity, project, onToggle }: RunItemProps) {
@@ -144,7 +144,7 @@ function RunItem({ row, top, shown, entity, project, onToggle }: RunItemProps) {
         icon={shown ? "eye" : "eyeOff"}
         label={`${shown ? "Hide" : "Show"} ${row.displayName}`}
         aria-pressed={shown}
-        onClick={onToggle}
+        onClick={(event) => onToggle(event.altKey)}
       />
       <i className={css.dot} style={{ background: shown ? runColour(row.name, theme) : "transparent" }} />
       <Link

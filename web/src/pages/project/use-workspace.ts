@@ -18,6 +18,8 @@ export interface Workspace {
   readonly setQuery: (query: string) => void;
   readonly setSort: (sort: Sort) => void;
   readonly toggle: (run: string) => void;
+  /** Shows this run alone. */
+  readonly isolate: (run: string) => void;
   /** Chooses exactly these runs; null goes back to the automatic choice. */
   readonly choose: (runs: readonly string[] | null) => void;
 }
@@ -54,6 +56,7 @@ export function useWorkspace(path: ProjectPath): Workspace {
           run,
         ),
       ),
+    isolate: (run) => choose([run]),
     choose,
   };
 }

@@ -4,6 +4,7 @@ import { runQuery } from "../../api/queries";
 import { useTheme } from "../../app/theme";
 import kit from "../../kit/kit.module.css";
 import { Failure, Skeleton } from "../../kit/notice";
+import { PageTitle } from "../../kit/page-title";
 import { RunState } from "../../kit/run-state";
 import { runColour } from "../../model/colour";
 import { formatAgo, formatCount, formatDuration } from "../../model/format";
@@ -30,6 +31,7 @@ export function RunLayout() {
   const { data } = run;
   return (
     <div className={css.layout}>
+      <PageTitle of={`${data?.displayName ?? path.run} · ${path.project}`} />
       <header className={css.header}>
         <div className={css.title}>
           <i style={{ background: runColour(path.run, theme) }} />

@@ -36,7 +36,7 @@ export function lineFrame(
     xAxis: settings.xAxis,
     range: settings.zoom,
     logY: settings.logY,
-    band: settings.band === "always",
+    band: settings.band,
     theme: plotTheme,
   };
 }

@@ -16,11 +16,10 @@ export function LinePanel({ path, runs, metric, settings, onChange }: PanelProps
   const theme = useTheme();
   const data = useLineData(path, runs, metric, settings);
   const { loaded } = data;
-  const ids = runs.map((run) => run.id).join("\n");
-  const frame = useMemo(
-    () => lineFrame(loaded, ids.split("\n"), settings, theme, plotThemeOf(theme)),
-    [loaded, ids, settings, theme],
-  );
+  const frame = useMemo(() => {
+    const ids = runs.map((run) => run.id);
+    return lineFrame(loaded, ids, settings, theme, plotThemeOf(theme));
+  }, [loaded, runs, settings, theme]);
   if (data.error !== null && loaded.length === 0) {
     return <Failure compact title="This chart could not be loaded" error={data.error} onRetry={data.retry} />;
   }

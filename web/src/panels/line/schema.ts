@@ -1,7 +1,6 @@
 import type { Range, XAxis } from "../../api/series";
+import type { Band } from "../../charts/frame";
 import type { SettingsSchema } from "../types";
-
-export type Band = "always" | "never";
 
 export interface LineSettings {
   readonly xAxis: XAxis;
@@ -14,6 +13,7 @@ export interface LineSettings {
 
 export const MAX_SMOOTHING = 0.99;
 
+const BANDS: readonly Band[] = ["always", "hover", "never"];
 const X_AXES: readonly XAxis[] = ["_step", "_runtime", "_timestamp"];
 
 export const lineSchema: SettingsSchema<LineSettings> = {
@@ -22,7 +22,7 @@ export const lineSchema: SettingsSchema<LineSettings> = {
     zoom: readRange(text("zoom")),
     logY: text("logy") === "1",
     smoothing: readSmoothing(text("smooth")),
-    band: text("band") === "never" ? "never" : "always",
+    band: BANDS.find((band) => band === text("band")) ?? "always",
   }),
   write: ({ xAxis, zoom, logY, smoothing, band }) => ({
     x: xAxis === "_step" ? undefined : xAxis,

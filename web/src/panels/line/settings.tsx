@@ -38,6 +38,7 @@ export function LineSettingsForm({ settings, onChange }: SettingsProps<LineSetti
           value={settings.band}
           options={[
             ["always", "Always"],
+            ["hover", "On hover"],
             ["never", "Never"],
           ]}
           onChange={(band) => onChange({ band }, "replace")}
