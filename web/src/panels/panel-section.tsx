@@ -59,10 +59,7 @@ const PanelChunk = memo(function PanelChunk({ metrics, path, runs, height }: Pan
   const near = useNear(ref, CHUNK_MARGIN);
   return (
     <div ref={ref} className={css.panels} style={near ? undefined : { height }}>
-      {near &&
-        metrics
-          .split("\n")
-          .map((metric) => <PanelSlot key={metric} metric={metric} path={path} runs={runs} />)}
+      {near && metrics.map((metric) => <PanelSlot key={metric} metric={metric} path={path} runs={runs} />)}
     </div>
   );
 });
