@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from . import _core, _preinit, _setup, _telemetry
 from ._run import Run
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _ATTACH_SECS = 30.0
+#: What a process that ends waits for its last rows.
+_FLUSH_SECS = 5.0
 #: Arguments of `_open` of the runs that this process opened or inherited, by attach id.
 _known: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
 # Fields of `_open` that stay in the process: the daemon knows the run's credentials already.
@@ -161,43 +164,41 @@ def pickled(run: Run) -> tuple[Any, tuple[Any, ...]]:
     return _unpickle, (run._attach_id, public, record, run._config.as_dict())
 
 
-def _join_on_first_call(run: Run) -> None:
-    """In a forked child: the first `log` joins the run, later ones are native again."""
-
-    def log(*args: Any, **kwargs: Any) -> None:
-        run.__dict__.pop("log", None)
-        if run._open_arguments is not None:
-            _join(run, *run._open_arguments)
-            if run not in _setup.process().runs:
-                _setup.process().runs.append(run)
-        from . import run as active
-
-        if active is run:
-            bind(run)
-        run.log(*args, **kwargs)
-
-    run.__dict__["log"] = log
-
-
-def prepare_for_fork(runs: list[Run]) -> None:
-    """After a fork, in the child: nothing of the parent's connection is used again."""
-    from . import run as active
-
+def _release_inherited(runs: list[Run]) -> None:
+    """In a forked child: calls on an inherited run go on (the native part joins it anew), but the parent finishes it."""
     for run in runs:
-        if run._finished or run.disabled:
-            continue
-        run._startup = None
-        # The child neither finishes the parent's run nor prints its closing block.
-        run.__dict__["finish"] = lambda *_args, **_kwargs: None
-        _join_on_first_call(run)
-        if active is run:
-            bind(run)
+        if not run._finished and not run.disabled:
+            run._startup = None
+            run.__dict__["finish"] = _finish_in_child
+
+
+def _finish_in_child(*_args: Any, **_kwargs: Any) -> None:
+    """Send what this process logged; the run goes on in the parent."""
+    _core.flush_at_exit(_FLUSH_SECS)
+
+
+def _flush_when_worker_ends(_module: Any) -> None:
+    """Workers of `multiprocessing` end without atexit; their own list of last calls gets ours."""
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util.Finalize(None, _core.flush_at_exit, args=(_FLUSH_SECS,), exitpriority=10)
+
+
+_hooked_workers = False
+
+
+def _before_fork() -> None:
+    global _hooked_workers
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None and not _hooked_workers:
+        _hooked_workers = True
+        util.register_after_fork(_flush_when_worker_ends, _flush_when_worker_ends)
 
 
 def _after_fork_in_child() -> None:
     inherited = _setup._process
-    if inherited is not None and inherited.runs:
-        prepare_for_fork(list(inherited.runs))
+    if inherited is not None:
+        _release_inherited(inherited.runs)
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)

@@ -41,9 +41,12 @@ def sparkline(values: Iterable[float]) -> str:
         given = given[:: max(1, -(-len(given) // WIDTH))]
         finite = [value for value in given if _is_finite(value)] or [0.0]
     low, high = min(finite), max(finite)
-    # Half of the span first: the difference of two huge values overflows.
-    scale = (len(_BLOCKS) - 1) / (high / 2 - low / 2) / 2 if high > low else 0.0
-    return "".join(_BLOCKS[int((value - low) * scale + 0.5)] if _is_finite(value) else " " for value in given)
+    # Halves: the difference of two huge values overflows.
+    half_span = high / 2 - low / 2
+    scale = (len(_BLOCKS) - 1) / half_span if half_span else 0.0
+    return "".join(
+        _BLOCKS[int((value / 2 - low / 2) * scale + 0.5)] if _is_finite(value) else " " for value in given
+    )
 
 
 def _table(rows: list[tuple[str, str]]) -> list[str]:

@@ -98,7 +98,9 @@ def _text_like(value: Any) -> Any:
 
 
 def _structure(value: Any, recurse: Callable[[Any], Any], histograms: bool) -> Any:
-    """Objects made of other values."""
+    """Objects made of other values, and code."""
+    if isinstance(value, type) or (callable(value) and hasattr(value, "__qualname__")):
+        return f"{value.__module__}.{value.__qualname__}"
     enum = sys.modules.get("enum")
     if enum is not None and isinstance(value, enum.Enum):
         return value.name
@@ -126,8 +128,6 @@ def _structure(value: Any, recurse: Callable[[Any], Any], histograms: bool) -> A
         hasattr(value, "keys") and hasattr(value, "__getitem__") and not hasattr(value, "dtypes")
     ):
         return {key: recurse(value[key]) for key in value.keys()}  # noqa: SIM118, RUF100 - not every mapping iterates over keys
-    if callable(value) and hasattr(value, "__qualname__"):
-        return f"{value.__module__}.{value.__qualname__}"
     raise UnconvertibleError
 
 

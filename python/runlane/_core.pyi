@@ -1,13 +1,16 @@
 """The native part of the SDK: it encodes what is logged and hands it to the daemon."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, final
+
+from typing_extensions import disjoint_base
 
 __version__: str
 
 class DaemonError(Exception):
     """The daemon could not be started, reached, or refused a request."""
 
+@final
 class Connection:
     """The process's one connection to the daemon. Thread-safe. Forgotten (not closed) in a forked child."""
 
@@ -22,15 +25,16 @@ class Connection:
     @property
     def daemon_pid(self) -> int: ...
 
+@disjoint_base
 class RunBase:
     """One open stream. `Run` derives from it; `log` is the hot path.
 
     A `RunBase` is created closed; `_open` attaches it to the daemon. All methods are thread-safe and none but `_open`,
-    `_request` and `_finish` waits for the daemon.
+    `_request` and `_finish` waits for the daemon. In a child of `fork`, the first `log` (or `_publish`, `_request`) joins the
+    parent's open run by itself, with a writer of its own and without waiting.
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> RunBase: ...
-
     def log(
         self,
         data: Mapping[str, Any],
@@ -51,10 +55,20 @@ class RunBase:
         `convert(key, value)` is called for a value of no known type; it returns a value of a known type (nested dicts
         and lists included) or raises. `misuse(kind, detail)` is called when `log` cannot accept the call
         (`"finished"`, `"not_open"`) and raises what the user should see. `warn(severity, text)` prints a notice.
+
+        In a nested dict, `key` is the innermost one. A list with an object in it is handed over whole first. Hooks are called on the
+        thread that logs, never by another one; what `warn` raises does not reach the caller.
         """
 
-    def _open(self, connection: Connection, settings: Mapping[str, Any], run: Mapping[str, Any],
-              preface: Sequence[Mapping[str, Any]], attach: bool, timeout_secs: float) -> dict[str, Any]:
+    def _open(
+        self,
+        connection: Connection,
+        settings: Mapping[str, Any],
+        run: Mapping[str, Any],
+        preface: Sequence[Mapping[str, Any]],
+        attach: bool,
+        timeout_secs: float,
+    ) -> dict[str, Any]:
         """Open or attach the stream.
 
         `settings` has the fields of `RunSettings` (proto/runlane_local.proto) by name. `run` has `run_id, entity, project,
@@ -71,13 +85,13 @@ class RunBase:
         """
 
     def _publish(self, kind: str, payload: Mapping[str, Any]) -> None:
-        """Append a record behind the calls logged so far. Kinds and payloads:
+        """Append a record behind the calls logged so far. An unknown kind, field or word is a `ValueError`. Kinds and payloads:
 
         `config` {update: [(path, json)], remove: [path]} · `summary` {update: [(path, json)], remove: [path]} (path: str for a flat key, tuple for a nested one) ·
         `metric` {name|glob_name, step_metric, step_sync, hidden, summary: [str], goal, overwrite} ·
         `run` {same fields as in `_open`} · `files` {files: [(path, policy, type)]} (policy now|end|live, type other|wandb|media|artifact) ·
         `alert` {title, text, level, wait_millis} · `telemetry` {feature: [int], imports_init: [int], env: [int], python_version, cli_version, core_version, platform} ·
-        `environment` {os, python, program, args, host, executable, root, username, started_at_micros, docker, code_path, code_path_local, git {…}, cpu_count, cpu_count_logical, memory_total, disk {path: (total, used)}, gpu …, writer_id} ·
+        `environment` {os, python, program, args, host, executable, root, username, started_at_micros, docker, code_path, code_path_local, git {…}, email, colab, cpu_count, cpu_count_logical, memory_total, disk {path: (total, used)}, gpu_type, gpu_count, gpu_nvidia [{name, memory_total, cuda_cores, architecture, uuid}], cuda_version, slurm {str: str}, writer_id} ·
         `output` {stream: "stdout"|"stderr", text, time_micros} · `output_logger` {text} · `preempting` {}
         """
 
@@ -89,22 +103,43 @@ class RunBase:
             DaemonError: no answer in time, or the connection broke.
         """
 
-    def _finish(self, exit_code: int, timeout_secs: float, not_complete: bool,
-                progress: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-        """Send everything, write the exit record, wait for the upload. Calls `progress` with the fields of `FinishProgress`
-        about five times a second; returns the last one. The stream takes no more calls after it.
+    def _finish(
+        self,
+        exit_code: int,
+        timeout_secs: float,
+        not_complete: bool,
+        progress: Callable[[dict[str, Any]], None],
+    ) -> dict[str, Any]:
+        """Send everything, write the exit record, wait for the upload.
+
+        Calls `progress` with the fields of `FinishProgress` about five times a second; returns the last one. The stream
+        takes no more calls after it.
         """
 
     def _mark_finished(self) -> None:
         """Refuse further calls (through the `misuse` hook) from now on."""
 
     def _abandon(self) -> None:
-        """Drop the stream without finishing it (disabled runs, forked children)."""
+        """Let the stream go without finishing the run; what was logged is still delivered."""
 
     @property
-    def _open_stream(self) -> bool: ...
+    def _open_stream(self) -> bool:
+        """The stream takes calls in this process."""
+
     @property
-    def _queued_bytes(self) -> int: ...
+    def _queued_bytes(self) -> int:
+        """Bytes of entries in memory that the daemon has not acknowledged, over all runs of the connection."""
+
+    @property
+    def _lost_rows(self) -> int:
+        """Rows of this process that could not be kept: memory full and the spill file could not grow."""
+
+    @property
+    def _stop_requested(self) -> bool:
+        """The server asked the run to stop."""
 
 def flush_at_exit(timeout_secs: float) -> bool:
-    """Send what is still in this process's buffers; False if the time ran out."""
+    """Wait until the daemon has logged everything of this process; False if the time ran out.
+
+    What is not acknowledged by then is in the runs' spill files when this returns.
+    """

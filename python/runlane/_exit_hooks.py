@@ -7,6 +7,7 @@ None gives 0, another object 1, an uncaught exception 1, an uncaught KeyboardInt
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import sys
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 KEYBOARD_INTERRUPT_CODE = 255
+#: What a process that ends waits for its last rows.
+_FLUSH_SECS = 5.0
 
 
 class _Tracker:
@@ -66,12 +69,27 @@ def exit_code() -> int | None:
     return _tracker.code if _tracker is not None else None
 
 
+def _interrupt_again() -> None:
+    """Keep the process's exit status that of an interrupt.
+
+    The interpreter forgets that it was interrupted when code that it runs at the end (an import, say) evaluates a string;
+    a shell would then see status 1 instead of 130 and go on with its loop.
+    """
+    with contextlib.suppress(KeyboardInterrupt):
+        exec("raise KeyboardInterrupt")  # noqa: S102 - a constant
+
+
 def on_exit(finish_all: Callable[[int | None], None]) -> None:
-    """Call `finish_all(exit code)` when the interpreter ends, in this process only."""
+    """Call `finish_all(exit code)` when the interpreter ends, in this process only; a forked child sends its last rows."""
     pid = os.getpid()
 
     def at_exit() -> None:
         if os.getpid() == pid:
             finish_all(exit_code())
+        core = sys.modules.get(f"{__package__}._core")
+        if core is not None:
+            core.flush_at_exit(_FLUSH_SECS)
+        if exit_code() == KEYBOARD_INTERRUPT_CODE:
+            _interrupt_again()
 
     atexit.register(at_exit)

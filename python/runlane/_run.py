@@ -292,7 +292,9 @@ class Run(RunProperties, RunLater, _core.RunBase):
         with self._lock:
             if self._finished:
                 return
-            finish_run(self, exit_code or _exit_hooks.exit_code() or 0)
+            code = exit_code or _exit_hooks.exit_code() or 0
+            # The exit record has 32 bits; what lies beyond was a failure in any case.
+            finish_run(self, code if -(2**31) <= code < 2**31 else 1)
 
     join = finish
 

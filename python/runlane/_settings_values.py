@@ -91,8 +91,6 @@ def _list(name: str, value: Any, from_text: bool) -> tuple[Any, ...]:
             value = _from_json(name, value)
         elif from_text and name in COMMA_LISTS:
             value = tuple(part.strip() for part in value.split(",") if part.strip())
-        elif name == "run_tags":
-            value = (value,)
         else:
             raise SettingsTypeError(f"`{name}` must be a list, not one string")
     try:
@@ -166,7 +164,8 @@ def parse(name: str, value: Any, *, from_text: bool = False) -> Any:
             raise UsageError("Stats sampling interval cannot be less than 0.1 seconds")
         return parsed
     if kind == "list":
-        value = _list(name, value, from_text)
+        # Tags have a check of their own, which takes one string as one tag.
+        value = value if name == "run_tags" and not from_text else _list(name, value, from_text)
     elif kind == "map":
         return _map(name, value, from_text)
     elif kind == "text":

@@ -119,6 +119,7 @@ def _print(level: int, string: str, newline: bool, repeat: bool, prefix: bool) -
         encoding = getattr(sys.stderr, "encoding", None) or "ascii"
         safe = "\n".join(lines).encode(encoding, "replace").decode(encoding)
         sys.stderr.write(safe + ("\n" if newline else ""))
+        sys.stderr.flush()
     except (AttributeError, ValueError, OSError):
         # sys.stderr is None, closed or broken: nobody can read the line.
         return
