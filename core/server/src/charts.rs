@@ -1,6 +1,5 @@
 //! `POST /api/charts/series`: min, max and mean over any range of any series.
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header;
@@ -8,6 +7,7 @@ use runlane_history::{Bucketizer, Extent, SERIES_CONTENT_TYPE, Series, encode_se
 use serde::Deserialize;
 
 use crate::error::{ApiError, StoreError};
+use crate::extract::ApiJson;
 use crate::history::cache::blocking;
 use crate::state::AppState;
 use crate::store::runs;
@@ -43,7 +43,7 @@ fn default_buckets() -> usize {
 /// Answers with one packed series per question, in order.
 pub(crate) async fn series(
     State(state): State<AppState>,
-    Json(request): Json<Request>,
+    ApiJson(request): ApiJson<Request>,
 ) -> Result<Response, ApiError> {
     if request.series.len() > MAX_SERIES {
         return Err(ApiError::invalid(format!(

@@ -12,6 +12,7 @@ mod charts;
 pub mod clock;
 mod config;
 mod error;
+mod extract;
 mod files;
 mod filestream;
 mod graphql;

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::sse::{Event, Sse};
 use futures::Stream;
 use serde::Deserialize;
@@ -16,6 +16,7 @@ use serde_json::json;
 use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::error::{ApiError, StoreError};
+use crate::extract::ApiQuery;
 use crate::state::AppState;
 use crate::store::runs;
 
@@ -54,7 +55,7 @@ pub(crate) struct Scope {
 /// Opens an event stream.
 pub(crate) async fn events(
     State(state): State<AppState>,
-    Query(scope): Query<Scope>,
+    ApiQuery(scope): ApiQuery<Scope>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let changes = state.live.subscribe();
     let (outbox, events) = mpsc::channel(OUTBOX);

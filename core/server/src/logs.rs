@@ -1,11 +1,12 @@
 //! Console lines: parsing of both formats, and `GET /api/runs/{entity}/{project}/{run}/logs`.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use runlane_model::json::{Value, parse_object};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ApiError, StoreError};
+use crate::extract::{ApiPath, ApiQuery};
 use crate::history::lines;
 use crate::state::AppState;
 use crate::store::streams::{self, StreamKind};
@@ -41,8 +42,8 @@ pub(crate) struct LogPage {
 /// Answers with a range of lines; without `from`, the last ones.
 pub(crate) async fn of_run(
     State(state): State<AppState>,
-    Path((entity, project, run)): Path<(String, String, String)>,
-    Query(query): Query<LogQuery>,
+    ApiPath((entity, project, run)): ApiPath<(String, String, String)>,
+    ApiQuery(query): ApiQuery<LogQuery>,
 ) -> Result<Json<LogPage>, ApiError> {
     let limit = query.limit.unwrap_or(DEFAULT_LINES);
     if !(0..=MAX_LINES).contains(&limit) {

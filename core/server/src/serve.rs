@@ -18,6 +18,7 @@ use crate::files::signer::Signer;
 use crate::filestream::Ingest;
 use crate::graphql;
 use crate::history::cache::HistoryCache;
+use crate::history::compact;
 use crate::instance::{
     Credentials, DataDirLock, Registration, RegistryEntry, create_data_dir, credentials_path,
     read_credentials, write_credentials,
@@ -173,12 +174,21 @@ impl Server {
         &self.credentials
     }
 
-    /// Looks for silent runs now; how many were given up. `serve` does this by itself.
-    pub async fn sweep(&self) -> Result<usize, ServerError> {
-        Ok(self
+    /// The HTTP surface, for embedding it and for tests that need no socket.
+    pub fn router(&self) -> axum::Router {
+        self.router.clone()
+    }
+
+    /// Does now what `serve` does from time to time: gives up silent runs and moves long tails of history into
+    /// Parquet objects. How many runs were given up, how many objects written.
+    pub async fn upkeep_now(&self) -> Result<(usize, usize), ServerError> {
+        let now = self.clock.now_micros();
+        let given_up = self
             .upkeep
-            .give_up_silent(&self.store, self.clock.now_micros(), &self.live)
-            .await?)
+            .give_up_silent(&self.store, now, &self.live)
+            .await?;
+        let written = compact::run_once(&self.store, self.upkeep.compact_lines).await?;
+        Ok((given_up, written))
     }
 
     /// Serves until `shutdown` resolves; then ends event streams, lets open requests finish within the grace period,

@@ -2,7 +2,7 @@
 
 use axum::Extension;
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::{COOKIE, Caller, cookie, host_header, hosts, token};
 use crate::error::{ApiError, StoreError};
+use crate::extract::{ApiJson, ApiQuery};
 use crate::state::AppState;
 use crate::store::{Store, accounts};
 
@@ -51,7 +52,7 @@ pub(crate) async fn new_link_token(
 /// `GET /login?token=…`: uses up the link, sets the cookie, goes to the app.
 pub(crate) async fn by_link(
     State(state): State<AppState>,
-    Query(query): Query<LoginQuery>,
+    ApiQuery(query): ApiQuery<LoginQuery>,
 ) -> Result<Response, ApiError> {
     let mut writer = state.store.writer().await?;
     let user =
@@ -75,7 +76,7 @@ pub(crate) async fn by_link(
 pub(crate) async fn by_key(
     State(state): State<AppState>,
     headers: HeaderMap,
-    Json(form): Json<KeyForm>,
+    ApiJson(form): ApiJson<KeyForm>,
 ) -> Result<Response, ApiError> {
     // Login CSRF: another site must not sign this browser in. Requests without a browser have no Origin.
     let from_page = headers.contains_key(header::ORIGIN);

@@ -1,6 +1,6 @@
 //! `GET /storage/…` (signed) and `GET /api/runs/{entity}/{project}/{run}/files/{path}` (signed in).
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::HeaderMap;
 use runlane_model::limits;
@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::content;
 use super::signer::{Access, Signature};
 use crate::error::ApiError;
+use crate::extract::{ApiPath, ApiQuery};
 use crate::state::AppState;
 use crate::store::{files, runs};
 
@@ -20,8 +21,8 @@ pub(crate) struct DownloadQuery {
 /// A file by its signed URL.
 pub(crate) async fn signed(
     State(state): State<AppState>,
-    Path((run_id, name)): Path<(i64, String)>,
-    Query(signature): Query<Signature>,
+    ApiPath((run_id, name)): ApiPath<(i64, String)>,
+    ApiQuery(signature): ApiQuery<Signature>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     limits::check_file_name(&name).map_err(|error| ApiError::malformed(error.to_string()))?;
@@ -41,8 +42,8 @@ pub(crate) async fn signed(
 /// A file by its place, for the app.
 pub(crate) async fn of_run(
     State(state): State<AppState>,
-    Path((entity, project, run, name)): Path<(String, String, String, String)>,
-    Query(query): Query<DownloadQuery>,
+    ApiPath((entity, project, run, name)): ApiPath<(String, String, String, String)>,
+    ApiQuery(query): ApiQuery<DownloadQuery>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     limits::check_file_name(&name).map_err(|error| ApiError::malformed(error.to_string()))?;

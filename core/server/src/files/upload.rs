@@ -1,7 +1,7 @@
 //! `PUT /storage/…`: one run file, streamed to the object store and made current in one step.
 
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt as _;
@@ -11,6 +11,7 @@ use runlane_model::limits;
 
 use super::signer::{Access, Signature};
 use crate::error::{ApiError, StoreError};
+use crate::extract::{ApiPath, ApiQuery};
 use crate::state::AppState;
 use crate::store::files::{self, NewFile};
 use crate::store::{Objects, runs};
@@ -23,8 +24,8 @@ const PARTS_IN_FLIGHT: usize = 4;
 /// Stores the body as the file's new content; answers when it is durable.
 pub(crate) async fn put(
     State(state): State<AppState>,
-    Path((run_id, name)): Path<(i64, String)>,
-    Query(signature): Query<Signature>,
+    ApiPath((run_id, name)): ApiPath<(i64, String)>,
+    ApiQuery(signature): ApiQuery<Signature>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, ApiError> {

@@ -6,15 +6,15 @@ mod body;
 mod ingest;
 mod request;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::json;
 
 pub(crate) use self::ingest::Ingest;
 use self::ingest::{Acknowledgement, Job};
 use crate::error::ApiError;
+use crate::extract::{ApiBytes, ApiPath};
 use crate::state::AppState;
 use crate::store::streams::StreamState;
 
@@ -26,9 +26,9 @@ const CLIENT_ID_BYTES: usize = 128;
 /// Takes one request of a run's file stream.
 pub(crate) async fn post(
     State(state): State<AppState>,
-    Path((entity, project, run)): Path<(String, String, String)>,
+    ApiPath((entity, project, run)): ApiPath<(String, String, String)>,
     headers: HeaderMap,
-    raw: Bytes,
+    ApiBytes(raw): ApiBytes,
 ) -> Result<Response, ApiError> {
     let client = client_id(&headers)?;
     let gzip = body::is_gzip(&headers)?;

@@ -292,7 +292,7 @@ mod tests {
             (r#"{"$or": [{"name": "run0"}, {"group": "g1"}]}"#, true),
             (r#"{"$or": []}"#, false),
             (r#"{"$and": []}"#, true),
-            (r#"{"$nor": [{"name": "run1"}]}"#, false),
+            (r#"{"$nor": [{"name": "run0"}]}"#, false),
             (r#"{"jobType": "train", "username": "alice"}"#, true),
             (r#"{"createdAt": {"$gt": "2020-01-01T00:00:00"}}"#, true),
             (r#"{"created_at": {"$lt": "2020-01"}}"#, false),

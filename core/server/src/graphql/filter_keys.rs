@@ -3,7 +3,6 @@
 use runlane_model::json::{Object, Value, parse_object};
 
 use super::run::{runtime_seconds, tags_of};
-use crate::history::reader::value_at;
 use crate::store::runs::RunRow;
 
 /// A known key.
@@ -116,7 +115,7 @@ impl<'a> RunView<'a> {
                 let summary = self
                     .summary
                     .get_or_insert_with(|| parse_object(&run.summary).unwrap_or_default());
-                value_at(summary, path).cloned()
+                walk_members(summary, path).cloned()
             }
         }
     }
@@ -182,9 +181,10 @@ fn config_value(config: &Object, path: &str) -> Option<Value> {
     None
 }
 
+/// The value at a dotted path: members by their longest name, elements of lists by number.
 fn walk<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     match value {
-        Value::Object(object) => value_at(object, path),
+        Value::Object(object) => walk_members(object, path),
         Value::List(items) => {
             let (index, rest) = path
                 .split_once('.')
@@ -194,6 +194,13 @@ fn walk<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
         }
         _ => None,
     }
+}
+
+fn walk_members<'a>(object: &'a Object, path: &str) -> Option<&'a Value> {
+    object.get(path).or_else(|| {
+        path.rmatch_indices('.')
+            .find_map(|(at, _)| walk(object.get(&path[..at])?, &path[at + 1..]))
+    })
 }
 
 #[cfg(test)]

@@ -49,9 +49,13 @@ pub(super) async fn rows(
     let limit = checked_samples(samples)?;
     let store = &scope.state.store;
     let rows = if min_step.is_some() || max_step.is_some() {
+        let (min_step, max_step) = (min_step.unwrap_or(i64::MIN), max_step.unwrap_or(i64::MAX));
+        // The client sizes its pages by steps; where a step has several rows, all of them are due.
+        let width = usize::try_from(max_step.saturating_sub(min_step)).unwrap_or(0);
+        let limit = if width <= limit { MAX_SAMPLES } else { limit };
         let window = Window {
-            min_step: min_step.unwrap_or(i64::MIN),
-            max_step: max_step.unwrap_or(i64::MAX),
+            min_step,
+            max_step,
             limit,
         };
         reader::window(store, run_id, StreamKind::History, window).await?

@@ -21,7 +21,6 @@ use async_graphql::{EmptySubscription, Request, Schema};
 use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 
@@ -29,6 +28,7 @@ use self::mutation::Mutation;
 use self::query::Query;
 use crate::auth::{Caller, host_header};
 use crate::error::ApiError;
+use crate::extract::ApiBytes;
 use crate::state::AppState;
 use crate::store::accounts::Account;
 
@@ -89,7 +89,7 @@ pub(crate) async fn post(
     State(state): State<AppState>,
     Extension(Caller(account)): Extension<Caller>,
     headers: HeaderMap,
-    body: Bytes,
+    ApiBytes(body): ApiBytes,
 ) -> Result<Response, ApiError> {
     let json = headers
         .get(header::CONTENT_TYPE)

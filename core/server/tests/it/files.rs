@@ -1,0 +1,222 @@
+//! Run files: signed URLs up and down, and nothing outside them.
+
+use axum::body::Body;
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use crate::support::{HOST, TestServer};
+
+const CREATE: &str = "mutation C($files: [String!]!) {
+    createRunFiles(input: {entityName: \"me\", projectName: \"p\", runName: \"r\", files: $files}) {
+        runID uploadHeaders files { name uploadUrl }
+    }
+}";
+const FIELDS: &str = "fileCount files(first: 10) { totalCount edges { node { id name directUrl sizeBytes mimetype md5 } } }";
+
+fn path_of(url: &Value) -> String {
+    let url = url.as_str().expect("a URL");
+    url.strip_prefix(&format!("http://{HOST}"))
+        .expect("an absolute URL of this host")
+        .to_owned()
+}
+
+async fn upload_url(server: &TestServer, name: &str) -> String {
+    let data = server.graphql(CREATE, json!({"files": [name]})).await;
+    path_of(&data["createRunFiles"]["files"][0]["uploadUrl"])
+}
+
+async fn upload(server: &TestServer, name: &str, bytes: &[u8]) {
+    let path = upload_url(server, name).await;
+    let answer = server.raw(Method::PUT, &path, &[], bytes.to_vec()).await;
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn files_go_up_and_down_and_replace_each_other() {
+    let server = TestServer::start().await;
+    server.create_run("r").await;
+    let name = "media/a b%20é.txt";
+    upload(&server, name, b"first").await;
+    upload(&server, name, b"second!").await;
+    upload(&server, "empty", b"").await;
+    let run = server.run("r", FIELDS).await;
+    assert_eq!(run["fileCount"], 2);
+    let node = run["files"]["edges"][1]["node"].clone();
+    assert_eq!(
+        (&node["name"], &node["sizeBytes"], &node["mimetype"]),
+        (&json!(name), &json!(7), &json!("text/plain"))
+    );
+    let answer = server
+        .raw(
+            Method::GET,
+            &path_of(&node["directUrl"]),
+            &[],
+            Body::empty(),
+        )
+        .await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.body.as_slice()),
+        (200, b"second!".as_slice())
+    );
+    assert_eq!(answer.header("x-content-type-options"), "nosniff");
+    assert!(
+        answer
+            .header("content-security-policy")
+            .starts_with("sandbox")
+    );
+    let part = server
+        .raw(
+            Method::GET,
+            &path_of(&node["directUrl"]),
+            &[("range", "bytes=2-3")],
+            Body::empty(),
+        )
+        .await;
+    assert_eq!(
+        (
+            part.status.as_u16(),
+            part.body.as_slice(),
+            part.header("content-range")
+        ),
+        (206, b"co".as_slice(), "bytes 2-3/7")
+    );
+    let objects = walk(&server.dir.path().join("objects/files"));
+    assert_eq!(objects, 2, "the replaced object is gone");
+    let delete = "mutation D($files: [ID!]!) { deleteFiles(input: {files: $files, projectId: 1}) { success } }";
+    let data = server.graphql(delete, json!({"files": node["id"]})).await;
+    assert_eq!(data["deleteFiles"]["success"], true);
+    assert_eq!(server.run("r", "fileCount").await["fileCount"], 1);
+}
+
+fn walk(directory: &std::path::Path) -> usize {
+    std::fs::read_dir(directory)
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").path())
+        .map(|path| if path.is_dir() { walk(&path) } else { 1 })
+        .sum()
+}
+
+#[tokio::test]
+async fn app_reads_files_with_the_key_only() {
+    let server = TestServer::start().await;
+    server.create_run("r").await;
+    upload(&server, "page.html", b"<script>alert(1)</script>").await;
+    let path = "/api/runs/me/p/r/files/page.html";
+    let answer = server.get(path).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("content-type")),
+        (200, "text/html; charset=utf-8")
+    );
+    assert!(
+        answer
+            .header("content-security-policy")
+            .starts_with("sandbox; default-src 'none'")
+    );
+    assert!(answer.header("content-disposition").starts_with("inline"));
+    let download = server.get(&format!("{path}?download=1")).await;
+    assert!(
+        download
+            .header("content-disposition")
+            .starts_with("attachment; filename=\"page.html\"")
+    );
+    assert_eq!(
+        server.get("/api/runs/me/p/r/files/gone.txt").await.status,
+        404
+    );
+    assert_eq!(
+        server
+            .raw(Method::GET, path, &[], Body::empty())
+            .await
+            .status,
+        401
+    );
+}
+
+#[tokio::test]
+async fn every_part_of_a_signed_url_counts() {
+    let server = TestServer::start().await;
+    server.create_run("r").await;
+    let put = upload_url(&server, "a.txt").await;
+    assert_eq!(
+        server
+            .raw(Method::GET, &put, &[], Body::empty())
+            .await
+            .status,
+        403
+    );
+    for (from, to) in [
+        ("/a.txt", "/b.txt"),
+        ("/runs/1/", "/runs/2/"),
+        ("method=put", "method=get"),
+        ("expires=1", "expires=2"),
+        ("sig=", "sig=A"),
+    ] {
+        let changed = put.replacen(from, to, 1);
+        assert_ne!(changed, put);
+        let answer = server.raw(Method::PUT, &changed, &[], "x").await;
+        assert_eq!(answer.status, 403, "{changed}");
+    }
+    server.clock.advance(std::time::Duration::from_secs(3600));
+    assert_eq!(
+        server.raw(Method::PUT, &put, &[], "x").await.status,
+        200,
+        "valid for an hour at least"
+    );
+    server
+        .clock
+        .advance(std::time::Duration::from_secs(12 * 3600));
+    assert_eq!(server.raw(Method::PUT, &put, &[], "x").await.status, 403);
+}
+
+#[tokio::test]
+async fn wrong_length_or_digest_leaves_no_file() {
+    let server = TestServer::start().await;
+    server.create_run("r").await;
+    let put = upload_url(&server, "a.txt").await;
+    let wrong_md5 = [("content-md5", "AAAAAAAAAAAAAAAAAAAAAA==")];
+    assert_eq!(
+        server.raw(Method::PUT, &put, &wrong_md5, "x").await.status,
+        400
+    );
+    assert_eq!(server.run("r", "fileCount").await["fileCount"], 0);
+}
+
+#[tokio::test]
+async fn names_cannot_leave_their_run() {
+    let server = TestServer::start().await;
+    server.create_run("r").await;
+    for name in [
+        "../x",
+        "/etc/passwd",
+        "a/../../x",
+        "a\\..\\x",
+        "a\u{0}b",
+        "",
+        "a//b",
+        ".",
+    ] {
+        let answer = server
+            .graphql_answer(CREATE, json!({"files": [name]}))
+            .await;
+        let errors = answer.json()["errors"].clone();
+        assert_eq!(
+            errors[0]["extensions"]["code"], "invalid",
+            "{name:?}: {errors}"
+        );
+    }
+    for path in [
+        "..%2f..%2fetc%2fpasswd",
+        "%2e%2e/%2e%2e/x",
+        "a%5c..%5cx",
+        "a%00b",
+        "%252e%252e%252fx",
+        "..%c0%afx",
+    ] {
+        let answer = server.get(&format!("/api/runs/me/p/r/files/{path}")).await;
+        assert!(
+            matches!(answer.status.as_u16(), 400 | 404),
+            "{path}: {}",
+            answer.status
+        );
+    }
+}

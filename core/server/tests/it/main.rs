@@ -1,0 +1,8 @@
+//! The server from outside: its whole HTTP surface, without a socket in between.
+
+mod auth;
+mod charts;
+mod file_stream;
+mod files;
+mod graphql;
+mod support;
