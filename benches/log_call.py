@@ -36,7 +36,10 @@ def empty(data: dict[str, float]) -> None:
 
 def row(size: int) -> dict[str, float]:
     """A row as a training loop logs it: floats, and every fifth value an int."""
-    return {f"train/metric_{number}": number if number % 5 == 4 else number + 0.123456789 for number in range(size)}
+    return {
+        f"train/metric_{number}": number if number % 5 == 4 else number + 0.123456789
+        for number in range(size)
+    }
 
 
 def block_nanos(call: Call | None, data: dict[str, float]) -> float:
@@ -107,10 +110,18 @@ def measure_runlane(rounds: int, binary: str, pause_secs: float) -> dict[int, di
         sync_dir.mkdir()
         connection = _core.Connection.open(str(runtime), binary, 20.0)
         run = _core.RunBase()
-        run._set_hooks(lambda _key, value: str(value), lambda *_: None, lambda _level, text: print(text, file=sys.stderr))  # noqa: T201
+        run._set_hooks(
+            lambda _key, value: str(value), lambda *_: None, lambda _level, text: print(text, file=sys.stderr)
+        )
         files_dir = sync_dir / "files"
         files_dir.mkdir()
-        settings = {"run_id": "bench", "project": "bench", "offline": True, "sync_dir": str(sync_dir), "files_dir": str(files_dir)}
+        settings = {
+            "run_id": "bench",
+            "project": "bench",
+            "offline": True,
+            "sync_dir": str(sync_dir),
+            "files_dir": str(files_dir),
+        }
         answer = run._open(connection, settings, {"run_id": "bench", "project": "bench"}, [], False, 20.0)
         if answer["error"]:
             sys.exit(f"the daemon refused the run: {answer['error']}")
@@ -150,23 +161,28 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=4000)
-    parser.add_argument("--pause-millis", type=float, default=0.0, help="sleep between rounds, as a training loop computes")
+    parser.add_argument(
+        "--pause-millis", type=float, default=0.0, help="sleep between rounds, as a training loop computes"
+    )
     parser.add_argument("--binary", help="runlane-core (default: that of the installed package)")
     parser.add_argument("--wandb", metavar="PYTHON", help="interpreter with wandb, for the comparison")
     parser.add_argument("--peer-json", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.peer_json:
-        print(json.dumps(measure_wandb(options.rounds)))  # noqa: T201
+        print(json.dumps(measure_wandb(options.rounds)))
         return
     ours = measure_runlane(options.rounds, options.binary or default_binary(), options.pause_millis / 1000)
     peer: dict[int, dict[str, float]] = {}
     if options.wandb:
         rounds = max(200, options.rounds // 20)
         command = [options.wandb, __file__, "--peer-json", "--rounds", str(rounds)]
-        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         peer = {int(size): values for size, values in json.loads(output.splitlines()[-1]).items()}
-    print(f"Python {platform.python_version()}, {options.rounds} rounds, {os.cpu_count()} cores")  # noqa: T201
-    print("scalars   block p50   over empty      p50      p99       max" + ("   wandb p50/ours   p99/ours" if peer else ""))  # noqa: T201
+    print(f"Python {platform.python_version()}, {options.rounds} rounds, {os.cpu_count()} cores")
+    print(
+        "scalars   block p50   over empty      p50      p99       max"
+        + ("   wandb p50/ours   p99/ours" if peer else "")
+    )
     for size, found in ours.items():
         line = (
             f"{size:7} {found['block']:8.0f} ns {found['block'] / found['empty']:10.1f} x"
@@ -174,8 +190,8 @@ def main() -> None:
         )
         if peer:
             line += f" {peer[size]['p50'] / found['p50']:14.0f} x {peer[size]['p99'] / found['p99']:8.0f} x"
-        print(line)  # noqa: T201
-    print(f"empty call: {statistics.median(found['empty'] for found in ours.values()):.0f} ns")  # noqa: T201
+        print(line)
+    print(f"empty call: {statistics.median(found['empty'] for found in ours.values()):.0f} ns")
 
 
 if __name__ == "__main__":

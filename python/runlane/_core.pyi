@@ -85,7 +85,9 @@ class RunBase:
         """
 
     def _publish(self, kind: str, payload: Mapping[str, Any]) -> None:
-        """Append a record behind the calls logged so far. An unknown kind, field or word is a `ValueError`. Kinds and payloads:
+        """Append a record behind the calls logged so far.
+
+        An unknown kind, field or word is a `ValueError`. Kinds and payloads:
 
         `config` {update: [(path, json)], remove: [path]} · `summary` {update: [(path, json)], remove: [path]} (path: str for a flat key, tuple for a nested one) ·
         `metric` {name|glob_name, step_metric, step_sync, hidden, summary: [str], goal, overwrite} ·
@@ -96,7 +98,9 @@ class RunBase:
         """
 
     def _request(self, kind: str, payload: Mapping[str, Any], timeout_secs: float) -> dict[str, Any]:
-        """Ask the daemon and wait. Kinds: `summary` → {"json"}, `step` → {"next"}, `sampled_history` {samples} → {"items": [(path, [float])]},
+        """Ask the daemon and wait.
+
+        Kinds: `summary` → {"json"}, `step` → {"next"}, `sampled_history` {samples} → {"items": [(path, [float])]},
         `flush` {level: "logged"|"synced"|"uploaded"} → {"reached"}, `status` → {…}.
 
         Raises:

@@ -191,7 +191,9 @@ class Daemon:
         attach = bool(fields.get(6, [0])[0])
         run_id, project = settings[1][0].decode(), settings.get(3, [b""])[0].decode()
         preface = [next(number for number in decode(record)) for record in fields.get(7, [])]
-        self.note("open", run_id=run_id, writer=writer, attach=attach, preface=preface, spill=fields[5][0].decode())
+        self.note(
+            "open", run_id=run_id, writer=writer, attach=attach, preface=preface, spill=fields[5][0].decode()
+        )
         request_id = fields[1][0]
         if project == "refuse":
             error = encode([(1, b"not this one"), (2, 3)])
@@ -199,7 +201,13 @@ class Daemon:
             return
         stream = 1 + len([key for key in self.streams if key[0] == client.fileno()])
         self.streams[client.fileno(), stream] = writer
-        reply = [(1, request_id), (2, stream), (3, fields[3][0]), (5, self.writers.get(writer, 0)), (7, b"http://x/run")]
+        reply = [
+            (1, request_id),
+            (2, stream),
+            (3, fields[3][0]),
+            (5, self.writers.get(writer, 0)),
+            (7, b"http://x/run"),
+        ]
         self.send(client, 2, reply)
 
     def batch(self, client: socket.socket, fields: Message) -> None:

@@ -20,6 +20,10 @@ const QUEUE_BYTES: usize = 64 << 20;
 /// How long a caller waits for room before its entry is given up: the writer needs only a moment unless the disk is full or
 /// stalls.
 const ROOM_WAIT: Duration = Duration::from_millis(35);
+/// How long a call waits for the writer when memory is three quarters full.
+const CROWDED_WAIT: Duration = Duration::from_millis(2);
+/// How long the end of a process waits for the spill files.
+const SPILL_WAIT: Duration = Duration::from_secs(1);
 /// Notices that wait for a caller, per stream.
 const NOTICES: usize = 64;
 
@@ -79,8 +83,8 @@ pub(crate) enum Command {
     },
     /// No more entries come; forget the stream when it is empty.
     Abandon { stream: u64 },
-    /// The process ends: put into the spill file what is not acknowledged.
-    SpillAll,
+    /// The process ends: put into the spill files what is not acknowledged, then close the slot.
+    SpillAll { slot: Arc<Slot> },
     /// End the writer thread.
     Stop,
 }
@@ -174,15 +178,23 @@ impl Hub {
     /// Waits until every entry is acknowledged; what is not by then goes to the spill files. Returns whether all were.
     pub(crate) fn flush(&self, timeout: Duration) -> bool {
         let deadline = Instant::now() + timeout;
-        let settled = || lock(&self.streams).iter().all(|stream| stream.is_settled());
+        let all =
+            |enough: fn(&Stream) -> bool| lock(&self.streams).iter().all(|stream| enough(stream));
         self.wake.always();
-        if self.wait_until(deadline, |status| status.stopped || settled()) && settled() {
+        self.wait_until(deadline, |status| {
+            status.stopped
+                || all(|stream| stream.is_settled() || stream.hopeless.load(Ordering::Relaxed))
+        });
+        if all(Stream::is_settled) {
             return true;
         }
-        self.send(Command::SpillAll);
-        self.wait_until(Instant::now() + Duration::from_millis(500), |status| {
-            status.stopped || !self.has_commands()
+        let slot = Arc::new(Slot::default());
+        self.send(Command::SpillAll {
+            slot: Arc::clone(&slot),
         });
+        if !self.status().stopped {
+            slot.wait(SPILL_WAIT);
+        }
         false
     }
 
@@ -223,6 +235,7 @@ pub(crate) struct Stream {
     has_notices: AtomicBool,
     full: AtomicBool,
     spill_failed: AtomicBool,
+    hopeless: AtomicBool,
     notices: Mutex<VecDeque<(u32, String)>>,
 }
 
@@ -257,6 +270,7 @@ impl Stream {
             has_notices: AtomicBool::new(false),
             full: AtomicBool::new(false),
             spill_failed: AtomicBool::new(false),
+            hopeless: AtomicBool::new(false),
             notices: Mutex::default(),
         }
     }
@@ -273,10 +287,26 @@ impl Stream {
         match self.intake.append(entry, &self.hub.budget) {
             Ok(_) => {
                 self.hub.wake.if_asleep();
+                if self.hub.budget.is_crowded() {
+                    self.slow_down(wait);
+                }
                 Ok(())
             }
             Err(Refused::Full) => self.append_when_full(entry, wait),
             Err(Refused::Closed) => Err(Refused::Closed),
+        }
+    }
+
+    /// A caller that logs faster than the disk takes it waits a little with each call, long before the memory is full.
+    #[cold]
+    fn slow_down(&self, wait: impl FnOnce(&mut (dyn FnMut() + Send))) {
+        if !self.spill_failed.load(Ordering::Relaxed) {
+            wait(&mut || {
+                self.hub
+                    .wait_until(Instant::now() + CROWDED_WAIT, |status| {
+                        status.stopped || !self.hub.budget.is_crowded()
+                    });
+            });
         }
     }
 
@@ -332,6 +362,11 @@ impl Stream {
     /// Whether the spill file takes nothing. Set by the writer thread.
     pub(crate) fn set_spill_failed(&self, failed: bool) {
         self.spill_failed.store(failed, Ordering::Relaxed);
+    }
+
+    /// The daemon will not take this stream up again.
+    pub(crate) fn set_hopeless(&self) {
+        self.hopeless.store(true, Ordering::Relaxed);
     }
 
     /// Whether calls are taken.

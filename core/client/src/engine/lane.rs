@@ -250,11 +250,27 @@ impl<S: SpillFile> Lane<S> {
             .as_mut()
             .and_then(|file| file.read(stored.place, stored.len).ok());
         let lost = self.outbox.read(stored.id, bytes, budget);
+        self.tell_of_damage(lost);
+    }
+
+    /// After a reconnect: a daemon that took this process for dead may have applied and removed the spill file.
+    pub(super) fn look_after_spill(&mut self, budget: &Budget) {
+        let Some(mut file) = self.spill.take_if(|file| file.is_gone()) else {
+            return;
+        };
+        for stored in self.outbox.spill_is_gone() {
+            let bytes = file.read(stored.place, stored.len).ok();
+            let lost = self.outbox.read(stored.id, bytes, budget);
+            self.tell_of_damage(lost);
+        }
+    }
+
+    fn tell_of_damage(&self, lost: u64) {
         if lost > 0 {
             let path = self.stream.spill_path.display();
             self.stream.notify(
                 40,
-                format!("{lost} rows are lost: the spill file was damaged or removed: `{path}`"),
+                format!("{lost} rows are lost: the spill file was damaged: `{path}`"),
             );
         }
     }

@@ -51,7 +51,7 @@ pub(crate) struct Engine<P: Ports> {
     buffers: Vec<Vec<u8>>,
     attentive_until: Instant,
     first_lane: usize,
-    spill_all: bool,
+    spill_all: Option<Arc<Slot>>,
     stopping: bool,
     busy: bool,
 }
@@ -71,7 +71,7 @@ impl<P: Ports> Engine<P> {
             buffers: Vec::new(),
             attentive_until: now,
             first_lane: 0,
-            spill_all: false,
+            spill_all: None,
             stopping: false,
             busy: false,
         }
@@ -92,10 +92,12 @@ impl<P: Ports> Engine<P> {
         self.transmit(now);
         self.busy = false;
         for lane in &mut self.lanes {
-            self.busy |= lane.spill(&mut self.ports, &self.hub, now, self.spill_all);
+            self.busy |= lane.spill(&mut self.ports, &self.hub, now, self.spill_all.is_some());
             lane.stream.look_for_room();
         }
-        self.spill_all = false;
+        if let Some(slot) = self.spill_all.take() {
+            slot.put(Answer::Closed);
+        }
         self.drop_finished_lanes();
         self.hub.moved();
         self.next(now)
@@ -189,7 +191,7 @@ impl<P: Ports> Engine<P> {
                     lane.ends = true;
                 }
             }
-            Command::SpillAll => self.spill_all = true,
+            Command::SpillAll { slot } => self.spill_all = Some(slot),
             Command::Stop => self.stopping = true,
         }
     }
@@ -238,6 +240,7 @@ impl<P: Ports> Engine<P> {
         let error = reply.error.as_ref().filter(|_| reply.stream == 0);
         if let Some(error) = error {
             lane.phase = Phase::Refused;
+            lane.stream.set_hopeless();
             if lane.opener.is_none() {
                 let path = lane.stream.spec.settings.sync_dir.as_str();
                 lane.stream.notify(
@@ -260,6 +263,7 @@ impl<P: Ports> Engine<P> {
             lane.attach = true;
             lane.preface = Vec::new();
             lane.acknowledge(reply.logged_seq, &self.hub.budget, &mut self.buffers);
+            lane.look_after_spill(&self.hub.budget);
         }
         if let Some(slot) = lane.opener.take() {
             slot.put(Answer::Opened(Box::new(reply)));

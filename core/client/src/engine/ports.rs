@@ -18,6 +18,8 @@ pub(crate) trait SpillFile {
     fn append(&mut self, entries_bytes: &[u8], entries: u32, first_seq: u64) -> io::Result<u64>;
     /// Reads a frame back; `InvalidData` if it is damaged.
     fn read(&mut self, place: u64, len: usize) -> io::Result<Vec<u8>>;
+    /// Says whether somebody removed the file: a daemon that took this process for dead has applied what is in it.
+    fn is_gone(&self) -> bool;
 }
 
 /// A daemon that was started and is not listening yet.

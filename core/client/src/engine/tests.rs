@@ -46,6 +46,8 @@ struct Outside {
     disk_full: bool,
     spill: Option<Vec<(u64, Vec<u8>)>>,
     spilled_frames: usize,
+    /// The daemon took this process for dead and removed the file.
+    spill_removed: bool,
 }
 
 #[derive(Clone)]
@@ -230,6 +232,10 @@ impl SpillFile for FakeSpill {
         assert_eq!(bytes.len(), len);
         Ok(bytes.clone())
     }
+
+    fn is_gone(&self) -> bool {
+        self.0.0.borrow().spill_removed
+    }
 }
 
 struct FakeStart;
@@ -270,6 +276,7 @@ impl Ports for World {
             return Err(ErrorKind::StorageFull.into());
         }
         outside.spill = Some(Vec::new());
+        outside.spill_removed = false;
         Ok(FakeSpill(self.clone()))
     }
 
@@ -488,6 +495,31 @@ fn a_silent_daemon_has_what_it_was_sent_spilled_too() {
         Next::Sleep(None),
         "and that is all there is to do"
     );
+}
+
+#[test]
+fn a_spill_file_that_the_daemon_took_is_replaced() {
+    let mut bench = Bench::new();
+    bench.log();
+    bench.settle();
+    bench.world.0.borrow_mut().room = Some(0);
+    bench.log();
+    bench.settle();
+    assert_eq!(bench.world.0.borrow().spilled_frames, 1);
+    {
+        let mut outside = bench.world.0.borrow_mut();
+        outside.drop_connection();
+        outside.spill_removed = true;
+        outside.room = None;
+        outside.acknowledges = false;
+    }
+    bench.settle();
+    assert_eq!(bench.world.0.borrow().spilled_frames, 2, "in the new file");
+    bench.world.0.borrow_mut().acknowledges = true;
+    bench.log();
+    bench.settle();
+    assert_eq!(bench.applied(), [1, 2, 3]);
+    assert!(bench.world.0.borrow().spill.is_none());
 }
 
 #[test]

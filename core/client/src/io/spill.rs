@@ -1,8 +1,8 @@
 //! The spill file on disk; its bytes are those of [`runlane_model::spill`].
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::io::{self, ErrorKind, IoSlice};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use runlane_model::spill::{FRAME_HEADER_BYTES, FrameHeader, HEADER_BYTES, file_header};
@@ -28,31 +28,48 @@ impl Spill {
             .custom_flags(flags)
             .open(path)?;
         let mut spill = Self { file, end: 0 };
-        spill.write(&file_header(writer))?;
+        spill.write(&file_header(writer), &[])?;
         spill.end = HEADER_BYTES as u64;
         Ok(spill)
     }
 
     /// Writes behind the last whole frame; on an error nothing of it stays.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let written = self.file.write_all_at(bytes, self.end);
+    fn write(&mut self, head: &[u8], body: &[u8]) -> io::Result<()> {
+        let written = self.write_all(head, body);
         if written.is_err() {
             // If this fails too, the torn frame is what a reader stops at, and the next frame is written over it.
             _ = self.file.set_len(self.end);
         }
         written
     }
+
+    fn write_all(&mut self, head: &[u8], body: &[u8]) -> io::Result<()> {
+        let total = head.len() + body.len();
+        let mut done = 0;
+        while done < total {
+            let head = head.get(done..).unwrap_or_default();
+            let body = &body[done.saturating_sub(total - body.len())..];
+            match rustix::io::pwritev(
+                &self.file,
+                &[IoSlice::new(head), IoSlice::new(body)],
+                self.end + done as u64,
+            ) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(length) => done += length,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
 }
 
 impl SpillFile for Spill {
     fn append(&mut self, entries_bytes: &[u8], entries: u32, first_seq: u64) -> io::Result<u64> {
         let header = FrameHeader::of(entries_bytes, entries, first_seq);
-        let mut frame = Vec::with_capacity(FRAME_HEADER_BYTES + entries_bytes.len());
-        frame.extend_from_slice(&header.to_bytes());
-        frame.extend_from_slice(entries_bytes);
-        self.write(&frame)?;
+        self.write(&header.to_bytes(), entries_bytes)?;
         let place = self.end;
-        self.end += frame.len() as u64;
+        self.end += (FRAME_HEADER_BYTES + entries_bytes.len()) as u64;
         Ok(place)
     }
 
@@ -71,6 +88,10 @@ impl SpillFile for Spill {
         } else {
             Err(damaged())
         }
+    }
+
+    fn is_gone(&self) -> bool {
+        self.file.metadata().is_ok_and(|found| found.nlink() == 0)
     }
 }
 

@@ -39,6 +39,7 @@ impl Budget {
     }
 
     /// Bytes in use.
+    #[inline]
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
@@ -46,6 +47,12 @@ impl Budget {
     /// Says whether more than half is in use: time to let spilled entries go.
     pub(crate) fn is_tight(&self) -> bool {
         self.used() > self.limit / 2
+    }
+
+    /// Says whether more than three quarters are in use: time for callers to slow down.
+    #[inline]
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.used() > self.limit / 4 * 3
     }
 
     /// Says whether `bytes` more would fit.

@@ -182,6 +182,22 @@ impl Outbox {
         }
     }
 
+    /// The spill file is gone: what is not acknowledged has to go to a new one. Returns the chunks that were only in the
+    /// file.
+    pub(crate) fn spill_is_gone(&mut self) -> Vec<Stored> {
+        self.unspilled = self.base;
+        let ids = self.base..;
+        let only_there = |(id, held): (u64, &mut Held)| {
+            let place = held.place.take()?;
+            held.bytes.is_none().then_some(Stored {
+                id,
+                place,
+                len: held.len,
+            })
+        };
+        ids.zip(&mut self.held).filter_map(only_there).collect()
+    }
+
     /// Says whether the file holds nothing any more that is not acknowledged.
     pub(crate) fn is_spill_drained(&self) -> bool {
         self.unspilled <= self.base

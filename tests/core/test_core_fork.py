@@ -8,12 +8,14 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
-from conftest import World, items_of
-
+from core_world import World, items_of
 from runlane import _core
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 WATCHDOG_SECS = 30
@@ -147,17 +149,15 @@ def test_forks_under_load_do_not_deadlock(world: World) -> None:
         run.log({"child": os.getpid()})
         assert _core.flush_at_exit(25.0)
 
-    children = 0
+    kinds = [work, lambda: run.log({"lost with the child": 1}), lambda: None]
     for turn in range(30):
-        pid = in_child(work if turn % 3 == 0 else lambda: run.log({"lost with the child": 1}) if turn % 3 == 1 else None)
-        wait_for_child(pid)
-        children += turn % 3 == 0
+        wait_for_child(in_child(kinds[turn % 3]))
     stop.set()
     for thread in threads:
         thread.join()
     run._finish(0, 0.0, False, lambda _: None)
     found = [items_of(call) for call in world.events("call")]
-    assert len([row for row in found if "child" in row]) == children
+    assert len([row for row in found if "child" in row]) == 10
     for number in range(2):
         assert [row["n"] for row in found if row.get("thread") == number] == list(range(logged[number]))
 

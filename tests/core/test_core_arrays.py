@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import World
+
+if TYPE_CHECKING:
+    from core_world import World
 
 np = pytest.importorskip("numpy")
 
@@ -67,12 +69,20 @@ def test_numpy_arrays(world: World) -> None:
 
 def test_large_arrays_go_through_the_hook(world: World) -> None:
     run = world.open()
-    assert world.values(run, {"a": np.arange(33), "l": [np.arange(33)]}) == {"a": "<ndarray>", "l": ("json", '["<ndarray>"]')}
+    assert world.values(run, {"a": np.arange(33), "l": [np.arange(33)]}) == {
+        "a": "<ndarray>",
+        "l": ("json", '["<ndarray>"]'),
+    }
 
 
 def test_what_has_no_plain_form_goes_through_the_hook(world: World) -> None:
     run = world.open()
-    data = {"c": np.complex64(1), "d": np.datetime64("2026-01-01"), "b": np.bytes_(b"x"), "o": np.array([object()])}
+    data = {
+        "c": np.complex64(1),
+        "d": np.datetime64("2026-01-01"),
+        "b": np.bytes_(b"x"),
+        "o": np.array([object()]),
+    }
     assert world.values(run, data) == {"c": "<complex>", "d": "<date>", "b": "<bytes>", "o": "<object>"}
 
 

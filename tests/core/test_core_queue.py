@@ -11,8 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import WAIT_SECS, World, items_of
-
+from core_world import WAIT_SECS, World, items_of
 from runlane import _core
 
 
@@ -275,7 +274,9 @@ def test_a_socket_path_that_is_too_long_is_a_daemon_error(world: World, tmp_path
 
 def test_processes_that_start_together_share_one_daemon(world: World) -> None:
     code = world.script("print(world.connection.daemon_pid)")
-    children = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(6)]
+    children = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(6)
+    ]
     pids = {child.communicate(timeout=WAIT_SECS)[0] for child in children}
     assert pids == {f"{world.daemon_pid()}\n"}
     assert len(world.events("listening")) == 1
@@ -287,7 +288,11 @@ def test_the_daemon_is_detached(world: World) -> None:
     parent, session = int(status[1]), int(status[3])
     assert parent != os.getpid()
     assert session == pid
-    names = {part.split(b"=")[0].decode() for part in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") if part}
+    names = {
+        part.split(b"=")[0].decode()
+        for part in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        if part
+    }
     assert names <= {"HOME", "PATH", "XDG_RUNTIME_DIR", "TMPDIR", "LANG", "RUST_BACKTRACE"} | {"LC_CTYPE"}
     with pytest.raises(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)

@@ -12,8 +12,7 @@ import weakref
 from typing import Any
 
 import pytest
-from conftest import World, items_of
-
+from core_world import World, items_of
 from runlane import _core
 
 
@@ -135,7 +134,9 @@ def test_a_step_beyond_64_bits_is_refused(world: World) -> None:
 
 def test_misuse_goes_to_its_hook(world: World) -> None:
     closed = _core.RunBase()
-    closed._set_hooks(lambda *_: None, lambda kind, _: (_ for _ in ()).throw(RuntimeError(kind)), lambda *_: None)
+    closed._set_hooks(
+        lambda *_: None, lambda kind, _: (_ for _ in ()).throw(RuntimeError(kind)), lambda *_: None
+    )
     with pytest.raises(RuntimeError, match="not_open"):
         closed.log({"a": 1})
     run = world.open()
@@ -184,12 +185,24 @@ def test_records_keep_their_place_between_calls(world: World) -> None:
     published = {
         "config": {"update": [("lr", "0.1"), (("opt", "name"), '"sgd"')], "remove": ["old"]},
         "summary": {"update": [("best", "1")], "remove": [("a", "b")]},
-        "metric": {"name": "loss", "step_metric": "epoch", "summary": ["min"], "goal": "minimize", "overwrite": True},
+        "metric": {
+            "name": "loss",
+            "step_metric": "epoch",
+            "summary": ["min"],
+            "goal": "minimize",
+            "overwrite": True,
+        },
         "run": {"run_id": "r1", "tags": ["x"], "git": {"remote_url": "u", "commit": "c"}},
         "files": {"files": [("a.txt", "now", "other"), ("b.png", "live", "media")]},
         "alert": {"title": "t", "text": "x", "level": "WARN", "wait_millis": 1000},
         "telemetry": {"feature": [2, 7], "imports_init": [1], "env": [], "python_version": "3"},
-        "environment": {"os": "Linux", "disk": {"/": (2, 1)}, "memory_total": 5, "gpu_nvidia": [{"name": "H100"}], "slurm": {"a": "b"}},
+        "environment": {
+            "os": "Linux",
+            "disk": {"/": (2, 1)},
+            "memory_total": 5,
+            "gpu_nvidia": [{"name": "H100"}],
+            "slurm": {"a": "b"},
+        },
         "output": {"stream": "stderr", "text": "x\n", "time_micros": 1_500_000},
         "output_logger": {"text": "x\n"},
         "preempting": {},
@@ -232,10 +245,20 @@ def test_opening_says_what_the_daemon_answered(world: World) -> None:
         "telemetry": {"feature": [1]},
         "branch_point": {"run": "r0", "metric": "_step", "value": 3},
     }
-    settings = {"run_id": "r1", "sync_dir": str(world.sync_dir), "extra_http_headers": {"a": "b"}, "ignore_globs": ["*.x"]}
+    settings = {
+        "run_id": "r1",
+        "sync_dir": str(world.sync_dir),
+        "extra_http_headers": {"a": "b"},
+        "ignore_globs": ["*.x"],
+    }
     preface = [{"kind": "environment", "os": "Linux"}, {"kind": "telemetry", "feature": [2]}]
     answer = run._open(world.connection, settings, record, preface, False, 10.0)
-    assert (answer["entity"], answer["project"], answer["tags"], answer["config"]) == ("me", "p", ["a"], {"lr": "0.1"})
+    assert (answer["entity"], answer["project"], answer["tags"], answer["config"]) == (
+        "me",
+        "p",
+        ["a"],
+        {"lr": "0.1"},
+    )
     assert answer["run_url"] == "http://x/run" and answer["error"] is None
     assert world.events("open")[-1]["preface"] == [26, 11]
 

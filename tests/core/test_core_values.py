@@ -10,8 +10,7 @@ import types
 from typing import Any
 
 import pytest
-from conftest import World, items_of
-
+from core_world import World, items_of
 from runlane import _core
 
 
@@ -59,12 +58,22 @@ def test_subclasses_count_by_their_base(world: World) -> None:
             raise AssertionError("not called")
 
     run = world.open()
-    assert world.values(run, {"e": Level.HIGH, "s": Name("x"), "f": Loss(1.5)}) == {"e": 3, "s": "x", "f": 1.5}
+    assert world.values(run, {"e": Level.HIGH, "s": Name("x"), "f": Loss(1.5)}) == {
+        "e": 3,
+        "s": "x",
+        "f": 1.5,
+    }
 
 
 def test_nested_dicts_become_paths_and_lists_json(world: World) -> None:
     run = world.open()
-    data = {"a": {"b": {"c": 1}, "d.e": 2.5}, "a.b": 3, "l": [1, 2.0, "x", None, True, [], {"k": (1,)}], "t": (1, 2), "none": {}}
+    data = {
+        "a": {"b": {"c": 1}, "d.e": 2.5},
+        "a.b": 3,
+        "l": [1, 2.0, "x", None, True, [], {"k": (1,)}],
+        "t": (1, 2),
+        "none": {},
+    }
     assert world.values(run, data) == {
         ("a", "b", "c"): 1,
         ("a", "d.e"): 2.5,
@@ -76,8 +85,14 @@ def test_nested_dicts_become_paths_and_lists_json(world: World) -> None:
 
 def test_nested_keys_follow_json(world: World) -> None:
     run = world.open()
-    found = world.values(run, {"a": {1: 1, True: 2, None: 3, 1.5: 4}, "l": [{2: 0}]})
-    assert found == {("a", "1"): 2, ("a", "null"): 3, ("a", "1.5"): 4, "l": ("json", '[{"2":0}]')}
+    found = world.values(run, {"a": {1: 1, None: 3, 1.5: 4}, "b": {False: 5}, "l": [{2: 0}]})
+    assert found == {
+        ("a", "1"): 1,
+        ("a", "null"): 3,
+        ("a", "1.5"): 4,
+        ("b", "false"): 5,
+        "l": ("json", '[{"2":0}]'),
+    }
     with pytest.raises(TypeError, match="keys below `a` must be strings"):
         run.log({"a": {(1, 2): 1}})
 
@@ -118,7 +133,9 @@ def test_too_deep_or_cyclic_values_are_refused(world: World) -> None:
 
 def test_what_is_too_large_is_refused_whole(world: World) -> None:
     run = world.open()
-    with pytest.raises(ValueError, match=r"the value of key `big` is too large to log: 11534336 bytes, the limit is 10485760"):
+    with pytest.raises(
+        ValueError, match=r"the value of key `big` is too large to log: 11534336 bytes, the limit is 10485760"
+    ):
         run.log({"a": 1, "big": "x" * (11 << 20), "l": []})
     with pytest.raises(ValueError, match="the value of key `big` is too large"):
         run.log({"big": [0.123456789] * 2_000_000})
@@ -134,7 +151,11 @@ def test_unknown_objects_go_through_the_hook(world: World) -> None:
 
     def convert(key: str, value: Any) -> Any:
         seen.append((key, type(value).__name__))
-        return [convert(key, item) if isinstance(item, set) else item for item in value] if isinstance(value, list) else sorted(value)
+        return (
+            [convert(key, item) if isinstance(item, set) else item for item in value]
+            if isinstance(value, list)
+            else sorted(value)
+        )
 
     run._set_hooks(convert, lambda *_: None, lambda *_: None)
     assert world.values(run, {"a": {2, 1}, "b": {"inner": {3}}, "l": [{5}, 1]}) == {
