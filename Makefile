@@ -35,7 +35,7 @@ $(VENV)/.tools: pyproject.toml
 # `cargo test`.
 $(VENV)/.wheel: $(VENV)/.tools $(RUST_SOURCES) $(PYTHON_SOURCES) $(WEB_SOURCES)
 	rm -rf $(VENV)/wheel
-	RUNLANE_BUILD_PROFILE=dev $(PY) -m pip wheel -q --no-deps --no-build-isolation -w $(VENV)/wheel .
+	PATH="$(abspath $(VENV))/bin:$$PATH" RUNLANE_BUILD_PROFILE=dev $(PY) -m pip wheel -q --no-deps --no-build-isolation -w $(VENV)/wheel .
 	$(PY) -m pip install -q --no-deps --force-reinstall $(VENV)/wheel/*.whl
 	touch $@
 

@@ -10,6 +10,7 @@ if [ ! -x "$venv/bin/python" ]; then
   "$venv/bin/python" -m pip install -q 'pip>=25.1' 'maturin>=1.16,<2' numpy
 fi
 rm -rf "$venv/wheel"
+export PATH="$PWD/$venv/bin:$PATH"
 "$venv/bin/python" -m pip wheel -q --no-deps --no-build-isolation -w "$venv/wheel" .
 "$venv/bin/python" -m pip install -q "$venv"/wheel/*.whl
 "$venv/bin/python" -m pip install -q --no-deps --force-reinstall "$venv"/wheel/*.whl
