@@ -1,5 +1,7 @@
 //! Rows become columns and Parquet, and come back equal.
 
+#![expect(clippy::unwrap_used, reason = "a failed test says where")]
+
 use proptest::prelude::*;
 use runlane_history::{Chunk, HistoryError};
 use runlane_model::json::{Object, Value, parse_object};

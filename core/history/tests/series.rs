@@ -1,5 +1,7 @@
 //! Buckets against brute force, the packed answer, and key statistics.
 
+#![expect(clippy::unwrap_used, reason = "a failed test says where")]
+
 use proptest::prelude::*;
 use runlane_history::{
     Bucketizer, Chunk, Extent, KeyTable, Points, Series, bucketize, encode_series,

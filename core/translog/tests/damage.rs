@@ -1,5 +1,7 @@
 //! Every way a file can be damaged: what is intact is read, what is lost is counted, nothing is made up.
 
+#![expect(clippy::unwrap_used, reason = "a failed test says where")]
+
 mod support;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,7 @@
 //! A disk that fails: what was acknowledged stays, the rest is refused, and the next append works.
 
+#![expect(clippy::unwrap_used, reason = "a failed test says where")]
+
 mod support;
 
 use std::io::ErrorKind;

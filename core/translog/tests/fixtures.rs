@@ -1,10 +1,12 @@
 //! Logs written by wandb 0.31.0: everything that their `expected.json` says about the file.
 
+#![expect(clippy::unwrap_used, reason = "a failed test says where")]
+
 mod support;
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use prost::Message;
 use runlane_proto::wandb_internal::Record;
@@ -28,10 +30,9 @@ fn load(name: &str) -> (serde_json::Value, Vec<u8>) {
     let expected = std::fs::read(folder.join("expected.json")).expect("a fixture has it");
     let expected: serde_json::Value = serde_json::from_slice(&expected).expect("JSON");
     let file = folder.join(expected["wandb_file"].as_str().expect("a path"));
-    let zipped = PathBuf::from(format!("{}.gz", file.display()));
     let mut log = Vec::new();
-    if zipped.exists() {
-        let file = std::fs::File::open(&zipped).expect("readable");
+    if expected["compressed"] == "gzip" {
+        let file = std::fs::File::open(&file).expect("readable");
         flate2::read::GzDecoder::new(file)
             .read_to_end(&mut log)
             .expect("gzip");

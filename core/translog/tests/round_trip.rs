@@ -1,5 +1,7 @@
 //! What was appended is read back, by the crate's reader and by an independent one.
 
+#![expect(clippy::unwrap_used, reason = "a failed test says where")]
+
 mod support;
 
 use std::path::Path;
