@@ -23,14 +23,15 @@ def server_arguments(action: str, given: list[str]) -> list[str]:
     arguments = ["server", action, *given]
     if not any(argument == "--data-dir" or argument.startswith("--data-dir=") for argument in given):
         arguments += ["--data-dir", default_data_dir()]
-    if not any(argument == "--registry" or argument.startswith("--registry=") for argument in given):
+    announced = action == "start"
+    if announced and not any(argument == "--registry" or argument.startswith("--registry=") for argument in given):
         arguments += ["--registry", _servers.registry_path()]
     return arguments
 
 
 @click.group()
 def server() -> None:
-    """Run a server on this machine: start, stop, status, env."""
+    """Run a server on this machine: start, stop, status, env, link."""
 
 
 def _action(name: str, text: str) -> None:
@@ -46,3 +47,4 @@ _action("start", "Start the server (in the foreground unless --detach is given).
 _action("stop", "Stop the server.")
 _action("status", "Show whether the server runs, and where.")
 _action("env", "Print `export WANDB_BASE_URL=…` and `export WANDB_API_KEY=…` for a shell.")
+_action("link", "Print a sign-in link for a browser, valid once, for ten minutes.")
