@@ -7,7 +7,6 @@ None gives 0, another object 1, an uncaught exception 1, an uncaught KeyboardInt
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
 import sys
 
@@ -75,8 +74,10 @@ def _interrupt_again() -> None:
     The interpreter forgets that it was interrupted when code that it runs at the end (an import, say) evaluates a string;
     a shell would then see status 1 instead of 130 and go on with its loop.
     """
-    with contextlib.suppress(KeyboardInterrupt):
+    try:
         exec("raise KeyboardInterrupt")  # noqa: S102 - a constant
+    except KeyboardInterrupt:
+        return
 
 
 def on_exit(finish_all: Callable[[int | None], None]) -> None:

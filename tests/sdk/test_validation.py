@@ -21,7 +21,7 @@ def test_good_run_id(value):
     assert check.run_id(value) == value
 
 
-_BAD_NAMES = ["a/b", "a\\b", "a#b", "a?b", "a%b", "a:b", "x" * 129, "a\tb", "..", "a\u200bb", "a\u202eb", "\ud800", "ｐroject", "pаypal"]
+_BAD_NAMES = ["a/b", "a\\b", "a#b", "a?b", "a%b", "a:b", "x" * 129, "a\tb", "..", "a\u200bb", "a\u202eb", "\ud800", "\uff50roject", "p\u0430ypal"]
 
 
 @pytest.mark.parametrize("value", _BAD_NAMES)
