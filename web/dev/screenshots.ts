@@ -19,7 +19,7 @@ const SHOTS: readonly Shot[] = [
   { name: "profile", path: "/ada" },
   { name: "workspace", path: "/ada/digits" },
   { name: "workspace-hover", path: "/ada/digits", prepare: hover },
-  { name: "workspace-busy", path: "/ada/resnet-sweep?smooth=0.6" },
+  { name: "workspace-busy", path: "/ada/resnet-sweep?smooth=0.6&x=_runtime" },
   { name: "workspace-zoom", path: "/ada/resnet-sweep?zoom=4000,5000&logy=1", prepare: openSettings },
   { name: "workspace-panel", path: "/ada/resnet-sweep?panel=train/loss", prepare: hoverDialog },
   { name: "workspace-empty", path: "/ada/empty" },

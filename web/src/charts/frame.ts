@@ -43,6 +43,7 @@ export interface HoverRow {
   readonly id: string;
   readonly name: string;
   readonly colour: string;
+  readonly dash: readonly number[];
   readonly x: number;
   readonly value: number;
   readonly min: number;
@@ -164,6 +165,7 @@ export function valuesAt(lines: readonly PlotLine[], x: number, reach: number): 
       id: line.id,
       name: line.name,
       colour: line.colour,
+      dash: line.dash,
       x: found,
       value,
       min: line.min[at] ?? value,

@@ -81,6 +81,12 @@ export class Pen {
       start = at + 1;
     }
     context.fill();
+    // the edge of the band keeps a spike of one bucket visible, which as an area is nearly nothing
+    context.globalAlpha = Math.min(1, alpha * 2.5);
+    context.strokeStyle = line.colour;
+    context.lineWidth = 0.75 * devicePixelRatio;
+    context.setLineDash([]);
+    context.stroke();
   }
 
   #ribbon(line: PlotLine, from: number, to: number): void {

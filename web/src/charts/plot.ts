@@ -31,6 +31,16 @@ const FONT = '11px "Inter Variable", system-ui, sans-serif';
 /** How near the pointer must be to a line for the line to count as pointed at, in pixels. */
 const NEAR_PIXELS = 32;
 
+/** Steps between ticks of durations, in seconds: whole minutes, hours and days beyond a minute. */
+const DURATION_AXIS: uPlot.Axis = {
+  incrs: [
+    ...[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30],
+    ...[1, 2, 5, 10, 15, 30].map((minutes) => minutes * 60),
+    ...[1, 2, 4, 6, 12].map((hours) => hours * 3600),
+    ...[1, 2, 5, 10, 20, 50, 100].map((days) => days * 86_400),
+  ],
+};
+
 /** uPlot's own log ticks need bounds that are powers of ten; these plots fit their data instead. */
 const LOG_AXIS: uPlot.Axis = {
   splits: (_plot, _axis, low, high) => logTicks(low, high),
@@ -103,7 +113,14 @@ export class Plot {
       },
       series: [{}, { paths: () => null, points: { show: false } }],
       axes: [
-        { ...axis, size: 26, gap: 6, space: 64, values: (_, splits) => xLabels(splits, xAxis) },
+        {
+          ...axis,
+          ...(xAxis === "_runtime" ? DURATION_AXIS : {}),
+          size: 26,
+          gap: 6,
+          space: 64,
+          values: (_, splits) => xLabels(splits, xAxis),
+        },
         {
           ...axis,
           ...(logY ? LOG_AXIS : {}),

@@ -1,5 +1,6 @@
 import type { ProjectPath } from "../api/runs";
 import { Dialog } from "../kit/dialog";
+import { ErrorBoundary } from "../kit/error-boundary";
 import css from "./grid.module.css";
 import { linePanel } from "./line/line-panel";
 import type { PanelRun } from "./types";
@@ -19,7 +20,15 @@ export function PanelDialog({ metric, path, runs, onClose }: PanelDialogProps) {
     <Dialog title={metric} onClose={onClose} size="wide">
       <div className={css.dialog}>
         <div className={css.content}>
-          <linePanel.Panel path={path} runs={runs} metric={metric} settings={settings} onChange={onChange} />
+          <ErrorBoundary title="This chart could not be drawn">
+            <linePanel.Panel
+              path={path}
+              runs={runs}
+              metric={metric}
+              settings={settings}
+              onChange={onChange}
+            />
+          </ErrorBoundary>
         </div>
         <aside>
           <linePanel.Settings settings={settings} onChange={onChange} />

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 import { API_KEY } from "../../dev/mock/server";
+import { createWorld } from "../../dev/mock/world";
 import { runColour } from "../../src/model/colour";
 import { countPixels, open, setUpBrowser } from "./harness";
 
@@ -73,6 +74,21 @@ describe("run", () => {
     await page.getByText("1 of 182 lines").waitFor();
     const colour = await page.getByText("red line").evaluate((element) => getComputedStyle(element).color);
     expect(colour).toBe("rgb(179, 38, 30)");
+  });
+
+  it("reads a long log page by page, and a search reads all of it", async () => {
+    const world = createWorld();
+    const run = world.find((project) => project.name === "digits")?.runs[1];
+    run?.log.push(...Array.from({ length: 12_000 }, (_, at) => (at === 7777 ? "the needle" : `line ${at}`)));
+    const { page } = await open("/ada/digits/runs/lr-mid-3/logs", { world });
+    await page.getByText("12.1k lines").waitFor();
+    await page.getByText("epoch 0").waitFor();
+    expect(await page.getByText("line 11999").count()).toBe(0);
+    await page.getByRole("button", { name: "To the end" }).click();
+    await page.getByText("line 11999").waitFor();
+    await page.getByRole("searchbox").fill("needle");
+    await page.getByText("the needle").waitFor();
+    await page.getByText("1 of 12.1k lines", { exact: true }).waitFor();
   });
 
   it("shows text and pictures of files", async () => {

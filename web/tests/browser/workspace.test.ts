@@ -107,6 +107,19 @@ describe("workspace", () => {
     expect(asked()).not.toContain("layers/39/grad_norm");
   });
 
+  it("shows a spike of one step among ten thousand, and says its value", async () => {
+    const { page } = await open("/ada/resnet-sweep");
+    const plot = page.locator('[data-panel="loss"] .u-over');
+    await plot.waitFor();
+    const box = await plot.boundingBox();
+    if (box === null) throw new Error("the plot has no box");
+    // the longest of the ten runs has 10,900 steps
+    await page.mouse.move(box.x + (box.width * 4325) / 10_899, box.y + 20);
+    await expect
+      .poll(() => page.locator('[data-panel="loss"]').textContent())
+      .toMatch(/… 6\.\d+ · 1\d points/);
+  });
+
   it("keeps thousands of panels out of the page until they come near, and finds each", async () => {
     const { page, server } = await open("/ada/three-thousand-metrics");
     await page.locator("[data-panel] canvas").first().waitFor();

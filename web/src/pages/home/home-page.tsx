@@ -3,6 +3,7 @@ import { Link } from "@tanstack/react-router";
 import type { ProjectSummary } from "../../api/projects";
 import { projectsQuery, recentRunsQuery, sessionQuery } from "../../api/queries";
 import type { RecentRun } from "../../api/runs";
+import { useNow } from "../../app/use-now";
 import { Failure, Notice, Skeleton } from "../../kit/notice";
 import { PageTitle } from "../../kit/page-title";
 import { Sparkbars } from "../../kit/sparkbars";
@@ -89,9 +90,9 @@ interface ProjectListProps {
 }
 
 function ProjectList({ projects, recent }: ProjectListProps) {
+  const now = useNow();
   if (projects === undefined) return <RowsSkeleton />;
   if (projects.length === 0) return <p className={css.none}>No project yet.</p>;
-  const now = Date.now();
   return (
     <ul className={css.projects}>
       {projects.map(({ entity, name, runCount, lastActivityAt, createdAt }) => (

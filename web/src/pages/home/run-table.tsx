@@ -1,6 +1,7 @@
 import { Link } from "@tanstack/react-router";
 import type { RecentRun } from "../../api/runs";
 import { useTheme } from "../../app/theme";
+import { useNow } from "../../app/use-now";
 import { RunState } from "../../kit/run-state";
 import { runColour } from "../../model/colour";
 import { formatAgo, formatCount, formatDuration } from "../../model/format";
@@ -9,7 +10,7 @@ import css from "./home.module.css";
 /** Runs of any project, one a row. */
 export function RunTable({ runs }: { readonly runs: readonly RecentRun[] }) {
   const theme = useTheme();
-  const now = Date.now();
+  const now = useNow();
   return (
     <table className={css.table}>
       <thead>

@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 import { projectsQuery } from "../../api/queries";
+import { useNow } from "../../app/use-now";
 import { useSearchState } from "../../app/use-search-state";
 import { Failure, Notice, Skeleton } from "../../kit/notice";
 import { PageTitle } from "../../kit/page-title";
@@ -13,6 +14,7 @@ import css from "./profile.module.css";
 export function ProfilePage() {
   const { entity = "" } = useParams({ strict: false });
   const [search, change] = useSearchState();
+  const now = useNow();
   const projects = useQuery(projectsQuery(entity));
   const { test, invalid } = matcherOf(search.q ?? "");
   const shown = projects.data?.filter(({ name }) => test(name));
@@ -49,7 +51,7 @@ export function ProfilePage() {
               <strong>{name}</strong>
               <span>{description}</span>
               <small>{plural(runCount, "run")}</small>
-              <small>{formatAgo(lastActivityAt ?? createdAt, Date.now())}</small>
+              <small>{formatAgo(lastActivityAt ?? createdAt, now)}</small>
             </Link>
           </li>
         ))}

@@ -6,8 +6,9 @@ import { useTheme } from "../../app/theme";
 import { IconButton } from "../../kit/button";
 import { Failure, Skeleton } from "../../kit/notice";
 import { RunState } from "../../kit/run-state";
+import { RunSwatch } from "../../kit/run-swatch";
 import { SearchField } from "../../kit/search-field";
-import { runColour } from "../../model/colour";
+import { dashesOf, runColour } from "../../model/colour";
 import { formatCount } from "../../model/format";
 import { hoveredRun } from "../../model/hover";
 import { matcherOf } from "../../model/search";
@@ -17,6 +18,7 @@ import css from "./sidebar.module.css";
 import type { Workspace } from "./use-workspace";
 
 const ROW_PIXELS = 32;
+const SOLID: readonly number[] = [];
 
 interface RunSidebarProps {
   readonly workspace: Workspace;
@@ -85,7 +87,7 @@ function countText({ runs, listed, drawn, query }: Workspace): string {
 function RunList({ workspace }: { readonly workspace: Workspace }) {
   const { listed, drawn, path } = workspace;
   const scroller = useRef<HTMLDivElement>(null);
-  const shown = new Set(drawn.map((row) => row.name));
+  const dashes = dashesOf(drawn.map((row) => row.name));
   const virtual = useVirtualizer({
     count: listed.length,
     getScrollElement: () => scroller.current,
@@ -107,7 +109,8 @@ function RunList({ workspace }: { readonly workspace: Workspace }) {
               key={item.key}
               row={row}
               top={item.start}
-              shown={shown.has(row.name)}
+              shown={dashes.has(row.name)}
+              dash={dashes.get(row.name) ?? SOLID}
               entity={path.entity}
               project={path.project}
               onToggle={(alone) => (alone ? workspace.isolate(row.name) : workspace.toggle(row.name))}
@@ -123,12 +126,13 @@ interface RunItemProps {
   readonly row: RunRow;
   readonly top: number;
   readonly shown: boolean;
+  readonly dash: readonly number[];
   readonly entity: string;
   readonly project: string;
   readonly onToggle: (alone: boolean) => void;
 }
 
-function RunItem({ row, top, shown, entity, project, onToggle }: RunItemProps) {
+function RunItem({ row, top, shown, dash, entity, project, onToggle }: RunItemProps) {
   const theme = useTheme();
   const hovered = useStore(hoveredRun) === row.name;
   return (
@@ -146,7 +150,7 @@ function RunItem({ row, top, shown, entity, project, onToggle }: RunItemProps) {
         aria-pressed={shown}
         onClick={(event) => onToggle(event.altKey)}
       />
-      <i className={css.dot} style={{ background: shown ? runColour(row.name, theme) : "transparent" }} />
+      <RunSwatch colour={runColour(row.name, theme)} dash={dash} drawn={shown} />
       <Link
         to="/$entity/$project/runs/$run"
         params={{ entity, project, run: row.name }}

@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, Outlet, useParams } from "@tanstack/react-router";
 import { runQuery } from "../../api/queries";
 import { useTheme } from "../../app/theme";
+import { useNow } from "../../app/use-now";
 import kit from "../../kit/kit.module.css";
 import { Failure, Skeleton } from "../../kit/notice";
 import { PageTitle } from "../../kit/page-title";
@@ -21,6 +22,7 @@ const TABS = [
 export function RunLayout() {
   const path = useParams({ from: "/$entity/$project/runs/$run" });
   const theme = useTheme();
+  const now = useNow();
   const run = useQuery(runQuery(path));
   if (run.data === null) return <NotFoundPage />;
   if (run.data === undefined && run.isError) {
@@ -41,7 +43,7 @@ export function RunLayout() {
               <RunState state={data.state} />
               <span>{formatCount(data.historyLineCount)} rows</span>
               {data.runtimeSeconds !== null && <span>{formatDuration(Math.round(data.runtimeSeconds))}</span>}
-              <span>started {formatAgo(data.createdAt, Date.now())}</span>
+              <span>started {formatAgo(data.createdAt, now)}</span>
             </p>
           )}
         </div>

@@ -1,4 +1,4 @@
-import { useQueries } from "@tanstack/react-query";
+import { useQueries, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import type { LogLine } from "../../api/logs";
 import { LOG_PAGE_LINES, logPageQuery } from "../../api/queries";
@@ -21,8 +21,12 @@ export interface Logs {
   readonly show: (first: number, last: number) => void;
 }
 
+/** Pages asked for at once: a search of a long log must not starve the rest of the page of connections. */
+const PARALLEL_PAGES = 4;
+
 /** Lines of a run's console log, loaded page by page as they come into view; a search loads all of them. */
 export function useLogs(path: RunPath, knownTotal: number, matcher: Matcher | null): Logs {
+  const client = useQueryClient();
   const [shown, setShown] = useState<readonly [number, number]>([0, 0]);
   const searched = Math.min(knownTotal, MAX_SEARCHED_LINES);
   const wanted =
@@ -30,8 +34,16 @@ export function useLogs(path: RunPath, knownTotal: number, matcher: Matcher | nu
       ? pagesOf(shown[0], shown[1], knownTotal, LOG_PAGE_LINES)
       : pagesOf(0, searched - 1, searched, LOG_PAGE_LINES);
   const last = Math.max(0, Math.floor((knownTotal - 1) / LOG_PAGE_LINES));
-  const numbers = [...new Set([...wanted, last])];
-  const results = useQueries({ queries: numbers.map((page) => logPageQuery(path, page)) });
+  const numbers = [...new Set([last, ...wanted])];
+  const here = numbers.filter(
+    (page) => client.getQueryData(logPageQuery(path, page).queryKey) !== undefined,
+  ).length;
+  const results = useQueries({
+    queries: numbers.map((page, index) => ({
+      ...logPageQuery(path, page),
+      enabled: index < here + PARALLEL_PAGES,
+    })),
+  });
   const pages = new Map(
     numbers.flatMap((page, index) => {
       const data = results[index]?.data;

@@ -1,5 +1,6 @@
 import type { XAxis } from "../../api/series";
 import type { Hover } from "../../charts/plot";
+import { RunSwatch } from "../../kit/run-swatch";
 import { formatDuration, formatNumber } from "../../model/format";
 import css from "./line.module.css";
 
@@ -25,7 +26,7 @@ export function LineTooltip({ hover, xAxis }: LineTooltipProps) {
       <header>{main === undefined ? "" : xText(main.x, xAxis)}</header>
       {shown.map((row) => (
         <div key={row.id} className={css.row} data-nearest={row.id === nearest}>
-          <i style={{ background: row.colour }} />
+          <RunSwatch colour={row.colour} dash={row.dash} />
           <span>{row.name}</span>
           <b>{formatNumber(row.value)}</b>
           {row.count > 1 && row === main && (
