@@ -31,7 +31,7 @@ def _checked_pattern(glob_str: Any) -> str:
 
 def _base(pattern: str, base_path: Any) -> str:
     if base_path is not None:
-        base = os.path.abspath(os.fspath(base_path))
+        base = str(os.path.abspath(os.fspath(base_path)))
     elif os.path.isabs(pattern):
         # One directory level is kept in the run.
         base = os.path.dirname(os.path.dirname(pattern))

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from runlane import __version__, _setup
-from runlane._cli import cli, main
 from runlane._cli import _local_runs as local_runs
+from runlane._cli import cli, main
 from runlane._cli._server import server_arguments
 
 KEY = "k" * 40

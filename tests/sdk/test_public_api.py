@@ -170,7 +170,7 @@ def test_history_sample(api):
 def test_history_as_a_frame(api):
     pytest.importorskip("pandas")
     frame = api.run("e/p/abc").history(samples=5)
-    assert list(frame.columns)[0] == "_step"
+    assert next(iter(frame.columns)) == "_step"
     assert len(frame) == 5
 
 
