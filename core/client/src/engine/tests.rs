@@ -377,7 +377,7 @@ fn a_missing_daemon_is_started_and_gets_everything() {
     for _ in 0..3 {
         bench.log();
     }
-    for _ in 0..4 {
+    for _ in 0..8 {
         bench.turn();
     }
     assert_eq!(bench.applied(), [1, 2, 3]);

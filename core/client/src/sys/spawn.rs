@@ -256,10 +256,10 @@ mod tests {
         let leak = std::fs::File::open("/dev/null").expect("open");
         rustix::io::fcntl_setfd(&leak, rustix::io::FdFlags::empty()).expect("inheritable");
         let script =
-            OsStr::new("echo $PPID $(ls /proc/$$/fd | tr '\\n' ,) $ONLY; ps -o sid= -p $$");
+            "echo $PPID $(ls /proc/$$/fd | tr '\\n' ,) $ONLY $(cut -d' ' -f6 /proc/$$/stat) >&3";
         let pid = spawn_detached(&Detached {
             program: OsStr::new("/bin/sh"),
-            arguments: &[OsStr::new("-c"), script],
+            arguments: &[OsStr::new("-c"), OsStr::new(script)],
             environment: &[("ONLY", "this".into()), ("PATH", "/usr/bin:/bin".into())],
             inherited: writer.as_raw_fd(),
         })
