@@ -76,7 +76,7 @@ def _name_in_paths(kind: str, value: str, forbidden: str, limit: int) -> str:
 def run_id(value: Any) -> str:
     """A run id: it becomes a file name and a part of URLs."""
     checked = text("run_id", value)
-    rule = f"hint: a run ID has 1 to {_limits.RUN_ID} characters, without spaces and `{' '.join(_RUN_ID_FORBIDDEN)}`"
+    rule = f"hint: a run ID (`id`) has 1 to {_limits.RUN_ID} characters, without spaces and `{' '.join(_RUN_ID_FORBIDDEN)}`"
     if not checked:
         raise UsageError(f"Run ID cannot be empty\n{rule}")
     if checked != checked.strip():
@@ -152,12 +152,12 @@ def tags(value: Any) -> tuple[str, ...]:
             raise SettingsTypeError(f"`tags` must be strings, got {type(tag).__name__} at index {index}")
         if not tag:
             raise SettingsError(
-                f"Tag at index {index} is empty. Tags must be between 1 and {_limits.TAG} characters"
+                f"`tags`: Tag at index {index} is empty. Tags must be between 1 and {_limits.TAG} characters"
             )
         if len(tag) > _limits.TAG:
             short = f"{tag[:20]}...{tag[-20:]}"
             raise SettingsError(
-                f"Tag '{short}' is {len(tag)} characters. Tags must be between 1 and {_limits.TAG} characters"
+                f"`tags`: Tag '{short}' is {len(tag)} characters. Tags must be between 1 and {_limits.TAG} characters"
             )
     if len(items) > _limits.TAGS:
         raise SettingsError(f"a run has at most {_limits.TAGS} tags, got {len(items)}")

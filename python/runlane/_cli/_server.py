@@ -24,7 +24,9 @@ def server_arguments(action: str, given: list[str]) -> list[str]:
     if not any(argument == "--data-dir" or argument.startswith("--data-dir=") for argument in given):
         arguments += ["--data-dir", default_data_dir()]
     announced = action == "start"
-    if announced and not any(argument == "--registry" or argument.startswith("--registry=") for argument in given):
+    if announced and not any(
+        argument == "--registry" or argument.startswith("--registry=") for argument in given
+    ):
         arguments += ["--registry", _servers.registry_path()]
     return arguments
 
