@@ -83,6 +83,12 @@ export class MockServer {
     this.announce(run);
   }
 
+  /** Closes all live connections, as a restarting server does. */
+  dropLive(): void {
+    for (const listener of this.#listeners) listener.destroy();
+    this.#listeners.clear();
+  }
+
   announce(run: MockRun): void {
     const { entity, project, name, displayName, state } = run;
     const counts = {

@@ -7,6 +7,7 @@ const SHORTCUTS: readonly (readonly [keys: readonly string[], what: string])[] =
   [["⌘ / Ctrl", "K"], "Go to a page, project, run or metric"],
   [["Esc"], "Close, or leave the search"],
   [["?"], "This list"],
+  [["↑", "↓"], "Move between the rows of a list or table"],
   [["Alt", "Click"], "Show only this run (on its eye)"],
   [["Drag"], "Zoom a chart on its x axis"],
   [["Double-click"], "Show a chart's whole range again"],

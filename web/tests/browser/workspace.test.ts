@@ -72,6 +72,33 @@ describe("workspace", () => {
     await expect.poll(() => page.locator('[data-panel="loss"]').textContent()).toMatch(/Step 3,\d{3}/);
   });
 
+  it("says when live updates are interrupted, and catches up when they are back", async () => {
+    const { page, server } = await open("/ada/digits", { expectErrors: true });
+    const run = server.run("digits", "lr-high");
+    await page.locator('[data-panel="loss"] canvas').first().waitFor();
+    server.dropLive();
+    const note = page.getByText("Live updates interrupted, reconnecting…");
+    await note.waitFor();
+    run.state = "crashed";
+    const before = server.seriesRequests.length;
+    await note.waitFor({ state: "detached" });
+    await page.getByLabel("Runs", { exact: true }).getByText("crashed").waitFor({ state: "attached" });
+    await expect.poll(() => server.seriesRequests.length).toBeGreaterThan(before);
+  });
+
+  it("moves through the list of runs with the arrow keys", async () => {
+    const { page } = await open("/ada/digits");
+    await page.getByRole("button", { name: "Hide lr 0.1", exact: true }).focus();
+    await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("Enter");
+    await page.getByRole("button", { name: "Show lr 0.01", exact: true }).waitFor();
+    await page.keyboard.press("ArrowUp");
+    await page.keyboard.press("Enter");
+    await expect.poll(() => linesOf(page, "loss")).toEqual(["lr-low"]);
+    await page.getByRole("button", { name: "Show lr 0.1", exact: true }).click({ modifiers: ["Alt"] });
+    await expect.poll(() => linesOf(page, "loss")).toEqual(["lr-high"]);
+  });
+
   it("puts a run that starts now at the head of the list", async () => {
     const { page, server } = await open("/ada/digits");
     await page.getByRole("link", { name: "lr 0.1", exact: true }).waitFor();

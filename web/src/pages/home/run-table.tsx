@@ -2,6 +2,7 @@ import { Link } from "@tanstack/react-router";
 import type { RecentRun } from "../../api/runs";
 import { useTheme } from "../../app/theme";
 import { useNow } from "../../app/use-now";
+import { moveByArrows } from "../../kit/arrow-keys";
 import { RunState } from "../../kit/run-state";
 import { runColour } from "../../model/colour";
 import { formatAgo, formatCount, formatDuration } from "../../model/format";
@@ -23,7 +24,7 @@ export function RunTable({ runs }: { readonly runs: readonly RecentRun[] }) {
           <th className={css.number}>Started</th>
         </tr>
       </thead>
-      <tbody>
+      <tbody onKeyDown={moveByArrows}>
         {runs.map(({ entity, project, name, displayName, state, ...run }) => (
           <tr key={`${entity}/${project}/${name}`}>
             <td className={css.name}>

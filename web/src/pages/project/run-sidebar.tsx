@@ -3,6 +3,7 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { useRef } from "react";
 import type { RunRow } from "../../api/runs";
 import { useTheme } from "../../app/theme";
+import { moveByArrows } from "../../kit/arrow-keys";
 import { IconButton } from "../../kit/button";
 import { Failure, Skeleton } from "../../kit/notice";
 import { RunState } from "../../kit/run-state";
@@ -100,7 +101,7 @@ function RunList({ workspace }: { readonly workspace: Workspace }) {
   }
   return (
     <div ref={scroller} className={css.list}>
-      <ul style={{ height: virtual.getTotalSize() }}>
+      <ul style={{ height: virtual.getTotalSize() }} onKeyDown={moveByArrows}>
         {virtual.getVirtualItems().map((item) => {
           const row = listed[item.index];
           if (row === undefined) return null;

@@ -13,6 +13,7 @@ import { showExtendedJson } from "../../api/extended-json";
 import type { RunRecord } from "../../api/runs";
 import { useTheme } from "../../app/theme";
 import { useSearchState } from "../../app/use-search-state";
+import { moveByArrows } from "../../kit/arrow-keys";
 import { RunState } from "../../kit/run-state";
 import { runColour } from "../../model/colour";
 import { type CellValue, commonKeys, compareCells } from "../../model/columns";
@@ -91,7 +92,7 @@ export function RunsTable({ entity, project, rows }: RunsTableProps) {
             </tr>
           ))}
         </thead>
-        <tbody>
+        <tbody onKeyDown={moveByArrows}>
           {before > 0 && <tr style={{ height: before }} />}
           {items.map((item) => {
             const row = sorted[item.index];

@@ -5,6 +5,7 @@ import { useMemo, useRef, useState } from "react";
 import { MAX_FILES, type RunFile } from "../../api/files";
 import { filesQuery } from "../../api/queries";
 import { useSearchState } from "../../app/use-search-state";
+import { moveByArrows } from "../../kit/arrow-keys";
 import { Icon } from "../../kit/icon";
 import { Failure, Notice, Skeleton } from "../../kit/notice";
 import { SearchField } from "../../kit/search-field";
@@ -106,7 +107,7 @@ function FileTree({ files, open, onOpen }: FileTreeProps) {
   };
   return (
     <div ref={scroller} className={css.tree}>
-      <ul style={{ height: virtual.getTotalSize() }}>
+      <ul style={{ height: virtual.getTotalSize() }} onKeyDown={moveByArrows}>
         {virtual.getVirtualItems().map((item) => {
           const row = rows[item.index];
           if (row === undefined) return null;
