@@ -47,6 +47,7 @@ def compose(state: Process, given: Any, arguments: dict[str, Any]) -> Settings:
         SettingsError: A value is not allowed.
         UsageError: A run id, project or entity that breaks its rule.
     """
+    state.refresh()
     settings = state.settings.copy()
     if given is not None:
         if isinstance(given, Settings):

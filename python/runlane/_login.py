@@ -105,7 +105,7 @@ def login(
     if host:
         files.write(files.global_path(), {"base_url": base_url})
         files.write(state.settings.settings_workspace, {"base_url": None})
-        state.settings.base_url = base_url
+        state.put({"base_url": base_url})
     _credentials.remember(base_url, key)
     return True
 

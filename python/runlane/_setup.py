@@ -13,6 +13,7 @@ from .errors import CoreNotAvailableError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any, TextIO
 
     from . import _core
@@ -30,15 +31,18 @@ class Process:
         self.lock = RLock()
         self.settings_files: list[str] = []
         self.file_api_key: str | None = None
-        #: Whether a server was named in code, environment or a file.
         self.runs: list[Run] = []
         self._connection: _core.Connection | None = None
+        self._given: dict[str, Any] = {}
+        self._environment = settings_from_environment()
         self.settings = self._compose()
         terminal.termsetup(self.settings)
 
     def _compose(self) -> Settings:
         settings = Settings()
-        environment = settings_from_environment()
+        environment = self._environment
+        self.settings_files.clear()
+        self.file_api_key = None
         # Where the workspace file is depends on the environment; everything else of it lies above the files.
         place = Settings()
         place.layer(
@@ -57,7 +61,21 @@ class Process:
                 settings.layer(values, from_text=True)
                 self.file_api_key = values.get("api_key", self.file_api_key)
         settings.layer(environment, from_text=True)
+        settings.layer(self._given)
         return settings
+
+    def put(self, values: Mapping[str, Any]) -> None:
+        """Set settings of the whole process, above environment and files."""
+        self.settings.layer(values)
+        self._given.update({name: value for name, value in values.items() if value is not None})
+        terminal.termsetup(self.settings)
+
+    def refresh(self) -> None:
+        """Take in variables that the program changed since the settings were composed."""
+        environment = settings_from_environment()
+        if environment != self._environment:
+            self._environment = environment
+            self.settings = self._compose()
 
     def connection(self) -> _core.Connection:
         """The connection to the daemon, which is started if none answers.
@@ -120,8 +138,7 @@ def setup(settings: Settings | dict[str, Any] | None = None) -> Process:
     state = process()
     if settings is not None:
         given = settings if isinstance(settings, Settings) else Settings(**dict(settings))
-        state.settings.layer(given.given())
-        terminal.termsetup(state.settings)
+        state.put(given.given())
     return state
 
 

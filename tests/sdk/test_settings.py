@@ -256,3 +256,11 @@ def test_urls():
     assert settings.run_url == "https://app.example.com/e%20f/p/runs/r"
     assert Settings(base_url="http://127.0.0.1:8080").app_url == "http://127.0.0.1:8080"
     assert Settings(entity="e", project="p", run_id="r").run_url == ""
+
+
+def test_variables_set_before_init_count(wandb, monkeypatch):
+    wandb.setup(wandb.Settings(entity="setup"))
+    monkeypatch.setenv("WANDB_PROJECT", "later")
+    monkeypatch.setenv("WANDB_ENTITY", "later")
+    run = wandb.init(mode="offline")
+    assert (run.project, run.entity) == ("later", "setup")
