@@ -4,13 +4,18 @@
 mod daemon;
 mod log_file;
 mod server;
+mod sync;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
-#[command(name = "runlane-core", version, about = "The engine behind runlane: daemon, sync and server")]
+#[command(
+    name = "runlane-core",
+    version,
+    about = "The engine behind runlane: daemon, sync and server"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -20,6 +25,8 @@ struct Arguments {
 enum Command {
     /// Serve the training processes of this user; started by the SDK.
     Daemon(daemon::Arguments),
+    /// Upload logs: one JSON request on standard input, progress as JSON lines on standard output.
+    Sync,
     /// Run the tracking server, or talk to the one that runs.
     Server(server::Arguments),
 }
@@ -28,6 +35,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.command {
         Command::Daemon(arguments) => daemon::run(&arguments),
+        Command::Sync => sync::run(),
         Command::Server(arguments) => server::run(arguments),
     };
     match outcome {

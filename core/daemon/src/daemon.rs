@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use crate::clock::{Clock, SystemClock};
 use crate::run::actor::{self, Command, PeerLink, RunHandle};
 use crate::socket::{connection, frame, listener};
+use crate::upload::HttpMaker;
 
 /// Payload bytes that all connections together may have in the daemon.
 const FRAME_BUDGET_BYTES: usize = 64 << 20;
@@ -34,10 +35,10 @@ pub struct Options {
 }
 
 /// What the daemon knows beyond its runs.
-#[derive(Debug)]
 pub(crate) struct Daemon {
     runs: Mutex<HashMap<PathBuf, RunHandle>>,
     clock: Arc<dyn Clock>,
+    http: HttpMaker,
     budget: Arc<Semaphore>,
     connections: AtomicUsize,
     connection_ids: AtomicU64,
@@ -50,6 +51,7 @@ impl Daemon {
         Arc::new(Self {
             runs: Mutex::default(),
             clock,
+            http: crate::upload::network(),
             budget: frame::budget(FRAME_BUDGET_BYTES),
             connections: AtomicUsize::new(0),
             connection_ids: AtomicU64::new(1),
@@ -60,6 +62,10 @@ impl Daemon {
 
     pub(crate) fn clock(&self) -> &dyn Clock {
         &*self.clock
+    }
+
+    pub(crate) fn http_maker(&self) -> HttpMaker {
+        Arc::clone(&self.http)
     }
 
     pub(crate) fn frame_budget(&self) -> Arc<Semaphore> {

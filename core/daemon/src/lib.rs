@@ -12,6 +12,7 @@ mod clock;
 mod daemon;
 mod run;
 pub mod socket;
+pub mod sync;
 mod upload;
 mod wire;
 

@@ -6,7 +6,7 @@ use thiserror::Error;
 /// Bytes that are no protobuf message.
 #[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
 #[error("malformed protobuf: {0}")]
-pub struct WireError(pub(crate) &'static str);
+pub(crate) struct WireError(pub(crate) &'static str);
 
 /// One field as it stands on the wire.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -122,7 +122,7 @@ pub(crate) const fn zigzag(value: i64) -> u64 {
 /// Bytes that `value` takes as a varint.
 #[inline]
 pub(crate) const fn varint_len(value: u64) -> usize {
-    ((63 - (value | 1).leading_zeros()) / 7 + 1) as usize
+    ((value | 1).ilog2() / 7 + 1) as usize
 }
 
 /// Appends a varint.

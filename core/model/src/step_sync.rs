@@ -11,9 +11,17 @@ use crate::row::{KeyId, KeyTable, Row};
 /// Knows the last value of each step metric that rows follow.
 #[derive(Debug, Default)]
 pub struct StepSync {
-    /// By key: not looked up yet, or the step metric it follows.
-    follows: Vec<Option<Option<KeyId>>>,
+    /// By key.
+    follows: Vec<Follows>,
     last: HashMap<KeyId, Value>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+enum Follows {
+    #[default]
+    NotLookedUp,
+    Nothing,
+    Step(KeyId),
 }
 
 impl StepSync {
@@ -52,8 +60,10 @@ impl StepSync {
     }
 
     fn step_metric_of(&mut self, keys: &mut KeyTable, metrics: &MetricTable, id: KeyId) -> Option<KeyId> {
-        if let Some(Some(known)) = self.follows.get(id.index()) {
-            return *known;
+        match self.follows.get(id.index()) {
+            Some(Follows::Step(step)) => return Some(*step),
+            Some(Follows::Nothing) => return None,
+            Some(Follows::NotLookedUp) | None => {}
         }
         let step = metrics
             .resolve(&keys.path(id).to_string())
@@ -62,9 +72,9 @@ impl StepSync {
             .map(|name| keys.intern(&KeyPath::from_dotted(name)))
             .filter(|step| *step != id);
         if self.follows.len() <= id.index() {
-            self.follows.resize(keys.len().max(id.index() + 1), None);
+            self.follows.resize(keys.len().max(id.index() + 1), Follows::NotLookedUp);
         }
-        self.follows[id.index()] = Some(step);
+        self.follows[id.index()] = step.map_or(Follows::Nothing, Follows::Step);
         step
     }
 }

@@ -36,7 +36,7 @@ const SUMMARY_INTERVAL: Duration = Duration::from_secs(30);
 /// A full or failing disk is tried again after this time.
 const APPEND_RETRY: Duration = Duration::from_secs(1);
 /// A finished run answers questions (summary, sparklines) for so long.
-const LINGER: Duration = Duration::from_secs(60);
+const LINGER: Duration = Duration::from_mins(1);
 
 /// Where answers for one stream go.
 #[derive(Debug, Clone)]

@@ -132,7 +132,7 @@ impl Stream {
 
     fn in_escape(&mut self, character: char) -> bool {
         self.escape = match (self.escape, character) {
-            (Escape::Command, '\u{1b}') | (Escape::None, '\u{1b}') => Escape::Started,
+            (Escape::Command | Escape::None, '\u{1b}') => Escape::Started,
             (Escape::None, _) => return false,
             (Escape::Started, '[') => Escape::Control,
             (Escape::Started, ']') => Escape::Command,

@@ -35,11 +35,6 @@ impl RecordBatch {
         })
     }
 
-    /// How many records wait.
-    pub(crate) fn len(&self) -> usize {
-        self.ends.len()
-    }
-
     /// Whether none waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.ends.is_empty()

@@ -12,7 +12,7 @@ use crate::upload::{LogEnd, UploadStatus};
 /// Progress goes out this often.
 const REPORT_INTERVAL: Duration = Duration::from_millis(200);
 /// The wait ends after this long without any progress.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A `Finish` that waits for its last answer.
 #[derive(Debug)]

@@ -94,6 +94,11 @@ impl Journal {
         self.policy.deadline()
     }
 
+    /// Syncs everything now; blocks on the disk.
+    pub(crate) fn sync(&mut self) -> Result<(), runlane_translog::Error> {
+        self.writer.sync()
+    }
+
     /// Starts a sync if one is due; `logged` is what it will have made durable.
     pub(crate) fn begin_sync(
         &mut self,

@@ -60,7 +60,7 @@ impl Actor {
             let mut actor = tokio::task::block_in_place(|| Self::take_up(daemon, settings, &path))?;
             let answer = actor.attach(open, link)?;
             actor.detached = !actor.settings.offline;
-            actor.start_uploads();
+            actor.start_uploads(false);
             return Ok((actor, answer));
         }
         let run = open.run.clone().unwrap_or_default();
@@ -219,7 +219,7 @@ impl Actor {
     /// Starts the upload and takes over what the server answers; without an answer in time the run goes on from local
     /// state.
     async fn meet_server(&mut self) -> Result<(), pb::ErrorInfo> {
-        let Some(started) = self.start_uploads() else {
+        let Some(started) = self.start_uploads(true) else {
             return Ok(());
         };
         let wanted = self.settings.init_timeout_secs;
@@ -234,10 +234,8 @@ impl Actor {
                 merge_run(&mut merged, &run);
                 merged.config = run.config;
                 merged.summary = run.summary;
-                let mut logged = merged.clone();
-                logged.config = None;
-                logged.summary = None;
-                self.push(RecordType::Run(logged));
+                // The log alone must tell later what was inherited and where the steps began.
+                self.push(RecordType::Run(merged.clone()));
                 self.state.start_at(merged);
                 self.age = age_of(&self.daemon, &self.state.run);
                 self.write_out();
@@ -274,12 +272,16 @@ impl Actor {
     }
 
     /// Begins to upload; the receiver gets the server's view of the run once it has answered.
-    fn start_uploads(&mut self) -> Option<StartOutcome> {
+    fn start_uploads(&mut self, is_fresh: bool) -> Option<StartOutcome> {
         if self.settings.offline {
             return None;
         }
-        let (handle, started) =
-            upload::start(&self.daemon, self.settings.clone(), self.journal.path());
+        let (handle, started) = upload::start(
+            &self.daemon,
+            self.settings.clone(),
+            self.journal.path(),
+            is_fresh,
+        );
         self.uploads = Some(handle);
         self.publish_log_state();
         Some(started)

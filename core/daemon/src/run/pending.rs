@@ -90,11 +90,6 @@ impl PendingFile {
         Ok(())
     }
 
-    /// Whether calls are kept in the file.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.bytes <= MAGIC.len() as u64
-    }
-
     /// `fdatasync`.
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.file.as_ref().map_or(Ok(()), File::sync_data)
@@ -234,7 +229,6 @@ mod tests {
         open.saved = 0;
         open.stale = true;
         file.save(&mut open).expect("emptied");
-        assert!(file.is_empty());
         assert_eq!(read(&log).expect("readable"), []);
         file.remove().expect("removed");
         assert!(!path_of(&log).exists());

@@ -21,7 +21,7 @@ pub(crate) const PRODUCER: &str = "runlane";
 
 /// A run that cannot be taken up.
 #[derive(Debug, Error)]
-pub enum RecoverError {
+pub(crate) enum RecoverError {
     /// The log cannot be opened or appended to.
     #[error(transparent)]
     Log(#[from] runlane_translog::Error),
@@ -133,6 +133,36 @@ pub(crate) fn absorb_spill(
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(error)),
         _ => Ok(()),
     }
+}
+
+/// Closes a run whose processes and daemon died: its open row and spilled entries go into the log. Nothing is done if there
+/// is nothing to take over or somebody writes the log; whether anything was done.
+pub(crate) fn absorb_leftovers(path: &Path) -> Result<bool, RecoverError> {
+    let io_error = |source| RecoverError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let spills = spilled::spill_files_of(path).map_err(io_error)?;
+    if spills.is_empty() && !pending::path_of(path).exists() {
+        return Ok(false);
+    }
+    let mut recovered = match take_up(path, &StateSettings::default()) {
+        Err(RecoverError::Log(runlane_translog::Error::Locked { .. })) => return Ok(false),
+        other => other?,
+    };
+    let (state, journal) = (&mut recovered.state, &mut recovered.journal);
+    if state.exit.is_none() {
+        for spill in &spills {
+            absorb_spill(spill, state, journal)?;
+        }
+        state.write_death(0.0);
+        journal.append(&mut state.batch, Instant::now())?;
+        journal.sync()?;
+    }
+    pending::PendingFile::beside(path)
+        .remove()
+        .map_err(io_error)?;
+    Ok(true)
 }
 
 /// The age of the run when an entry's call was made, by the call's own `_timestamp`: the entry may have waited for hours.

@@ -23,7 +23,7 @@ use crate::wire::{Field, Fields, WireError};
 
 /// Entries that break the protocol; the connection they came on is closed.
 #[derive(Debug, Error, PartialEq, Eq)]
-pub enum EntryError {
+pub(crate) enum EntryError {
     /// The bytes are no entry.
     #[error("cannot read an entry: {0}")]
     Malformed(#[from] WireError),
@@ -159,13 +159,27 @@ impl RunState {
     /// Continues the run where a server says that it stands.
     pub(crate) fn start_at(&mut self, run: pb::RunRecord) {
         self.merger = StepMerger::new(run.starting_step, self.settings.ignore_steps);
-        if let Some(summary) = &run.summary {
-            self.apply_summary(summary);
-        }
+        self.inherit(&run);
+        self.run = run;
+    }
+
+    /// Takes over config and summary of the stored run. Its values are as if logged: definitions still aggregate.
+    fn inherit(&mut self, run: &pb::RunRecord) {
         if let Some(record) = &run.config {
             self.config.apply(record);
         }
-        self.run = run;
+        for item in run.summary.iter().flat_map(|summary| &summary.update) {
+            let path = KeyPath::of_item(&item.key, &item.nested_key);
+            let Ok(value) = runlane_model::json::parse(&item.value_json) else {
+                continue;
+            };
+            let mut items = Vec::new();
+            runlane_model::tree::visit_leaves(&path, &value, &mut |leaf, value| {
+                items.push((self.keys.intern(&leaf), value.clone()));
+            });
+            self.summary
+                .observe_items(&self.keys, &self.metrics, &items);
+        }
     }
 
     /// Applies the entry with number `seq` of `writer`; `runtime` is the run's age in seconds. An entry that was applied
@@ -376,9 +390,7 @@ impl RunState {
                 }),
             },
             RecordType::Run(record) => {
-                if let Some(config) = &record.config {
-                    self.config.apply(config);
-                }
+                self.inherit(record);
                 merge_run(&mut self.run, record);
             }
             RecordType::OutputRaw(record) => self.console.write(record, &mut self.lines),

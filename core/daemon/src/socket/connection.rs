@@ -1,6 +1,6 @@
 //! One process's connection: greets, routes frames to the runs they belong to, notices the process's death.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::wire::{Field, Fields};
 /// The protocol's version; the socket's name carries it too.
 pub(crate) const PROTOCOL: u32 = 1;
 /// A frame that has begun must be complete within this time.
-const FRAME_TIMEOUT: Duration = Duration::from_secs(60);
+const FRAME_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long what a dead process had sent is still waited for.
 const DEAD_TIMEOUT: Duration = Duration::from_millis(200);
 /// How long a process whose death cannot be seen may take to connect again.
@@ -38,7 +38,7 @@ struct Connection {
     daemon: Arc<Daemon>,
     id: u64,
     outbox: Arc<Outbox>,
-    streams: HashMap<u64, Stream>,
+    streams: BTreeMap<u64, Stream>,
     next_stream: u64,
     greeted: bool,
 }
@@ -62,7 +62,7 @@ pub(crate) async fn serve(daemon: Arc<Daemon>, stream: UnixStream) {
     let mut connection = Connection {
         id: daemon.next_connection_id(),
         outbox: Arc::clone(&outbox),
-        streams: HashMap::new(),
+        streams: BTreeMap::new(),
         next_stream: 1,
         greeted: false,
         daemon: Arc::clone(&daemon),

@@ -1,5 +1,17 @@
 //! Uploads: a cursor over a run's log.
 
+mod cursor;
+mod documents;
+mod engine;
+mod files;
+mod graphql;
+mod http;
+pub(crate) mod job;
+mod projection;
+mod start;
+mod stream;
+mod tail;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,6 +20,8 @@ use runlane_proto::wandb_internal as pb;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use self::http::{CallError, Http};
+use self::job::{Job, Overrides};
 use crate::daemon::Daemon;
 
 /// How a log ends.
@@ -19,6 +33,8 @@ pub(crate) enum LogEnd {
     Died,
     /// The run was never opened.
     Abandoned,
+    /// The file ends where it ends; an exit record in it says how.
+    AsItLies,
 }
 
 /// How far the upload of a run is.
@@ -36,6 +52,14 @@ pub(crate) struct UploadStatus {
     pub(crate) is_paused: bool,
     pub(crate) problem: String,
     pub(crate) stop_requested: bool,
+    /// `entity/project/run` and the web page, once the server has answered.
+    pub(crate) run_path: String,
+    pub(crate) run_url: String,
+    /// Records that are kept in the log for a later release.
+    pub(crate) kept: u64,
+    /// Records that damage of the log has cost, and whether it ends inside one.
+    pub(crate) lost: u64,
+    pub(crate) ends_torn: bool,
 }
 
 impl UploadStatus {
@@ -79,6 +103,11 @@ impl UploadHandle {
         });
     }
 
+    /// Whether the uploader has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.task.is_finished()
+    }
+
     /// Asks to send at once.
     pub(crate) fn hurry(&self) {
         self.log.send_modify(|log| log.hurry += 1);
@@ -119,24 +148,64 @@ pub(crate) fn web_pages(base_url: &str, run: &pb::RunRecord) -> (String, String)
     (url.to_string(), project)
 }
 
-/// Starts the upload of the log at `path`.
+/// Starts the upload of the log at `path`, whose actor tells when it grows.
 pub(crate) fn start(
-    _daemon: &Arc<Daemon>,
-    _settings: local::RunSettings,
-    _path: PathBuf,
+    daemon: &Arc<Daemon>,
+    settings: local::RunSettings,
+    path: PathBuf,
+    is_fresh: bool,
 ) -> (UploadHandle, StartOutcome) {
-    let (status_sender, status) = watch::channel(UploadStatus::default());
-    let (_notice_sender, notices) = mpsc::channel(64);
-    let (log, _log_receiver) = watch::channel(LogState::default());
-    let (_reply, started) = oneshot::channel();
-    let task = tokio::spawn(async move { drop(status_sender) });
+    let (reply, outcome) = oneshot::channel();
+    let files_dir = PathBuf::from(&settings.files_dir);
+    let job = Job {
+        settings,
+        log: path,
+        files_dir,
+        is_fresh,
+        overrides: Overrides::default(),
+        poll: None,
+    };
     (
-        UploadHandle {
-            status,
-            notices,
-            log,
-            task,
-        },
-        started,
+        spawn(daemon.http_maker(), job, LogState::default(), Some(reply)),
+        outcome,
     )
+}
+
+/// Makes the network of a run from its settings; tests make another one.
+pub(crate) type HttpMaker =
+    Arc<dyn Fn(&local::RunSettings) -> Result<Arc<dyn Http>, CallError> + Send + Sync>;
+
+/// The real network.
+pub(crate) fn network() -> HttpMaker {
+    Arc::new(|settings| Ok(Arc::new(http::Network::new(settings)?)))
+}
+
+/// Starts the upload of `job` in its own task.
+pub(crate) fn spawn(
+    make_http: HttpMaker,
+    job: Job,
+    state: LogState,
+    started: Option<oneshot::Sender<Result<pb::RunRecord, pb::ErrorInfo>>>,
+) -> UploadHandle {
+    let (status_sender, status) = watch::channel(UploadStatus::default());
+    let (notice_sender, notices) = mpsc::channel(64);
+    let (log, log_receiver) = watch::channel(state);
+    let mut links = engine::Links {
+        log: log_receiver,
+        status: status_sender,
+        notices: notice_sender,
+        started,
+    };
+    let task = tokio::spawn(async move {
+        match make_http(&job.settings) {
+            Ok(http) => engine::run(job, http, links).await,
+            Err(error) => links.refuse(&job, &error),
+        }
+    });
+    UploadHandle {
+        status,
+        notices,
+        log,
+        task,
+    }
 }

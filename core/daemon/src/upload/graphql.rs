@@ -1,0 +1,387 @@
+//! GraphQL operations on runs (`reference/wandb-server/graphql-run.md`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use runlane_model::backoff::Verdict;
+use runlane_proto::local;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::http::{Body, CallError, Http, HttpRequest, check};
+
+const UPSERT: &str = "mutation UpsertBucket($id: String, $name: String, $project: String, $entity: String, $groupName: String, \
+$description: String, $displayName: String, $notes: String, $commit: String, $config: JSONString, $host: String, \
+$debug: Boolean, $program: String, $repo: String, $jobType: String, $state: String, $sweep: String, $tags: [String!], \
+$summaryMetrics: JSONString) { upsertBucket(input: {id: $id, name: $name, groupName: $groupName, modelName: $project, \
+entityName: $entity, description: $description, displayName: $displayName, notes: $notes, config: $config, commit: $commit, \
+host: $host, debug: $debug, jobProgram: $program, jobRepo: $repo, jobType: $jobType, state: $state, sweep: $sweep, \
+tags: $tags, summaryMetrics: $summaryMetrics}) { bucket { id name displayName description config sweepName \
+project { id name entity { id name } } historyLineCount } inserted } }";
+
+const RESUME_STATUS: &str = "query RunResumeStatus($project: String, $entity: String, $name: String!) { \
+model(name: $project, entityName: $entity) { id name entity { id name } bucket(name: $name, missingOk: true) { id name \
+summaryMetrics displayName logLineCount historyLineCount eventsLineCount historyTail eventsTail config tags notes \
+wandbConfig(keys: [\"t\"]) } } }";
+
+const REWIND: &str = "mutation RewindRun($runName: String!, $entity: String, $project: String, $metricName: String!, \
+$metricValue: Float!) { rewindRun(input: {runName: $runName, entityName: $entity, projectName: $project, metricName: \
+$metricName, metricValue: $metricValue}) { rewoundRun { id name displayName description config sweepName project { id name \
+entity { id name } } historyLineCount } } }";
+
+const FEATURES: &str = "query ServerFeaturesQuery { serverInfo { features { name isEnabled } } }";
+
+const CREATE_FILES: &str = "mutation CreateRunFiles($entity: String!, $project: String!, $run: String!, $files: [String!]!) { \
+createRunFiles(input: {entityName: $entity, projectName: $project, runName: $run, files: $files}) { runID uploadHeaders \
+files { name uploadUrl } } }";
+
+const ALERT: &str = "mutation NotifyScriptableRunAlert($entityName: String!, $projectName: String!, $runName: String!, \
+$title: String!, $text: String!, $severity: AlertSeverity, $waitDuration: Duration) { notifyScriptableRunAlert(input: \
+{entityName: $entityName, projectName: $projectName, runName: $runName, title: $title, text: $text, severity: $severity, \
+waitDuration: $waitDuration}) { success } }";
+
+/// A server, with the credentials of one run.
+#[derive(Debug, Clone)]
+pub(crate) struct Server {
+    http: Arc<dyn Http>,
+    base_url: String,
+    headers: Vec<(String, String)>,
+    user: Vec<(String, String)>,
+    graphql_timeout: Duration,
+}
+
+/// The run as a server answers it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Bucket {
+    #[serde(default)]
+    pub(crate) id: String,
+    #[serde(default)]
+    pub(crate) name: String,
+    pub(crate) display_name: Option<String>,
+    pub(crate) config: Option<String>,
+    pub(crate) sweep_name: Option<String>,
+    pub(crate) project: Option<Project>,
+    #[serde(default)]
+    pub(crate) history_line_count: Option<u64>,
+}
+
+/// A project and whose it is.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct Project {
+    pub(crate) name: String,
+    pub(crate) entity: Option<Named>,
+}
+
+/// Something with a name.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct Named {
+    pub(crate) name: String,
+}
+
+/// What a run that is resumed has stored.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ResumeStatus {
+    pub(crate) id: String,
+    pub(crate) display_name: Option<String>,
+    pub(crate) summary_metrics: Option<String>,
+    pub(crate) config: Option<String>,
+    pub(crate) history_tail: Option<String>,
+    pub(crate) events_tail: Option<String>,
+    pub(crate) tags: Option<Vec<String>>,
+    pub(crate) notes: Option<String>,
+    #[serde(default)]
+    pub(crate) log_line_count: Option<u64>,
+    #[serde(default)]
+    pub(crate) history_line_count: Option<u64>,
+    #[serde(default)]
+    pub(crate) events_line_count: Option<u64>,
+    wandb_config: Option<String>,
+}
+
+impl ResumeStatus {
+    /// Whether the run was really started, not only created by a sweep or queue.
+    pub(crate) fn was_started(&self) -> bool {
+        self.wandb_config
+            .as_deref()
+            .and_then(|text| runlane_model::json::parse_object(text).ok())
+            .is_some_and(|config| config.contains_key("t"))
+    }
+}
+
+/// The variables of `UpsertBucket`; `None` leaves a field as it is.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Upsert {
+    pub(crate) id: Option<String>,
+    pub(crate) name: String,
+    pub(crate) project: Option<String>,
+    pub(crate) entity: Option<String>,
+    pub(crate) group: Option<String>,
+    pub(crate) display_name: Option<String>,
+    pub(crate) notes: Option<String>,
+    pub(crate) commit: Option<String>,
+    pub(crate) config: Option<String>,
+    pub(crate) host: Option<String>,
+    pub(crate) program: Option<String>,
+    pub(crate) repo: Option<String>,
+    pub(crate) job_type: Option<String>,
+    pub(crate) sweep: Option<String>,
+    pub(crate) tags: Option<Vec<String>>,
+}
+
+/// What the server can do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Features {
+    /// It is ours: it takes requests every second, and extra members.
+    pub(crate) fast_stream: bool,
+    pub(crate) gzip: bool,
+    pub(crate) structured_console: bool,
+}
+
+/// Where to put run files.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct UploadUrls {
+    #[serde(default)]
+    pub(crate) upload_headers: Vec<String>,
+    #[serde(default)]
+    pub(crate) files: Vec<UploadUrl>,
+}
+
+/// Where to put one file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct UploadUrl {
+    pub(crate) name: String,
+    pub(crate) upload_url: Option<String>,
+}
+
+impl Server {
+    pub(crate) fn new(http: Arc<dyn Http>, settings: &local::RunSettings) -> Self {
+        let key = STANDARD.encode(format!("api:{}", settings.api_key));
+        let mut headers = vec![("Authorization".to_owned(), format!("Basic {key}"))];
+        let mut extra: Vec<_> = settings.extra_http_headers.iter().collect();
+        extra.sort();
+        headers.extend(
+            extra
+                .into_iter()
+                .map(|(name, value)| (name.clone(), value.clone())),
+        );
+        let user = vec![
+            ("X-WANDB-USERNAME".to_owned(), settings.username.clone()),
+            ("X-WANDB-USER-EMAIL".to_owned(), settings.email.clone()),
+        ];
+        let seconds = if settings.graphql_timeout_secs > 0.0 {
+            settings.graphql_timeout_secs
+        } else {
+            30.0
+        };
+        Self {
+            http,
+            base_url: settings.base_url.trim_end_matches('/').to_owned(),
+            headers,
+            user,
+            graphql_timeout: Duration::from_secs_f64(seconds.min(3_600.0)),
+        }
+    }
+
+    /// The network, for uploads to other hosts.
+    pub(crate) fn http(&self) -> &Arc<dyn Http> {
+        &self.http
+    }
+
+    /// Sends one operation and returns its `data`.
+    async fn call(
+        &self,
+        operation: &str,
+        query: &str,
+        variables: Value,
+    ) -> Result<Value, CallError> {
+        let body =
+            json!({"query": query, "variables": variables, "operationName": operation}).to_string();
+        let mut headers = self.headers.clone();
+        headers.push(("Content-Type".to_owned(), "application/json".to_owned()));
+        headers.extend(self.user.iter().cloned());
+        let request = HttpRequest {
+            method: "POST",
+            url: format!("{}/graphql", self.base_url),
+            headers,
+            body: Body::Bytes(Bytes::from(body)),
+            timeout: Some(self.graphql_timeout),
+        };
+        let answer = self.http.send(request).await?;
+        // A conflict between two upserts is over a moment later.
+        let conflict = answer.status == 409;
+        let answer = check(answer).map_err(|error| {
+            if conflict {
+                CallError {
+                    verdict: Verdict::Retry,
+                    ..error
+                }
+            } else {
+                error
+            }
+        })?;
+        let mut reply: Value = serde_json::from_slice(&answer.body).map_err(|_other| {
+            CallError::retry("the server's answer is not JSON; is this the right address?")
+        })?;
+        if let Some(errors) = reply["errors"]
+            .as_array()
+            .filter(|errors| !errors.is_empty())
+        {
+            let told: Vec<&str> = errors
+                .iter()
+                .filter_map(|error| error["message"].as_str())
+                .collect();
+            return Err(CallError::refused(told.join("; ")));
+        }
+        Ok(reply["data"].take())
+    }
+
+    /// What the server announces; none of it if it does not know the query.
+    pub(crate) async fn features(&self) -> Result<Features, CallError> {
+        let data = match self.call("ServerFeaturesQuery", FEATURES, json!({})).await {
+            Err(error) if error.verdict == Verdict::Refused => return Ok(Features::default()),
+            other => other?,
+        };
+        let list = data["serverInfo"]["features"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let on = |name: &str| {
+            list.iter()
+                .any(|feature| feature["name"] == name && feature["isEnabled"] == true)
+        };
+        Ok(Features {
+            fast_stream: on("RUNLANE_FAST_STREAM"),
+            gzip: on("FILESTREAM_GZIP"),
+            structured_console: on("STRUCTURED_CONSOLE_LOGS"),
+        })
+    }
+
+    /// Creates or updates the run; whether it was created.
+    pub(crate) async fn upsert(&self, upsert: &Upsert) -> Result<(Bucket, bool), CallError> {
+        let variables = json!({
+            "id": upsert.id, "name": upsert.name, "project": upsert.project, "entity": upsert.entity,
+            "groupName": upsert.group, "description": null, "displayName": upsert.display_name,
+            "notes": upsert.notes, "commit": upsert.commit, "config": upsert.config, "host": upsert.host,
+            "debug": null, "program": upsert.program, "repo": upsert.repo, "jobType": upsert.job_type,
+            "state": null, "sweep": upsert.sweep, "tags": upsert.tags, "summaryMetrics": null,
+        });
+        let data = self.call("UpsertBucket", UPSERT, variables).await?;
+        let reply = &data["upsertBucket"];
+        let bucket = read(reply["bucket"].clone())?;
+        Ok((bucket, reply["inserted"] == true))
+    }
+
+    /// What is stored of a run; `None` if it does not exist.
+    pub(crate) async fn resume_status(
+        &self,
+        entity: Option<&str>,
+        project: Option<&str>,
+        name: &str,
+    ) -> Result<Option<ResumeStatus>, CallError> {
+        let variables = json!({"project": project, "entity": entity, "name": name});
+        let mut data = self
+            .call("RunResumeStatus", RESUME_STATUS, variables)
+            .await?;
+        let bucket = data["model"]["bucket"].take();
+        if bucket.is_null() {
+            Ok(None)
+        } else {
+            read(bucket).map(Some)
+        }
+    }
+
+    /// Cuts the run back to a step.
+    pub(crate) async fn rewind(
+        &self,
+        entity: Option<&str>,
+        project: Option<&str>,
+        name: &str,
+        step: f64,
+    ) -> Result<Bucket, CallError> {
+        let variables = json!({
+            "runName": name, "entity": entity, "project": project, "metricName": "_step", "metricValue": step,
+        });
+        let mut data = self.call("RewindRun", REWIND, variables).await?;
+        let run = data["rewindRun"]["rewoundRun"].take();
+        if run.is_null() {
+            return Err(CallError::refused(format!(
+                "run `{name}` cannot be rewound to step {step}"
+            )));
+        }
+        read(run)
+    }
+
+    /// Asks where to put run files.
+    pub(crate) async fn create_files(
+        &self,
+        entity: &str,
+        project: &str,
+        run: &str,
+        files: &[String],
+    ) -> Result<UploadUrls, CallError> {
+        let variables = json!({"entity": entity, "project": project, "run": run, "files": files});
+        let mut data = self.call("CreateRunFiles", CREATE_FILES, variables).await?;
+        read(data["createRunFiles"].take())
+    }
+
+    /// Sends an alert.
+    pub(crate) async fn alert(
+        &self,
+        entity: &str,
+        project: &str,
+        run: &str,
+        alert: &runlane_proto::wandb_internal::AlertRecord,
+    ) -> Result<(), CallError> {
+        let variables = json!({
+            "entityName": entity, "projectName": project, "runName": run, "title": alert.title, "text": alert.text,
+            "severity": alert.level, "waitDuration": alert.wait_duration,
+        });
+        self.call("NotifyScriptableRunAlert", ALERT, variables)
+            .await
+            .map(|_data| ())
+    }
+
+    /// Sends one file_stream request.
+    pub(crate) async fn file_stream(
+        &self,
+        path: [&str; 3],
+        body: Bytes,
+        gzip: bool,
+        timeout: Duration,
+    ) -> Result<super::http::HttpAnswer, CallError> {
+        let mut url = url::Url::parse(&self.base_url)
+            .map_err(|error| CallError::refused(error.to_string()))?;
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments
+                .pop_if_empty()
+                .push("files")
+                .extend(path)
+                .push("file_stream");
+        }
+        let mut headers = self.headers.clone();
+        headers.push(("Content-Type".to_owned(), "application/json".to_owned()));
+        if gzip {
+            headers.push(("Content-Encoding".to_owned(), "gzip".to_owned()));
+        }
+        let request = HttpRequest {
+            method: "POST",
+            url: url.to_string(),
+            headers,
+            body: Body::Bytes(body),
+            timeout: Some(timeout),
+        };
+        check(self.http.send(request).await?)
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, CallError> {
+    serde_json::from_value(value)
+        .map_err(|error| CallError::refused(format!("unexpected answer of the server: {error}")))
+}
