@@ -52,7 +52,7 @@ def _check(state: dict, expect: dict) -> None:
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=[snippet["source"] for snippet in SNIPPETS])
 def test_snippet(snippet, home, request):
     expect = snippet["expect"]
-    env = {"PYTHONPATH": str(home.work)}
+    env: dict[str, str] = {}
     if snippet.get("online"):
         env |= request.getfixturevalue("server").env
     for name, text in snippet.get("files", {}).items():
