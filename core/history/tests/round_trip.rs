@@ -1,7 +1,5 @@
 //! Rows become columns and Parquet, and come back equal.
 
-#![expect(clippy::unwrap_used, reason = "a failed test says where")]
-
 use proptest::prelude::*;
 use runlane_history::{Chunk, HistoryError};
 use runlane_model::json::{Object, Value, parse_object};
@@ -34,7 +32,7 @@ fn leaf() -> impl Strategy<Value = Value> {
         1 => ".{0,8}".prop_map(Value::Text),
         1 => prop::collection::vec(number(), 0..3).prop_map(Value::List),
         1 => Just(Value::Object(Object::new())),
-        1 => any::<i64>().prop_map(|size| media(size)),
+        1 => any::<i64>().prop_map(media),
     ]
 }
 

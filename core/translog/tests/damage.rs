@@ -190,9 +190,9 @@ fn every_flipped_bit_costs_at_most_the_rest_of_its_block() {
             assert_eq!(outcome.stats.records + missing.len() as u64, count);
             assert_eq!(outcome.tail, Some(Tail::Clean));
             if missing.is_empty() {
-                lossless += 1
+                lossless += 1;
             } else {
-                costly += 1
+                costly += 1;
             }
         }
     }
@@ -405,7 +405,7 @@ fn files_that_are_no_logs_are_refused() {
         Error::NotALog { .. }
     ));
     assert!(matches!(error_of(b":W&X"), Error::NotALog { .. }));
-    assert!(matches!(error_of(&[0; 100_000]), Error::NotALog { .. }));
+    assert!(matches!(error_of(&vec![0; 100_000]), Error::NotALog { .. }));
     assert!(matches!(
         error_of(b":W&B\xe1\xbe\x01"),
         Error::UnsupportedVersion { found: 1, .. }

@@ -201,7 +201,7 @@ fn a_sync_elsewhere_covers_what_was_appended_before_it() {
     let covered = writer.len();
     let pending = writer.begin_sync().unwrap();
     assert!(writer.begin_sync().is_none(), "one at a time");
-    let outcome = std::thread::spawn(move || pending.run()).join().unwrap();
+    let outcome = std::thread::scope(|scope| scope.spawn(|| pending.run()).join().unwrap());
     writer.append(&record(2, 100)).unwrap();
     writer.complete_sync(outcome).unwrap();
     assert_eq!(writer.synced_len(), covered);

@@ -154,7 +154,7 @@ fn positions_beyond_a_gibibyte_are_found() {
     match reader.next_event().unwrap() {
         ReadEvent::Record(found) => assert_eq!(found.bytes, numbered(2, &record(2, 40_000))),
         other => panic!("{other:?}"),
-    };
+    }
 }
 
 fn recovery_end(tail: &Tail) -> u64 {

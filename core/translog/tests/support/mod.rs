@@ -241,7 +241,7 @@ pub(crate) fn read_all(file: &[u8]) -> Vec<Found> {
                     open = Some(Found {
                         offset,
                         payload: payload.to_vec(),
-                    })
+                    });
                 }
                 3 | 4 => {
                     if let Some(record) = &mut open {
@@ -277,21 +277,16 @@ pub(crate) fn slow_crc32(bytes: &[u8]) -> u32 {
 
 /// An encoded `Record` without number: one field, 300 to 1999, of `length` bytes, both made from `seed`.
 pub(crate) fn record(seed: u64, length: usize) -> Vec<u8> {
-    let tag = (300 + seed % 1700) << 3 | 2;
-    let mut bytes = vec![(tag & 0x7f) as u8 | 0x80, (tag >> 7) as u8];
-    let mut rest = length as u64;
-    while rest >= 0x80 {
-        bytes.push((rest & 0x7f) as u8 | 0x80);
-        rest >>= 7;
-    }
-    bytes.push(rest as u8);
+    let mut bytes = Vec::new();
+    push_varint(&mut bytes, (300 + seed % 1700) << 3 | 2);
+    push_varint(&mut bytes, length as u64);
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     bytes.extend(
         std::iter::repeat_with(|| {
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
-            state as u8
+            state.to_le_bytes()[0]
         })
         .take(length),
     );
@@ -301,12 +296,15 @@ pub(crate) fn record(seed: u64, length: usize) -> Vec<u8> {
 /// What the writer makes of `record` as number `num`.
 pub(crate) fn numbered(num: u64, record: &[u8]) -> Vec<u8> {
     let mut bytes = vec![8];
-    let mut rest = num;
-    while rest >= 0x80 {
-        bytes.push((rest & 0x7f) as u8 | 0x80);
-        rest >>= 7;
-    }
-    bytes.push(rest as u8);
+    push_varint(&mut bytes, num);
     bytes.extend_from_slice(record);
     bytes
+}
+
+fn push_varint(bytes: &mut Vec<u8>, mut rest: u64) {
+    while rest >= 0x80 {
+        bytes.push(rest.to_le_bytes()[0] | 0x80);
+        rest >>= 7;
+    }
+    bytes.push(rest.to_le_bytes()[0]);
 }
