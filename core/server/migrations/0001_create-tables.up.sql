@@ -144,6 +144,9 @@ CREATE TABLE run_files (
     UNIQUE (run_id, name)
 );
 
+CREATE INDEX run_files_by_object ON run_files (object_key);
+CREATE INDEX history_objects_by_object ON history_objects (object_key);
+
 CREATE TABLE alerts (
     id INTEGER PRIMARY KEY,
     run_id BIGINT NOT NULL REFERENCES runs (id),

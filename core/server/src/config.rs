@@ -47,7 +47,7 @@ impl ServerConfig {
             public_url: None,
             username: username.into(),
             registry_path: None,
-            heartbeat_timeout: Duration::from_secs(300),
+            heartbeat_timeout: Duration::from_mins(5),
             sweep_interval: Duration::from_secs(15),
             column_cache_bytes: 192 << 20,
             compact_lines: 20_000,

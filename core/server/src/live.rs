@@ -18,7 +18,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use crate::error::{ApiError, StoreError};
 use crate::extract::ApiQuery;
 use crate::state::AppState;
-use crate::store::runs;
+use crate::store::runs as run_rows;
 
 const RING: usize = 1024;
 const GATHER: Duration = Duration::from_millis(250);
@@ -79,7 +79,7 @@ async fn follow(
     let mut closing = state.closing.clone();
     let mut ping = tokio::time::interval(PING);
     loop {
-        let mut changed = BTreeSet::new();
+        let mut runs = BTreeSet::new();
         let mut behind = false;
         tokio::select! {
             () = outbox.closed() => return,
@@ -91,12 +91,12 @@ async fn follow(
                 continue;
             }
             change = changes.recv() => match change {
-                Ok(run) => { changed.insert(run); }
+                Ok(run) => { runs.insert(run); }
                 Err(broadcast::error::RecvError::Lagged(_)) => behind = true,
                 Err(broadcast::error::RecvError::Closed) => return,
             },
         }
-        behind |= drain(&mut changes, &mut changed);
+        behind |= drain(&mut changes, &mut runs);
         let sent = if behind {
             outbox
                 .send(Ok(Event::default().event("reset").data("{}")))
@@ -107,7 +107,7 @@ async fn follow(
                 &state,
                 entity.as_deref(),
                 scope.project.as_deref(),
-                changed,
+                runs,
                 &outbox,
             )
             .await
@@ -126,11 +126,11 @@ pub(crate) async fn closed(closing: &mut watch::Receiver<bool>) {
 }
 
 /// Takes what has piled up; true if some of it was missed.
-fn drain(changes: &mut broadcast::Receiver<i64>, changed: &mut BTreeSet<i64>) -> bool {
+fn drain(changes: &mut broadcast::Receiver<i64>, runs: &mut BTreeSet<i64>) -> bool {
     loop {
         match changes.try_recv() {
             Ok(run) => {
-                changed.insert(run);
+                runs.insert(run);
             }
             Err(broadcast::error::TryRecvError::Lagged(_)) => return true,
             Err(_) => return false,
@@ -143,10 +143,10 @@ async fn tell(
     state: &AppState,
     entity: Option<&str>,
     project: Option<&str>,
-    changed: BTreeSet<i64>,
+    changed_runs: BTreeSet<i64>,
     outbox: &mpsc::Sender<Result<Event, Infallible>>,
 ) -> bool {
-    for run in changed {
+    for run in changed_runs {
         match run_event(state, entity, project, run).await {
             Ok(Some(event)) => {
                 if outbox.send(Ok(event)).await.is_err() {
@@ -167,7 +167,7 @@ async fn run_event(
     run_id: i64,
 ) -> Result<Option<Event>, StoreError> {
     let mut reader = state.store.reader().await?;
-    let Some(run) = runs::by_id(&mut reader, run_id).await? else {
+    let Some(run) = run_rows::by_id(&mut reader, run_id).await? else {
         return Ok(None);
     };
     if entity.is_some_and(|entity| entity != run.entity)

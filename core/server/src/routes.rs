@@ -16,6 +16,7 @@ use crate::state::AppState;
 use crate::{charts, filestream, graphql, live, logs, web};
 
 const FILE_STREAM_BYTES: usize = 64 << 20;
+const LOGIN_BYTES: usize = 64 << 10;
 
 /// The whole HTTP surface.
 pub(crate) fn router(state: AppState) -> Router {
@@ -50,7 +51,10 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/healthz", get(healthz))
         .route("/ready", get(ready))
         .route("/login", get(login::by_link))
-        .route("/api/login", post(login::by_key))
+        .route(
+            "/api/login",
+            post(login::by_key).layer(DefaultBodyLimit::max(LOGIN_BYTES)),
+        )
         .route(
             "/storage/runs/{run_id}/{*name}",
             put(upload::put)

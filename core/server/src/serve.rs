@@ -87,6 +87,11 @@ impl Server {
         })?;
         let base_url = public_url(&config, bound)?;
         let store = Store::open(&config.data_dir).await?;
+        // Nothing is served yet, so no upload is in progress.
+        let leftovers = Upkeep::remove_leftovers(&store).await?;
+        if leftovers > 0 {
+            tracing::info!(leftovers, "objects of interrupted uploads removed");
+        }
         let now = clock.now_micros();
         let (owner, credentials) = ensure_owner(&store, &config, now).await?;
         let secret = {
@@ -225,7 +230,13 @@ impl Server {
                 tracing::warn!("a background task did not end in time");
             }
         }
-        self.store.close().await;
+        // A request that was cut off may still hold a connection; the write-ahead log does not mind.
+        if tokio::time::timeout(grace, self.store.close())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the database was left with open connections");
+        }
         Ok(())
     }
 }
@@ -266,28 +277,27 @@ async fn ensure_owner(
     now_micros: i64,
 ) -> Result<(Account, Credentials), ServerError> {
     let mut writer = store.writer().await?;
-    let owner = match accounts::owner(&mut writer).await? {
-        Some(owner) => owner,
-        None => {
-            runlane_model::limits::check_entity(&config.username)
-                .map_err(|error| ServerError::Config(error.to_string()))?;
-            accounts::create_owner(&mut writer, &config.username, now_micros).await?;
-            accounts::owner(&mut writer)
-                .await?
-                .ok_or_else(|| StoreError::Damaged("the owner is missing".into()))?
-        }
+    let found = accounts::owner(&mut writer).await?;
+    let owner = if let Some(owner) = found {
+        owner
+    } else {
+        runlane_model::limits::check_entity(&config.username)
+            .map_err(|error| ServerError::Config(error.to_string()))?;
+        accounts::create_owner(&mut writer, &config.username, now_micros).await?;
+        accounts::owner(&mut writer)
+            .await?
+            .ok_or_else(|| StoreError::Damaged("the owner is missing".into()))?
     };
-    let credentials = match read_credentials(&config.data_dir)? {
-        Some(credentials) => credentials,
-        None => {
-            let credentials = Credentials {
-                username: owner.username.clone(),
-                entity: owner.entity.clone(),
-                api_key: token::new_api_key(),
-            };
-            write_credentials(&config.data_dir, &credentials)?;
-            credentials
-        }
+    let credentials = if let Some(credentials) = read_credentials(&config.data_dir)? {
+        credentials
+    } else {
+        let credentials = Credentials {
+            username: owner.username.clone(),
+            entity: owner.entity.clone(),
+            api_key: token::new_api_key(),
+        };
+        write_credentials(&config.data_dir, &credentials)?;
+        credentials
     };
     accounts::add_api_key(&mut writer, owner.user_id, &credentials.api_key, now_micros).await?;
     writer.commit().await.map_err(StoreError::from)?;

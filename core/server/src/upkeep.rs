@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::TryStreamExt as _;
 use runlane_model::run_state::RunState;
 use tokio::sync::watch;
 
@@ -9,7 +10,7 @@ use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::history::compact;
 use crate::live::{LiveHub, closed};
-use crate::store::{Store, runs};
+use crate::store::{Store, files, runs};
 
 /// How long upkeep waits between looks, and what it looks for.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +45,25 @@ impl Upkeep {
                 tracing::error!(error = %error, "history was not compacted");
             }
         }
+    }
+
+    /// Removes objects of uploads and compactions that an earlier process began and never committed; how many.
+    pub(crate) async fn remove_leftovers(store: &Store) -> Result<usize, StoreError> {
+        // Compared with times that the object store wrote, hence the system's clock. Objects written from now on
+        // may belong to work in progress.
+        let mut keys = std::pin::pin!(store.objects.written_before(chrono::Utc::now()));
+        let mut removed = 0;
+        while let Some(key) = keys.try_next().await? {
+            let used = {
+                let mut reader = store.reader().await?;
+                files::is_object_used(&mut reader, &key).await?
+            };
+            if !used {
+                store.objects.remove(&key).await;
+                removed += 1;
+            }
+        }
+        Ok(removed)
     }
 
     /// Marks active runs without a recent heartbeat; how many.

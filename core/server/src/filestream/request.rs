@@ -1,4 +1,4 @@
-//! What a file_stream request says, checked completely before anything is stored.
+//! What a `file_stream` request says, checked completely before anything is stored.
 
 use std::collections::BTreeMap;
 

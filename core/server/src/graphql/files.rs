@@ -1,5 +1,10 @@
 //! Run files.
 
+#![expect(
+    clippy::unused_async,
+    reason = "resolvers are asynchronous by contract"
+)]
+
 use async_graphql::{Context, ID, Object, SimpleObject};
 
 use super::page::{Page, PageInfo, cursor};

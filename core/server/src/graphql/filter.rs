@@ -1,4 +1,4 @@
-//! The filter language of runs: JSON objects in the style of MongoDB's queries.
+//! The filter language of runs: JSON objects in the style of `MongoDB`'s queries.
 //!
 //! Missing keys equal null; ordering comparisons never match them. Values of different JSON types are never equal
 //! and never ordered. `tags` is a list: comparing it with a text asks whether the tag is there.
@@ -54,7 +54,7 @@ impl Filter {
         let node = match &value {
             Value::Null => Node::All(Vec::new()),
             Value::Object(object) => all_of(object, "", 0, &mut budget)?,
-            _ => return Err(fault("", "not an object".into())),
+            _ => return Err(fault("", "not an object")),
         };
         Ok(Self(node))
     }
@@ -70,7 +70,8 @@ impl Filter {
     }
 }
 
-fn fault(pointer: &str, what: String) -> ApiError {
+fn fault(pointer: &str, what: impl Into<String>) -> ApiError {
+    let what = what.into();
     let place = if pointer.is_empty() {
         "filters"
     } else {
@@ -108,7 +109,7 @@ fn all_of(
             "$not" => {
                 let inner = value
                     .as_object()
-                    .ok_or_else(|| fault(&at, "needs an object".into()))?;
+                    .ok_or_else(|| fault(&at, "needs an object"))?;
                 Node::Not(Box::new(all_of(inner, &at, depth + 1, budget)?))
             }
             operator if operator.starts_with('$') => {
@@ -137,13 +138,13 @@ fn list_of(
 ) -> Result<Vec<Node>, ApiError> {
     let items = value
         .as_list()
-        .ok_or_else(|| fault(pointer, "needs a list".into()))?;
+        .ok_or_else(|| fault(pointer, "needs a list"))?;
     let mut nodes = Vec::with_capacity(items.len());
     for (index, item) in items.iter().enumerate() {
         let at = format!("{pointer}/{index}");
         let object = item
             .as_object()
-            .ok_or_else(|| fault(&at, "not an object".into()))?;
+            .ok_or_else(|| fault(&at, "not an object"))?;
         nodes.push(all_of(object, &at, depth + 1, budget)?);
     }
     Ok(nodes)
@@ -180,7 +181,7 @@ fn condition(
             "$contains" => test(Test::Contains(text(operand, &at)?.to_owned())),
             "$exists" => match operand {
                 Value::Bool(wanted) => test(Test::Exists(*wanted)),
-                _ => return Err(fault(&at, "needs true or false".into())),
+                _ => return Err(fault(&at, "needs true or false")),
             },
             "$not" => not(condition(key, operand, &at, budget)?),
             other => return Err(fault(&at, format!("operator `{other}` is not supported"))),
@@ -192,14 +193,14 @@ fn condition(
 fn values(operand: &Value, pointer: &str) -> Result<Vec<Value>, ApiError> {
     let values = operand
         .as_list()
-        .ok_or_else(|| fault(pointer, "needs a list".into()))?;
+        .ok_or_else(|| fault(pointer, "needs a list"))?;
     Ok(values.to_vec())
 }
 
 fn text<'a>(operand: &'a Value, pointer: &str) -> Result<&'a str, ApiError> {
     operand
         .as_str()
-        .ok_or_else(|| fault(pointer, "needs a text".into()))
+        .ok_or_else(|| fault(pointer, "needs a text"))
 }
 
 fn regex(operand: &Value, pointer: &str) -> Result<Regex, ApiError> {
@@ -250,7 +251,9 @@ fn equal(value: Option<&Value>, wanted: &Value) -> bool {
     match (value.unwrap_or(&Value::Null), wanted) {
         (Value::Null, Value::Null) => true,
         (left, right) => match (left.as_f64(), right.as_f64()) {
-            (Some(left), Some(right)) => left.total_cmp(&right).is_eq() || left == right,
+            (Some(left), Some(right)) => {
+                left.total_cmp(&right).is_eq() || left.partial_cmp(&right) == Some(Ordering::Equal)
+            }
             _ => left == right,
         },
     }
@@ -275,7 +278,7 @@ mod tests {
     fn documented_filters_select_as_documented() {
         let run = example_run();
         let cases = [
-            (r#"{}"#, true),
+            ("{}", true),
             (r#"{"state": "finished"}"#, true),
             (r#"{"config.lr": {"$gt": 0.05}}"#, true),
             (r#"{"config.lr.value": {"$gt": 0.5}}"#, false),

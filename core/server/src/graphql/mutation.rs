@@ -159,7 +159,6 @@ impl Mutation {
         context: &Context<'_>,
         input: UpsertModelInput,
     ) -> Result<UpsertModelPayload, ApiError> {
-        drop((input.id, input.entity_name, input.client_mutation_id));
         let scope = Scope::of(context)?;
         let name = input.name.unwrap_or_default();
         limits::check_project(&name).map_err(|error| ApiError::invalid(error.to_string()))?;
@@ -192,7 +191,6 @@ impl Mutation {
         context: &Context<'_>,
         input: DeleteRunInput,
     ) -> Result<DeleteRunPayload, ApiError> {
-        let _no_artifacts_yet = input.delete_artifacts;
         let scope = Scope::of(context)?;
         let mut writer = scope.state.store.writer().await?;
         let run = run_with_id(&mut writer, &input.id).await?;
@@ -211,7 +209,6 @@ impl Mutation {
         context: &Context<'_>,
         input: StopRunInput,
     ) -> Result<SuccessPayload, ApiError> {
-        drop(input.client_mutation_id);
         let scope = Scope::of(context)?;
         let mut writer = scope.state.store.writer().await?;
         let run = run_with_id(&mut writer, &input.id).await?;
@@ -230,7 +227,6 @@ impl Mutation {
         context: &Context<'_>,
         input: UpdateRunStateInput,
     ) -> Result<SuccessPayload, ApiError> {
-        drop(input.client_mutation_id);
         let scope = Scope::of(context)?;
         let mut writer = scope.state.store.writer().await?;
         let run = run_with_id(&mut writer, &input.id).await?;
@@ -263,7 +259,6 @@ impl Mutation {
         context: &Context<'_>,
         input: CreateRunFilesInput,
     ) -> Result<CreateRunFilesPayload, ApiError> {
-        drop(input.client_mutation_id);
         let scope = Scope::of(context)?;
         if input.files.len() > MAX_FILES {
             return Err(ApiError::invalid(format!(
@@ -302,7 +297,6 @@ impl Mutation {
         context: &Context<'_>,
         input: MarkRunFilesUploadedInput,
     ) -> Result<SuccessPayload, ApiError> {
-        drop(input.client_mutation_id);
         let scope = Scope::of(context)?;
         let run = run_named(
             scope,
@@ -326,7 +320,6 @@ impl Mutation {
         context: &Context<'_>,
         input: DeleteFilesInput,
     ) -> Result<SuccessPayload, ApiError> {
-        drop((input.project_id, input.client_mutation_id));
         let scope = Scope::of(context)?;
         if input.files.len() > MAX_FILES {
             return Err(ApiError::invalid(format!(
@@ -353,7 +346,6 @@ impl Mutation {
         context: &Context<'_>,
         input: NotifyScriptableRunAlertInput,
     ) -> Result<SuccessPayload, ApiError> {
-        drop(input.client_mutation_id);
         let scope = Scope::of(context)?;
         if input.title.len() + input.text.len() > MAX_ALERT_CHARACTERS {
             return Err(ApiError::invalid("an alert may have 64 KiB at most"));

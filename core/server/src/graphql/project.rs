@@ -1,5 +1,10 @@
 //! Projects.
 
+#![expect(
+    clippy::unused_async,
+    reason = "resolvers are asynchronous by contract"
+)]
+
 use async_graphql::{Context, ID, Object, SimpleObject};
 
 use super::filter::Filter;
@@ -123,10 +128,8 @@ impl Project {
         &self,
         context: &Context<'_>,
         name: String,
-        missing_ok: Option<bool>,
+        #[graphql(name = "missingOk")] _missing_ok: Option<bool>,
     ) -> Result<Option<Run>, ApiError> {
-        // Null is the answer for a missing run in any case.
-        let _asked = missing_ok;
         self.find_run(context, &name).await
     }
 
@@ -134,9 +137,8 @@ impl Project {
         &self,
         context: &Context<'_>,
         name: String,
-        desc: Option<String>,
+        #[graphql(name = "desc")] _desc: Option<String>,
     ) -> Result<Option<Run>, ApiError> {
-        drop(desc);
         self.find_run(context, &name).await
     }
 

@@ -1,5 +1,10 @@
 //! Root of all reads.
 
+#![expect(
+    clippy::unused_async,
+    reason = "resolvers are asynchronous by contract"
+)]
+
 use async_graphql::{Context, Object};
 
 use super::Scope;

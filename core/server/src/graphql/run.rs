@@ -1,5 +1,10 @@
 //! Runs: identity, settings, state. Reading of lines is in [`super::history`].
 
+#![expect(
+    clippy::unused_async,
+    reason = "resolvers are asynchronous by contract"
+)]
+
 use async_graphql::{Context, ID, Object, SimpleObject};
 use runlane_model::json::{Object as JsonObject, Value, parse_object};
 
@@ -256,10 +261,8 @@ impl Run {
         first: Option<i32>,
         after: Option<String>,
         last: Option<i32>,
-        use_improved_pagination: Option<bool>,
+        #[graphql(name = "useImprovedPagination")] _improved: Option<bool>,
     ) -> Result<LogLineConnection, ApiError> {
-        // There is only the improved one.
-        let _asked = use_improved_pagination;
         history::log_lines(Scope::of(context)?, &self.0, first, after.as_deref(), last).await
     }
 

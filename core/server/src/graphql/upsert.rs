@@ -43,8 +43,6 @@ pub(super) async fn upsert(
     scope: &Scope,
     input: UpsertBucketInput,
 ) -> Result<(RunRow, bool), ApiError> {
-    // Always null, and nobody reads it.
-    let _debug = (input.debug, &input.client_mutation_id);
     let now = scope.state.clock.now_micros();
     // The run's own client names it; the Public API and the app give the id alone.
     let from_run = input.name.as_deref().is_some_and(|name| !name.is_empty());

@@ -274,10 +274,8 @@ impl Organization {
 
     async fn feature_flags(
         &self,
-        #[graphql(name = "rampIDType")] ramp_id_type: Option<RampIdType>,
+        #[graphql(name = "rampIDType")] _ramp_id_type: Option<RampIdType>,
     ) -> Vec<FeatureFlag> {
-        // All names are of the one kind.
-        let _kind = ramp_id_type;
         Vec::new()
     }
 }

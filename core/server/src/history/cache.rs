@@ -125,14 +125,19 @@ impl HistoryCache {
         let mut table = KeyTable::default();
         let mut reader = store.reader().await?;
         for (index, view) in views.iter().enumerate() {
-            let stored = streams::key_table(&mut reader, view.stream.id).await?;
-            match stored {
-                // Several writers' tables are not merged; the first one's objects count, tails of all.
-                Some(text) if index == 0 => {
+            if index == 0 {
+                if let Some(text) = streams::key_table(&mut reader, view.stream.id).await? {
                     table = KeyTable::from_json(&text)
                         .map_err(|error| StoreError::Damaged(format!("key table: {error}")))?;
                 }
-                _ => {}
+            } else {
+                // Stored tables cannot be joined, so the objects of further writers are read.
+                for object in &view.objects {
+                    let bytes = store.objects.get(&object.object_key).await?;
+                    let chunk =
+                        blocking(move || Chunk::from_parquet(bytes, None).map_err(damaged)).await?;
+                    table.add_chunk(&chunk);
+                }
             }
             for chunk in &view.tail.chunks {
                 table.add_chunk(chunk);
@@ -354,6 +359,10 @@ fn chunk_bytes(chunk: &Chunk) -> usize {
     chunk.columns().len() * (chunk.len() * VALUE_BYTES + 256)
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "used as a function of `map_err`"
+)]
 pub(crate) fn damaged(error: runlane_history::HistoryError) -> StoreError {
     StoreError::Damaged(error.to_string())
 }

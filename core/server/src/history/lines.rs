@@ -49,7 +49,9 @@ mod tests {
 
     fn encode(lines: &[String]) -> Vec<u8> {
         let mut blob = Vec::new();
-        lines.iter().for_each(|line| push(&mut blob, line));
+        for line in lines {
+            push(&mut blob, line);
+        }
         blob
     }
 

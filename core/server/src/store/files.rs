@@ -99,6 +99,21 @@ pub(crate) async fn count(connection: &mut Connection, run_id: i64) -> Result<i6
     )
 }
 
+/// Whether a file or a piece of history is in the object `key`.
+pub(crate) async fn is_object_used(
+    connection: &mut Connection,
+    key: &str,
+) -> Result<bool, StoreError> {
+    let used = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM run_files WHERE object_key = $1)
+            OR EXISTS (SELECT 1 FROM history_objects WHERE object_key = $1)",
+    )
+    .bind(key)
+    .fetch_one(connection)
+    .await?;
+    Ok(used)
+}
+
 /// Removes a file of a project; the key of its object, if there was one.
 pub(crate) async fn delete(
     connection: &mut Connection,

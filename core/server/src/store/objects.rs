@@ -4,6 +4,7 @@ use std::path::Path as FsPath;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::{Stream, TryStreamExt as _};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, WriteMultipart};
@@ -71,6 +72,20 @@ impl Objects {
             .get_opts(&Path::from(key), options)
             .await?
             .into_stream())
+    }
+
+    /// The keys of all objects that were last written before `time`.
+    pub(crate) fn written_before(
+        &self,
+        time: chrono::DateTime<chrono::Utc>,
+    ) -> impl Stream<Item = Result<String, StoreError>> + '_ {
+        self.0
+            .list(None)
+            .try_filter_map(move |object| async move {
+                let old = object.last_modified < time;
+                Ok(old.then(|| object.location.to_string()))
+            })
+            .map_err(StoreError::from)
     }
 
     /// Removes an object that nothing refers to any more; failures are only logged, a leftover is harmless.

@@ -202,11 +202,11 @@ async fn sessions_end_by_logout_and_by_idleness() {
         (status(first).await, status(second.clone()).await),
         (401, 200)
     );
-    server.clock.advance(Duration::from_secs(11 * 3600));
+    server.clock.advance(Duration::from_hours(11));
     assert_eq!(status(second.clone()).await, 200);
-    server.clock.advance(Duration::from_secs(11 * 3600));
+    server.clock.advance(Duration::from_hours(11));
     assert_eq!(status(second.clone()).await, 200, "use prolongs a session");
-    server.clock.advance(Duration::from_secs(13 * 3600));
+    server.clock.advance(Duration::from_hours(13));
     assert_eq!(status(second).await, 401);
 }
 

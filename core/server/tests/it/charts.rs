@@ -1,5 +1,12 @@
 //! Buckets against the plain computation.
 
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a thousand steps fit any number"
+)]
+
 use serde_json::{Value, json};
 
 use crate::support::TestServer;

@@ -156,16 +156,31 @@ async fn every_part_of_a_signed_url_counts() {
         let answer = server.raw(Method::PUT, &changed, &[], "x").await;
         assert_eq!(answer.status, 403, "{changed}");
     }
-    server.clock.advance(std::time::Duration::from_secs(3600));
+    server.clock.advance(std::time::Duration::from_hours(1));
     assert_eq!(
         server.raw(Method::PUT, &put, &[], "x").await.status,
         200,
         "valid for an hour at least"
     );
-    server
-        .clock
-        .advance(std::time::Duration::from_secs(12 * 3600));
+    server.clock.advance(std::time::Duration::from_hours(12));
     assert_eq!(server.raw(Method::PUT, &put, &[], "x").await.status, 403);
+}
+
+#[tokio::test]
+async fn interrupted_uploads_are_cleared_away_at_the_next_start() {
+    let server = TestServer::start().await;
+    server.create_run("r").await;
+    upload(&server, "kept.txt", b"kept").await;
+    let objects = server.dir.path().join("objects");
+    std::fs::write(objects.join("files/1/0123456789abcdef"), "half of a file").expect("written");
+    let dir = server.dir;
+    drop(server.server);
+    let again = TestServer::start_in(dir, |_| ()).await;
+    assert_eq!(walk(&objects), 1);
+    assert_eq!(
+        again.get("/api/runs/me/p/r/files/kept.txt").await.body,
+        b"kept"
+    );
 }
 
 #[tokio::test]

@@ -5,4 +5,5 @@ mod charts;
 mod file_stream;
 mod files;
 mod graphql;
+mod live;
 mod support;
