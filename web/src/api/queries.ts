@@ -106,6 +106,8 @@ export function seriesQuery(wanted: SeriesRequest) {
     queryKey: ["series", entity, project, run, key, x, range, buckets],
     queryFn: ({ signal }) => fetchSeries(wanted, signal),
     staleTime: Number.POSITIVE_INFINITY,
+    // a person who scrolls through thousands of panels must not collect all of them in memory
+    gcTime: 60_000,
   });
 }
 

@@ -1,11 +1,11 @@
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 import { runQuery, sessionQuery } from "../api/queries";
 import { signOut } from "../api/session";
 import { Button } from "../kit/button";
 import { Icon } from "../kit/icon";
 import kit from "../kit/kit.module.css";
-import { Popover } from "../kit/popover";
+import { Popover, PopoverClose } from "../kit/popover";
 import { useStore } from "../model/store";
 import { liveStatus } from "./live";
 import css from "./shell.module.css";
@@ -69,13 +69,11 @@ function LiveNote() {
 }
 
 function AccountMenu() {
-  const client = useQueryClient();
   const { data } = useQuery(sessionQuery());
   if (data === undefined) return null;
   const leave = async () => {
     await signOut();
-    client.clear();
-    await client.refetchQueries(sessionQuery());
+    // a fresh page: nothing that was loaded for this person stays in memory
     window.location.assign("/");
   };
   const trigger = (
@@ -87,10 +85,14 @@ function AccountMenu() {
     <Popover trigger={trigger} label="Account">
       <div className={css.account}>
         <strong>{data.username}</strong>
-        <Link to="/$entity" params={{ entity: data.entity }}>
-          Your projects
-        </Link>
-        <Link to="/authorize">API key</Link>
+        <PopoverClose>
+          <Link to="/$entity" params={{ entity: data.entity }}>
+            Your projects
+          </Link>
+        </PopoverClose>
+        <PopoverClose>
+          <Link to="/authorize">API key</Link>
+        </PopoverClose>
         <Button onClick={() => void leave()}>Sign out</Button>
         {data.version !== "" && <small>runlane {data.version}</small>}
       </div>

@@ -26,3 +26,8 @@ export function Popover({ trigger, label, children }: PopoverProps) {
     </Radix.Root>
   );
 }
+
+/** Makes its child close the popover that it is in. */
+export function PopoverClose({ children }: { readonly children: ReactNode }) {
+  return <Radix.Close asChild>{children}</Radix.Close>;
+}

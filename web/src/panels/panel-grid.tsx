@@ -122,7 +122,11 @@ export function PanelGrid({ path, runs, pending, onShowRuns, mainSearch = false 
 
 function EmptyGrid({ runs, query }: { readonly runs: number; readonly query: string }) {
   if (runs === 0) {
-    return <Notice title="No run is shown">Press the eye of a run in the list to draw its curves.</Notice>;
+    return (
+      <Notice title="No run is shown">
+        Press the eye of a run in the list, or change the search, to draw curves.
+      </Notice>
+    );
   }
   if (query !== "") return <Notice title="No chart matches">No metric’s name matches “{query}”.</Notice>;
   return (

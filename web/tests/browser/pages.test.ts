@@ -20,6 +20,17 @@ describe("signing in", () => {
     expect(new URL(page.url()).pathname).toBe("/ada/digits");
   });
 
+  it("signs out from the account menu, whose links close it", async () => {
+    const { page } = await open("/ada/digits", { expectErrors: true });
+    await page.getByRole("button", { name: "Account" }).click();
+    await page.getByRole("link", { name: "API key" }).click();
+    await page.getByRole("heading", { name: "Your API key" }).waitFor();
+    expect(await page.getByRole("button", { name: "Sign out" }).count()).toBe(0);
+    await page.getByRole("button", { name: "Account" }).click();
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByRole("heading", { name: "Sign in to runlane" }).waitFor();
+  });
+
   it("comes back when the session ends while the page is open", async () => {
     const { page, server } = await open("/ada", { expectErrors: true });
     await page.getByRole("link", { name: /digits/ }).waitFor();
