@@ -73,6 +73,10 @@ class _Server:
     def answer(self, query, variables):
         if "viewer" in query:
             return {"viewer": {"id": "1", "entity": "e", "username": "u"}}
+        if "models(" in query:
+            page = int(variables["cursor"] or 0)
+            edges = [{"node": {"id": "p", "name": f"p{page}", "entityName": "e", "createdAt": None}}]
+            return {"models": {"edges": edges, "pageInfo": {"hasNextPage": page < 2, "endCursor": str(page + 1)}}}
         if "mutation" in query:
             return {"upsertBucket": {"bucket": self.run}}
         return {"project": self.project(query, variables)}
@@ -200,6 +204,10 @@ def test_runs_are_a_lazy_sequence(api, server):
     assert [page["cursor"] for page in pages] == [None, "2", "4"]
     assert json.loads(pages[0]["filters"]) == {"state": "finished"}
     assert runs[0].config == {"lr": 0.1}
+
+
+def test_projects_of_all_pages(api):
+    assert [project.path for project in api.projects()] == [["e", "p0"], ["e", "p1"], ["e", "p2"]]
 
 
 def test_update_sends_config_and_keeps_internal_keys(api, server):

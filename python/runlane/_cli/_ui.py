@@ -29,6 +29,11 @@ _POLL_SECS = 0.1
 _SCAN_SECS = 2.0
 
 
+def _start_detached(options: list[str]) -> subprocess.CompletedProcess[str]:
+    command = [binary(), *server_arguments("start", ["--detach", *options])]
+    return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - absolute path
+
+
 def ensure_server() -> tuple[_servers.LocalServer, bool]:
     """The running local server, and whether it was started now.
 
@@ -38,8 +43,10 @@ def ensure_server() -> tuple[_servers.LocalServer, bool]:
     running = _servers.running_server()
     if running is not None:
         return running, False
-    command = [binary(), *server_arguments("start", ["--detach"])]
-    started = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - absolute path, no shell
+    started = _start_detached([])
+    if started.returncode != 0 and "in use" in started.stderr + started.stdout:
+        # Somebody else has the usual port; any other will do for looking.
+        started = _start_detached(["--port", "0"])
     if started.returncode != 0:
         raise click.ClickException(
             f"the server could not be started: {started.stderr.strip() or started.stdout.strip()}"

@@ -226,7 +226,7 @@ class Api:
                 yield Project(self, edge["node"])
             if not models["pageInfo"].get("hasNextPage") or not models["edges"]:
                 return
-            cursor = models["edges"][-1].get("cursor") or models["pageInfo"].get("endCursor")
+            cursor = models["pageInfo"].get("endCursor")
 
     def project(self, name: str, entity: str | None = None) -> Project:
         """One project by name; it is not checked whether it exists."""

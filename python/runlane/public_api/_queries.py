@@ -17,7 +17,7 @@ VIEWER = "query Viewer { viewer { id entity username email admin teams { edges {
 PROJECTS = """query GetProjects($entity: String, $cursor: String, $perPage: Int = 50) {
   models(entityName: $entity, after: $cursor, first: $perPage) {
     pageInfo { endCursor hasNextPage }
-    edges { node { id name entityName createdAt } cursor }
+    edges { node { id name entityName createdAt } }
   }
 }"""
 
