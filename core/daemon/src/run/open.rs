@@ -219,7 +219,7 @@ impl Actor {
     /// Starts the upload and takes over what the server answers; without an answer in time the run goes on from local
     /// state.
     async fn meet_server(&mut self) -> Result<(), pb::ErrorInfo> {
-        let Some(started) = self.start_uploads(true) else {
+        let Some(mut started) = self.start_uploads(true) else {
             return Ok(());
         };
         let wanted = self.settings.init_timeout_secs;
@@ -228,8 +228,16 @@ impl Actor {
         } else {
             SERVER_TIMEOUT
         };
-        match tokio::time::timeout(patience, started).await {
-            Ok(Ok(Ok(run))) => {
+        let answer = match tokio::time::timeout(patience, &mut started).await {
+            Ok(answer) => answer.ok(),
+            Err(_elapsed) => {
+                // Closed first: an answer is either here or was never taken, and the uploader knows which.
+                started.close();
+                started.try_recv().ok()
+            }
+        };
+        match answer {
+            Some(Ok(run)) => {
                 let mut merged = self.state.run.clone();
                 merge_run(&mut merged, &run);
                 merged.config = run.config;
@@ -241,11 +249,11 @@ impl Actor {
                 self.write_out();
                 Ok(())
             }
-            Ok(Ok(Err(error))) => {
+            Some(Err(error)) => {
                 self.give_up().await;
                 Err(error)
             }
-            Ok(Err(_)) | Err(_) => {
+            None => {
                 let needs_answer = self.settings.force
                     || matches!(self.settings.resume.as_str(), "must" | "never")
                     || self.settings.fork_from.is_some()
@@ -293,6 +301,17 @@ impl Actor {
             uploads.stop().await;
         }
         self.end = Some(LogEnd::Abandoned);
+        // Nothing was logged; left behind, the log would be uploaded by a later `sync`.
+        let path = self.journal.path();
+        let mut cursor = path.clone().into_os_string();
+        cursor.push(".runlane-cursor");
+        for file in [path, cursor.into()] {
+            if let Err(error) = std::fs::remove_file(&file)
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                tracing::warn!(%error, path = %file.display(), "log of a run that was not opened stays");
+            }
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use super::files::{FilePlan, Kind, Uploaded};
 use super::graphql::{Server, Upsert};
 use super::http::{CallError, Http};
 use super::job::Job;
-use super::projection::{Effects, LineFormat, Projection};
+use super::projection::{Effects, LineFormat, Projection, Shift};
 use super::start::{self, StartError, Started};
 use super::stream::{End, FileStream, Offsets, Step};
 use super::tail::LogTail;
@@ -101,6 +101,8 @@ struct Engine {
     debounce: Duration,
     warnings: BTreeMap<String, u64>,
     hurry_seen: u64,
+    /// The last read came to the log's present end.
+    at_end: bool,
     ended: bool,
     finishing: bool,
 }
@@ -138,9 +140,10 @@ pub(crate) async fn run(job: Job, http: Arc<dyn Http>, mut links: Links) {
             return;
         }
     };
-    let mut run = projection.run.clone().unwrap_or_default();
-    job.rename(&mut run);
-    let mut cursor = CursorFile::beside(&job.log, job.cursor_key(&run));
+    // Named as the log first named it: what the server answers is written into the log later.
+    let mut asked = projection.asked.clone();
+    job.rename(&mut asked);
+    let mut cursor = CursorFile::beside(&job.log, job.cursor_key(&asked));
     let saved = tokio::task::block_in_place(|| cursor.load());
     let Some(started) = meet(&server, &job, &mut projection, saved, &mut links).await else {
         return;
@@ -191,6 +194,7 @@ pub(crate) async fn run(job: Job, http: Arc<dyn Http>, mut links: Links) {
         summary_due: now,
         warnings: BTreeMap::new(),
         hurry_seen: 0,
+        at_end: false,
         ended: false,
         finishing: false,
     };
@@ -274,19 +278,28 @@ async fn meet(
     let mut backoff = Backoff::new(UPLOAD);
     loop {
         match start::start(server, job, projection, saved.clone()).await {
-            Ok(started) => {
+            Ok(mut started) => {
                 links.status.send_modify(|status| status.problem.clear());
-                if let Some(reply) = links.started.take()
-                    && reply.send(Ok(started.run.clone())).is_err()
+                match links
+                    .started
+                    .take()
+                    .map(|reply| reply.send(Ok(started.run.clone())))
                 {
-                    // Nobody takes the server's steps over: the log counts from its own start.
-                    links.notice(
-                        20,
-                        format!(
-                            "the server answers: uploading to `{}`",
-                            job.settings.base_url
-                        ),
-                    );
+                    // The run's actor takes the server's steps over: its rows need no shift.
+                    Some(Ok(())) => {
+                        (started.target.step_shift, started.target.runtime_shift) = (0, 0.0);
+                        projection.shift = Shift::default();
+                    }
+                    Some(Err(_)) => {
+                        links.notice(
+                            20,
+                            format!(
+                                "the server answers: uploading to `{}`",
+                                job.settings.base_url
+                            ),
+                        );
+                    }
+                    None => {}
                 }
                 return Some(started);
             }
@@ -330,6 +343,8 @@ impl Engine {
                     self.report();
                     return Ok(());
                 }
+                // More is waiting in the log.
+                Step::Wait(_) if !self.ended && !self.at_end && self.stream.has_room() => continue,
                 Step::Wait(at) => at,
                 Step::Busy => now + FOREVER,
             };
@@ -372,8 +387,10 @@ impl Engine {
     /// Reads on while there is room for lines.
     fn fill(&mut self) -> Result<(), String> {
         let mut read = 0;
+        self.at_end = false;
         while self.stream.has_room() && read < RECORDS && !self.ended {
             let Some((record, end)) = self.tail.next().map_err(|error| error.to_string())? else {
+                self.at_end = true;
                 break;
             };
             let effects = self.projection.apply(&record);
@@ -450,8 +467,8 @@ impl Engine {
         if log.end == Some(LogEnd::Abandoned) {
             return Err("the run was not opened".to_owned());
         }
-        let read_all =
-            log.end.is_some() && self.stream.has_room() && self.tail.offset() >= log.bytes;
+        // The log may have grown between the read and the word that it has ended.
+        let read_all = log.end.is_some() && self.at_end && self.tail.offset() >= log.bytes;
         if self.projection.exit.is_none() && !read_all {
             return Ok(());
         }

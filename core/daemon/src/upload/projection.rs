@@ -48,6 +48,8 @@ pub(crate) struct Shift {
 #[derive(Debug, Default)]
 pub(crate) struct Projection {
     pub(crate) run: Option<pb::RunRecord>,
+    /// Entity, project and id as the first run record has them.
+    pub(crate) asked: pb::RunRecord,
     pub(crate) config: Config,
     pub(crate) exit: Option<pb::RunExitRecord>,
     /// Records of kinds that are not uploaded yet: artifacts and the like.
@@ -197,7 +199,12 @@ impl Projection {
         }
         match &mut self.run {
             Some(known) => merge_run(known, run),
-            None => self.run = Some(run.clone()),
+            None => {
+                self.asked.entity.clone_from(&run.entity);
+                self.asked.project.clone_from(&run.project);
+                self.asked.run_id.clone_from(&run.run_id);
+                self.run = Some(run.clone());
+            }
         }
         self.run_changed = true;
     }
