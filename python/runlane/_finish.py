@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: For reading what the closing block shows; a slow answer costs the block, not the run.
 _READ_SECS = 10.0
+#: The same, once the run is closed.
+_READ_AGAIN_SECS = 2.0
 #: A progress line is printed after this time, and then this often where the line cannot be rewritten.
 _FIRST_PROGRESS_SECS = 2.0
 _PROGRESS_EVERY_SECS = 10.0
@@ -41,22 +43,31 @@ class _Progress:
         terminal.termlog(f"uploading: {rows} of {total} rows, {size / 1e6:.1f} of {whole / 1e6:.1f} MB")
 
 
-def _read_results(run: Run) -> tuple[list[Any], dict[str, Any]]:
-    """Sampled history and summary as they stand now; empty where the daemon does not answer."""
-    import json
+class _Results:
+    """What a run leaves: sampled history, summary, the step behind the last row."""
 
-    try:
-        items = run._request("sampled_history", {"samples": _closing.WIDTH}, _READ_SECS)["items"]
-        summary = json.loads(run._request("summary", {}, _READ_SECS)["json"] or "{}")
-        run._final_step = int(run._request("step", {}, _READ_SECS)["next"])
-    except (_core.DaemonError, KeyError, ValueError, TypeError) as error:
-        run._note(f"results for the closing block are missing: {error}", terminal.WARNING)
-        return [], {}
-    return list(items), summary if isinstance(summary, dict) else {}
+    def __init__(self) -> None:
+        self.history: list[Any] = []
+        self.summary: dict[str, Any] = {}
+        self.step = 0
+
+    def read(self, run: Run, timeout_secs: float) -> None:
+        """Take over how the run stands now; where the daemon does not answer, what was read before stays."""
+        import json
+
+        try:
+            items = run._request("sampled_history", {"samples": _closing.WIDTH}, timeout_secs)["items"]
+            summary = json.loads(run._request("summary", {}, timeout_secs)["json"] or "{}")
+            step = int(run._request("step", {}, timeout_secs)["next"])
+        except (_core.DaemonError, KeyError, ValueError, TypeError) as error:
+            run._note(f"no results from the daemon: {error}", terminal.WARNING)
+            return
+        self.history, self.step = list(items), step
+        self.summary = summary if isinstance(summary, dict) else {}
 
 
-def _commit_open_row(run: Run) -> None:
-    """Close the row that the last calls left open, as finishing does, so that the results have it."""
+def _flush(run: Run) -> None:
+    """Have the daemon take in everything logged so far, so that what is read next has it."""
     try:
         run._request("flush", {"level": "logged"}, _READ_SECS)
     except _core.DaemonError as error:
@@ -76,10 +87,10 @@ def finish_run(run: Run, exit_code: int) -> None:
         run._startup.wait()
     _console.stop(run._on_output)
     run._record_feature(_telemetry.FINISH)
-    _commit_open_row(run)
-    items, summary = _read_results(run)
+    _flush(run)
+    results = _Results()
+    results.read(run, _READ_SECS)
     run._finished = True
-    run._final_summary = summary
     progress: dict[str, Any] = {}
     timed_out = False
     try:
@@ -100,28 +111,17 @@ def finish_run(run: Run, exit_code: int) -> None:
         _forget(run)
         if exit_code == 0:
             _resume.forget(settings)
+        # The row that was open counts only now.
+        results.read(run, _READ_AGAIN_SECS)
+        run._final_summary, run._final_step = results.summary, results.step
         try:
-            _print_block(run, items, _with_final_values(run, summary), progress)
+            _print_block(run, results, progress)
         finally:
             terminal.remove_sink(run._to_debug_log)
             if run._debug_log is not None:
                 run._debug_log.close()
     if timed_out and settings.finish_timeout_raises:
         raise TimeoutError(f"run {run.id} was not uploaded within {settings.finish_timeout} seconds")
-
-
-def _with_final_values(run: Run, summary: dict[str, Any]) -> dict[str, Any]:
-    """The summary after the end, where the daemon still tells it: the open row counts only then."""
-    import json
-
-    try:
-        final = json.loads(run._request("summary", {}, 1.0)["json"] or "{}")
-    except Exception:  # noqa: BLE001, RUF100 - a closed stream answers with whatever refusal; the earlier reading stands
-        return summary
-    if isinstance(final, dict) and final:
-        run._final_summary = final
-        return final
-    return summary
 
 
 def _forget(run: Run) -> None:
@@ -131,13 +131,13 @@ def _forget(run: Run) -> None:
     _preinit.unbind(run)
 
 
-def _print_block(run: Run, items: list[Any], summary: dict[str, Any], progress: dict[str, Any]) -> None:
+def _print_block(run: Run, results: _Results, progress: dict[str, Any]) -> None:
     settings = run._settings
     if terminal.is_silent():
         return
     if not terminal.is_quiet():
-        history = _closing.history_lines(items, settings.max_end_of_run_history_metrics)
-        values = _closing.summary_lines(summary, settings.max_end_of_run_summary_metrics)
+        history = _closing.history_lines(results.history, settings.max_end_of_run_history_metrics)
+        values = _closing.summary_lines(results.summary, settings.max_end_of_run_summary_metrics)
         for line in _closing.metric_blocks(history, values):
             terminal.termlog(line)
     if run.offline:

@@ -82,6 +82,14 @@ def test_offline_block(wandb, capsys):
     ]
 
 
+def test_row_that_was_open_is_in_the_results(wandb, capsys):
+    run = wandb.init(mode="offline")
+    run.log({"loss": 1.0}, step=5)
+    run.finish()
+    assert "runlane: loss 1.0" in capsys.readouterr().err.splitlines()
+    assert run.summary["loss"] == 1.0
+
+
 def _online(wandb, daemon, **arguments):
     daemon.answer = {
         "entity": "e",
