@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from runlane import __version__, _setup
+from runlane import __version__, _servers, _setup
 from runlane._cli import _local_runs as local_runs
 from runlane._cli import cli, main
 from runlane._cli._server import server_arguments
@@ -258,3 +261,61 @@ def test_exec_of_an_unknown_command(run):
     done = run("exec", "--", "no-such-program-here")
     assert done.exit_code == 1
     assert "command not found: no-such-program-here" in done.output
+
+
+@pytest.fixture
+def local_server(world):
+    """A registered server of this user that hands out sign-in links; what it was asked."""
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            asked.append((self.path, self.headers["Authorization"], self.headers["Origin"]))
+            body = json.dumps({"url": "/login?token=once"}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_args):
+            return
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=http.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{http.server_port}"
+    credentials = world / "credentials.json"
+    credentials.write_text(json.dumps({"username": "u", "entity": "u", "api_key": KEY}))
+    registry = Path(_servers.registry_path())
+    registry.parent.mkdir(parents=True)
+    registry.write_text(json.dumps({"base_url": url, "pid": os.getpid(), "data_dir": "/d", "credentials": str(credentials)}))
+    yield url, asked
+    http.shutdown()
+    http.server_close()
+
+
+def test_ui_uploads_without_marking_and_prints_a_sign_in_link(run, binary, local_server):
+    log = _offline_run(binary)
+    url, asked = local_server
+    done = run("ui", "--no-open", "--no-follow", str(binary))
+    assert done.exit_code == 0, done.output
+    assert f"Open {url}/login?token=once" in done.output
+    assert "1 offline run(s)" in done.output
+    request = json.loads(_asked(binary)["input"])
+    assert request["logs"] == [os.path.realpath(log)]
+    assert (request["base_url"], request["api_key"]) == (url, KEY)
+    assert (request["mark_synced"], request["follow"]) == (False, False)
+    assert asked == [("/api/login-links", "Basic " + base64.b64encode(f"api:{KEY}".encode()).decode(), url)]
+
+
+def test_sync_goes_to_the_running_server_of_this_user(run, binary, local_server):
+    log = _offline_run(binary)
+    assert run("sync", str(log)).exit_code == 0
+    assert json.loads(_asked(binary)["input"])["base_url"] == local_server[0]
+
+
+def test_ui_says_why_no_server_could_be_started(run, binary, monkeypatch):
+    monkeypatch.setenv("BINARY_STATUS", "1")
+    done = run("ui", "--no-open", "--no-follow")
+    assert done.exit_code == 1
+    assert "the server could not be started" in done.output
+    assert _asked(binary)["arguments"][:3] == ["server", "start", "--detach"]
