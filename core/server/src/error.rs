@@ -178,9 +178,10 @@ impl IntoResponse for ApiError {
                 .insert(http::header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if self.status == StatusCode::UNAUTHORIZED {
+            // Not `Basic`, although that is what clients send: a browser would ask for a password over our sign-in page.
             response.headers_mut().insert(
                 http::header::WWW_AUTHENTICATE,
-                HeaderValue::from_static("Basic realm=\"runlane\""),
+                HeaderValue::from_static("ApiKey realm=\"runlane\""),
             );
         }
         response
