@@ -298,7 +298,7 @@ impl Careful<'_> {
 }
 
 fn check_depth(depth: usize, path: &Path) -> PyResult<()> {
-    if depth <= MAX_DEPTH {
+    if depth < MAX_DEPTH {
         return Ok(());
     }
     let top = path.dotted();
