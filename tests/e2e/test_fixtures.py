@@ -54,7 +54,8 @@ def test_a_fixture_syncs_to_what_it_holds(
     assert plain(without_clock(ours["rows"][0])) == plain(history["first_row"])
     assert plain(without_clock(ours["rows"][-1])) == plain(history["last_row"])
     counts = Counter(path for row in ours["rows"] for path in leaf_paths(row))
-    assert counts == history["key_counts"]
+    expected_counts = history["key_counts"]
+    assert len(counts) == expected_counts if isinstance(expected_counts, int) else counts == expected_counts
     assert plain(ours["config"]) == plain(expected["config"])
     assert plain(without_clock(ours["summary"])) == plain(without_clock(expected["summary"]))
     assert sorted(ours["tags"]) == sorted(expected["run"].get("tags", []))
@@ -66,5 +67,6 @@ def test_a_fixture_syncs_to_what_it_holds(
     assert {item["path"] for item in expected["files"]} & present <= set(ours["files"])
     theirs = read_run(home, server, f"{project}/{run_id}", python=wandb_python)
     assert plain(ours) == plain(theirs)
+    # Marked only when everything is stored: a cut log is not whole, and artifacts stay in the log for a later release.
     marker = directory / f"run-{run_id}.wandb.synced"
-    assert marker.exists() == (not expected["truncated"])
+    assert marker.exists() == (not expected["truncated"] and not expected.get("artifacts"))
