@@ -95,6 +95,10 @@ impl<S: SpillFile> Lane<S> {
     pub(super) fn take_intake(&mut self, chunks: &mut Vec<Chunk>, now: Instant) -> bool {
         self.stream.intake.take(chunks);
         let found = !chunks.is_empty();
+        if found {
+            // As many as the last moment took may be needed in the next one.
+            self.stream.intake.stock(chunks.len() + 2);
+        }
         for chunk in chunks.drain(..) {
             self.outbox.push(chunk, now);
         }

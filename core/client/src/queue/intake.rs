@@ -9,9 +9,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::budget::Budget;
 
 /// A chunk is sealed when the next entry would not fit; it makes one frame.
-pub(crate) const CHUNK_BYTES: usize = 128 << 10;
+pub(crate) const CHUNK_BYTES: usize = 64 << 10;
 /// Buffers kept for reuse, per stream.
-const SPARE_BUFFERS: usize = 32;
+const SPARE_BUFFERS: usize = 128;
 
 /// Consecutive entries of one stream, encoded as the `entry` fields of a `Batch`.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -131,6 +131,19 @@ impl Intake {
     /// Takes no entries from now on.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
+    }
+
+    /// Makes sure that so many buffers lie ready, with their pages mapped: a fault costs more than a call.
+    pub(crate) fn stock(&self, wanted: usize) {
+        let missing = wanted
+            .min(SPARE_BUFFERS)
+            .saturating_sub(self.lock().spare.len());
+        if missing == 0 {
+            return;
+        }
+        // Any byte but zero: zeroed memory is mapped only when it is written to.
+        let mut made: Vec<Vec<u8>> = (0..missing).map(|_| vec![1; CHUNK_BYTES]).collect();
+        self.recycle(&mut made);
     }
 
     /// Takes buffers back.
