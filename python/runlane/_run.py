@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from _thread import RLock
 
-from . import _core, _exit_hooks, _telemetry, terminal
+from . import _core, _exit_hooks, _limits, _telemetry, terminal
 from ._config import Config
 from ._convert import Converter
 from ._run_later import RunLater
@@ -40,6 +40,7 @@ class Run(RunProperties, RunLater, _core.RunBase):
         self._pid = os.getpid()
         self._finished = False
         self._features: list[int] = []
+        self._metric_names: set[str] = set()
         self._writer_id = ""
         self._open_arguments: tuple[dict[str, Any], dict[str, Any]] | None = None
         self._startup: StartupWork | None = None
@@ -182,12 +183,19 @@ class Run(RunProperties, RunLater, _core.RunBase):
 
         Raises:
             Error: An argument is not allowed.
+            ValueError: The run has too many definitions.
         """
         self._check_open("define_metric")
         from ._run_metrics import Metric as Definition
         from ._run_metrics import metric_record
 
         record = metric_record(name, step_metric, step_sync, hidden, summary, goal or objective, overwrite)
+        known = self._metric_names
+        if name not in known and len(known) >= _limits.METRIC_DEFINITIONS:
+            raise ValueError(
+                f"a run has at most {_limits.METRIC_DEFINITIONS} metric definitions; use a glob such as `val/*`"
+            )
+        known.add(name)
         self._record_feature(_telemetry.METRIC)
         self._publish("metric", record)
         return Definition(record)

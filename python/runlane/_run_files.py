@@ -58,7 +58,9 @@ def _matches(pattern: str, base: str, literal: bool) -> list[str]:
     for path in found:
         try:
             mode = os.stat(path).st_mode
-        except OSError:
+        except OSError as error:
+            if os.path.lexists(path):
+                terminal.termwarn(f"`{path}` cannot be read and is not saved: {error.strerror}")
             continue
         if stat.S_ISDIR(mode):
             continue

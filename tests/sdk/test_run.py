@@ -178,6 +178,16 @@ def test_define_metric_refuses(offline, daemon, arguments, wandb):
     assert daemon.of_kind("metric") == []
 
 
+def test_metric_definitions_are_limited(offline, monkeypatch):
+    from runlane import _limits
+
+    monkeypatch.setattr(_limits, "METRIC_DEFINITIONS", 2)
+    for name in ("a", "b", "a"):
+        offline.define_metric(name)
+    with pytest.raises(ValueError, match="at most 2 metric definitions"):
+        offline.define_metric("c")
+
+
 _AFTER_FINISH = {
     "log": lambda run: run.log({"a": 1}),
     "save": lambda run: run.save("x"),
@@ -346,11 +356,14 @@ def test_save_refuses(offline, world, capsys):
     with pytest.raises(TypeError):
         offline.save(5)
     os.mkfifo(world / "pipe")
+    os.symlink("loop", world / "loop")
     assert offline.save("pipe") == []
+    assert offline.save("loo*") == []
     assert offline.save("missing*") == []
     assert offline.save("s3://bucket/x") == []
     text = capsys.readouterr().err
     assert "is not a regular file" in text
+    assert "cannot be read and is not saved" in text
     assert "no file matches `missing*`" in text
 
 
