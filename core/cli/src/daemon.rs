@@ -46,7 +46,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     runtime.block_on(serve(directory, idle_timeout, ready))
 }
 
-async fn serve(directory: &Path, idle_timeout: Duration, ready: Option<OwnedFd>) -> anyhow::Result<ExitCode> {
+async fn serve(
+    directory: &Path,
+    idle_timeout: Duration,
+    ready: Option<OwnedFd>,
+) -> anyhow::Result<ExitCode> {
     let listener = match listener::bind(directory) {
         Ok(listener) => listener,
         Err(BindError::Running(path)) => {
@@ -59,7 +63,11 @@ async fn serve(directory: &Path, idle_timeout: Duration, ready: Option<OwnedFd>)
             return Err(error.into());
         }
     };
-    tracing::info!(version = runlane_daemon::VERSION, pid = std::process::id(), "the daemon listens");
+    tracing::info!(
+        version = runlane_daemon::VERSION,
+        pid = std::process::id(),
+        "the daemon listens"
+    );
     announce(ready)?;
     let (stop_sender, stop) = watch::channel(false);
     let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
@@ -72,7 +80,10 @@ async fn serve(directory: &Path, idle_timeout: Duration, ready: Option<OwnedFd>)
         // An error means that the daemon has ended by itself.
         stop_sender.send(true).ok();
     });
-    let options = runlane_daemon::Options { runtime_dir: directory.to_owned(), idle_timeout };
+    let options = runlane_daemon::Options {
+        runtime_dir: directory.to_owned(),
+        idle_timeout,
+    };
     runlane_daemon::serve(options, listener, stop).await;
     signals.abort();
     Ok(ExitCode::SUCCESS)
@@ -80,19 +91,27 @@ async fn serve(directory: &Path, idle_timeout: Duration, ready: Option<OwnedFd>)
 
 /// Two cores of the machine at most: training needs the others.
 fn worker_threads() -> usize {
-    std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 4)
+    std::thread::available_parallelism()
+        .map_or(2, usize::from)
+        .clamp(2, 4)
 }
 
 /// reqwest is built without a TLS provider of its own.
 pub(crate) fn rustls_provider() {
-    if rustls::crypto::ring::default_provider().install_default().is_err() {
+    if rustls::crypto::ring::default_provider()
+        .install_default()
+        .is_err()
+    {
         tracing::debug!("a TLS provider was installed already");
     }
 }
 
 /// Takes over the descriptor that the parent left open for us.
 fn inherited(descriptor: RawFd) -> anyhow::Result<OwnedFd> {
-    anyhow::ensure!(descriptor > 2, "invalid value for `--ready-fd`: {descriptor}");
+    anyhow::ensure!(
+        descriptor > 2,
+        "invalid value for `--ready-fd`: {descriptor}"
+    );
     anyhow::ensure!(
         std::fs::metadata(format!("/dev/fd/{descriptor}")).is_ok(),
         "descriptor {descriptor} of `--ready-fd` is not open"

@@ -29,8 +29,12 @@ struct State {
 impl LogFile {
     /// Opens `path` for appending, readable by its owner only.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
-        let state = open(path).with_context(|| format!("cannot open the log file `{}`", path.display()))?;
-        Ok(Self { path: path.to_owned(), state: Mutex::new(state) })
+        let state =
+            open(path).with_context(|| format!("cannot open the log file `{}`", path.display()))?;
+        Ok(Self {
+            path: path.to_owned(),
+            state: Mutex::new(state),
+        })
     }
 
     fn write_line(&self, line: &[u8]) -> io::Result<()> {
@@ -47,7 +51,11 @@ impl LogFile {
 }
 
 fn open(path: &Path) -> io::Result<State> {
-    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    let file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)?;
     let bytes = file.metadata()?.len();
     Ok(State { file, bytes })
 }
@@ -77,8 +85,13 @@ impl<'a> MakeWriter<'a> for LogFile {
 
 /// Sends all tracing to `file`; `RUNLANE_LOG` chooses what is written.
 pub(crate) fn start_tracing(file: LogFile) {
-    let filter = EnvFilter::try_from_env("RUNLANE_LOG").unwrap_or_else(|_unset| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(file).init();
+    let filter =
+        EnvFilter::try_from_env("RUNLANE_LOG").unwrap_or_else(|_unset| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(file)
+        .init();
 }
 
 #[cfg(test)]
@@ -94,7 +107,12 @@ mod tests {
         file.write_line(&line).expect("written");
         file.write_line(b"next\n").expect("written");
         file.write_line(&line).expect("written");
-        assert_eq!(std::fs::metadata(directory.path().join("daemon.log.1")).expect("kept").len(), (3 << 20) + 5);
+        assert_eq!(
+            std::fs::metadata(directory.path().join("daemon.log.1"))
+                .expect("kept")
+                .len(),
+            (3 << 20) + 5
+        );
         assert_eq!(std::fs::metadata(&path).expect("new").len(), 3 << 20);
     }
 }

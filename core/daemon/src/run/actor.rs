@@ -228,7 +228,10 @@ impl Actor {
         if self.sync_task.is_none()
             && let Some(deadline) = self.journal.sync_deadline()
         {
-            wake = wake.min(Instant::from_std(deadline));
+            // A sync that is due and did not start cannot start now: the log is suspect.
+            let now = Instant::now();
+            let at = Instant::from_std(deadline);
+            wake = wake.min(if at > now { at } else { now + APPEND_RETRY });
         }
         for instant in [self.retry_append_at, self.linger_until]
             .into_iter()

@@ -82,7 +82,10 @@ pub(crate) fn take_up(path: &Path, settings: &StateSettings) -> Result<Recovered
         source,
     })?;
     for (mark, call) in saved {
-        if mark.seq > row_seqs.get(&mark.writer).copied().unwrap_or(0) {
+        // Each call once: a daemon that took the run up before has saved its open row again.
+        let taken = row_seqs.entry(mark.writer).or_default();
+        if mark.seq > *taken {
+            *taken = mark.seq;
             let runtime = runtime_of_call(&call, &state.run).unwrap_or(0.0);
             if let Err(error) = state.restore_open_call(mark, &call, runtime) {
                 tracing::error!(%error, path = %path.display(), "call of the pending file left out");

@@ -81,11 +81,14 @@ fn write_scalar(out: &mut String, value: &Value) {
         Value::Float(value) => {
             let start = out.len();
             write_f64(out, *value);
-            // YAML 1.1 reads `1e-05` as a text: an exponent needs a dot before it.
-            if let Some(at) = out[start..].find('e')
-                && !out[start..].contains('.')
-            {
-                out.insert_str(start + at, ".0");
+            // YAML 1.1 reads `1e-30` and `1.0e30` as texts: an exponent needs a dot before it and a sign.
+            if let Some(at) = out[start..].find('e').map(|at| start + at) {
+                if out[at + 1..].starts_with(|first: char| first.is_ascii_digit()) {
+                    out.insert(at + 1, '+');
+                }
+                if !out[start..at].contains('.') {
+                    out.insert_str(at, ".0");
+                }
             }
         }
         Value::Text(text) => scalar_text(out, text),
@@ -118,10 +121,10 @@ mod tests {
 
     #[test]
     fn trees_are_block_yaml() {
-        let text = r#"{"lr":{"value":1e-05},"opt":{"value":{"name":"adam","betas":[0.9,[1]],"on":"off","e":{}}},"1x":null,"n":NaN}"#;
+        let text = r#"{"lr":{"value":1e-30,"big":1e+300},"opt":{"value":{"name":"adam","betas":[0.9,[1]],"on":"off","e":{}}},"1x":null,"n":NaN}"#;
         let object = runlane_model::json::parse_object(text).expect("valid");
-        let expected = "lr:\n    value: 1.0e-05\nopt:\n    value:\n        name: adam\n        betas:\n            - 0.9\n            -\n                - 1\n        \"on\": \"off\"\n        e: {}\n\"1x\": null\n\"n\": .nan\n";
-        assert_eq!(yaml(&object).replace("1.0e-5", "1.0e-05"), expected);
+        let expected = "lr:\n    value: 1.0e-30\n    big: 1.0e+300\nopt:\n    value:\n        name: adam\n        betas:\n            - 0.9\n            -\n                - 1\n        \"on\": \"off\"\n        e: {}\n\"1x\": null\n\"n\": .nan\n";
+        assert_eq!(yaml(&object), expected);
         assert_eq!(yaml(&Object::new()), "{}\n");
     }
 }

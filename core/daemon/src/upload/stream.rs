@@ -13,8 +13,9 @@ use runlane_model::json::write_string;
 const HEARTBEAT: Duration = Duration::from_secs(30);
 /// The pace that rate-limit headers may ask for at most.
 const SLOWEST: Duration = Duration::from_secs(10);
-/// Bytes of lines in one request, and waiting ones.
-pub(crate) const REQUEST_BYTES: usize = 10 << 20;
+/// Bytes of lines in one request, and waiting ones; less where a request may follow at once.
+const REQUEST_BYTES: usize = 10 << 20;
+const OUR_REQUEST_BYTES: usize = 2 << 20;
 
 /// The append-only files of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +88,7 @@ struct Waiting {
 pub(crate) struct FileStream {
     interval: Duration,
     ours: bool,
+    max_bytes: usize,
     history: Waiting,
     events: Waiting,
     output: Waiting,
@@ -116,6 +118,11 @@ impl FileStream {
         Self {
             interval,
             ours,
+            max_bytes: if ours {
+                OUR_REQUEST_BYTES
+            } else {
+                REQUEST_BYTES
+            },
             history: Waiting::default(),
             events: Waiting::default(),
             output: Waiting::default(),
@@ -141,7 +148,7 @@ impl FileStream {
 
     /// Whether more lines may be fed.
     pub(crate) fn has_room(&self) -> bool {
-        self.waiting_bytes() < REQUEST_BYTES
+        self.waiting_bytes() < self.max_bytes
     }
 
     /// Feeds the next line of a file. Lines that the server has already are dropped by number.
@@ -306,7 +313,8 @@ impl FileStream {
     fn compose(&mut self, now: Instant) -> String {
         self.busy = true;
         self.last_sent = Some(now);
-        let mut room = REQUEST_BYTES;
+        let max = self.max_bytes;
+        let mut room = max;
         let mut all = true;
         let mut body = String::from("{");
         let mut files = String::new();
@@ -317,7 +325,7 @@ impl FileStream {
             let mut count = 0;
             for line in &waiting.lines {
                 // A line longer than a whole request still goes, alone.
-                if line.len() > room && room < REQUEST_BYTES {
+                if line.len() > room && room < max {
                     break;
                 }
                 room = room.saturating_sub(line.len());
@@ -334,7 +342,7 @@ impl FileStream {
             }
             if file == Lines::Events
                 && let Some(summary) = &self.summary
-                && (summary.len() <= room || room == REQUEST_BYTES)
+                && (summary.len() <= room || room == max)
             {
                 room = room.saturating_sub(summary.len());
                 let mut content = String::new();

@@ -27,7 +27,7 @@ use tokio::task::JoinHandle;
 /// Nothing here takes so long.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-pub struct Daemon {
+pub(crate) struct Daemon {
     directory: Arc<TempDir>,
     stop: watch::Sender<bool>,
     runtime: Option<tokio::runtime::Runtime>,
@@ -35,12 +35,12 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with_idle(Duration::from_secs(600)).await
     }
 
     /// The daemon has a runtime of its own, so that it can be killed with everything it does.
-    pub async fn start_with_idle(idle_timeout: Duration) -> Self {
+    pub(crate) async fn start_with_idle(idle_timeout: Duration) -> Self {
         let directory = Arc::new(tempfile::tempdir().expect("a directory"));
         let runtime_dir = directory.path().join("runtime");
         listener::prepare_directory(&runtime_dir).expect("created");
@@ -69,14 +69,14 @@ impl Daemon {
         }
     }
 
-    pub fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.directory
             .path()
             .join("runtime")
             .join(listener::SOCKET_NAME)
     }
 
-    pub fn run_directory(&self, id: &str) -> RunDirectory {
+    pub(crate) fn run_directory(&self, id: &str) -> RunDirectory {
         let path = self.directory.path().join(format!("run-{id}"));
         std::fs::create_dir_all(path.join("files")).expect("created");
         RunDirectory {
@@ -86,7 +86,7 @@ impl Daemon {
         }
     }
 
-    pub async fn ended(mut self) {
+    pub(crate) async fn ended(mut self) {
         tokio::time::timeout(PATIENCE, &mut self.task)
             .await
             .expect("in time")
@@ -94,13 +94,13 @@ impl Daemon {
         self.runtime.take().expect("there").shutdown_background();
     }
 
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.send_replace(true);
         self.ended().await;
     }
 
     /// Drops every task where it stands.
-    pub async fn kill(mut self) {
+    pub(crate) async fn kill(mut self) {
         let runtime = self.runtime.take().expect("there");
         tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE))
             .await
@@ -117,28 +117,28 @@ impl Drop for Daemon {
 }
 
 #[derive(Clone)]
-pub struct RunDirectory {
+pub(crate) struct RunDirectory {
     path: PathBuf,
     id: String,
     _keep: Arc<TempDir>,
 }
 
 impl RunDirectory {
-    pub fn log(&self) -> PathBuf {
+    pub(crate) fn log(&self) -> PathBuf {
         self.path.join(format!("run-{}.wandb", self.id))
     }
 
-    pub fn pending(&self) -> PathBuf {
+    pub(crate) fn pending(&self) -> PathBuf {
         self.path
             .join(format!("run-{}.wandb.runlane-pending", self.id))
     }
 
-    pub fn spill_path(&self, writer: u64) -> PathBuf {
+    pub(crate) fn spill_path(&self, writer: u64) -> PathBuf {
         self.path
             .join(format!("run-{}.{writer:016x}.runlane-spill", self.id))
     }
 
-    pub fn settings(&self) -> local::RunSettings {
+    pub(crate) fn settings(&self) -> local::RunSettings {
         local::RunSettings {
             run_id: self.id.clone(),
             project: "p".to_owned(),
@@ -153,7 +153,7 @@ impl RunDirectory {
     }
 
     /// Writes a spill file as a dying process leaves it.
-    pub fn spill(&self, writer: u64, first_seq: u64, entries: &[local::Entry]) {
+    pub(crate) fn spill(&self, writer: u64, first_seq: u64, entries: &[local::Entry]) {
         let payload = local::Batch {
             entry: entries.to_vec(),
             ..Default::default()
@@ -167,13 +167,13 @@ impl RunDirectory {
     }
 }
 
-pub struct Client {
+pub(crate) struct Client {
     stream: UnixStream,
     next_request: u64,
 }
 
 impl Client {
-    pub async fn connect(daemon: &Daemon) -> Self {
+    pub(crate) async fn connect(daemon: &Daemon) -> Self {
         let stream = UnixStream::connect(daemon.socket())
             .await
             .expect("connected");
@@ -194,7 +194,7 @@ impl Client {
         client
     }
 
-    pub async fn send_bytes(&mut self, bytes: &[u8]) {
+    pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.expect("sent");
     }
 
@@ -233,7 +233,7 @@ impl Client {
             .expect("an answer in time")
     }
 
-    pub async fn is_closed(&mut self) -> bool {
+    pub(crate) async fn is_closed(&mut self) -> bool {
         let read = async {
             let mut buffer = [0; 4096];
             loop {
@@ -246,7 +246,7 @@ impl Client {
         tokio::time::timeout(PATIENCE, read).await.unwrap_or(false)
     }
 
-    pub async fn open(
+    pub(crate) async fn open(
         &mut self,
         run: &RunDirectory,
         writer: u64,
@@ -255,7 +255,7 @@ impl Client {
         self.open_with(run.settings(), writer, attach).await
     }
 
-    pub async fn open_with(
+    pub(crate) async fn open_with(
         &mut self,
         settings: local::RunSettings,
         writer: u64,
@@ -290,7 +290,7 @@ impl Client {
         }
     }
 
-    pub async fn batch(&mut self, stream: u64, first_seq: u64, entry: Vec<local::Entry>) {
+    pub(crate) async fn batch(&mut self, stream: u64, first_seq: u64, entry: Vec<local::Entry>) {
         self.send(client_message::Message::Batch(local::Batch {
             stream,
             first_seq,
@@ -299,7 +299,7 @@ impl Client {
         .await;
     }
 
-    pub async fn wait_logged(&mut self, stream: u64, seq: u64) {
+    pub(crate) async fn wait_logged(&mut self, stream: u64, seq: u64) {
         loop {
             match self.receive().await {
                 daemon_message::Message::Ack(ack)
@@ -334,7 +334,7 @@ impl Client {
         }
     }
 
-    pub async fn summary(&mut self, stream: u64) -> String {
+    pub(crate) async fn summary(&mut self, stream: u64) -> String {
         let id = self
             .request(stream, request::Request::GetSummary(local::GetSummary {}))
             .await;
@@ -344,7 +344,7 @@ impl Client {
         }
     }
 
-    pub async fn finish(&mut self, stream: u64, exit_code: i32) -> local::FinishProgress {
+    pub(crate) async fn finish(&mut self, stream: u64, exit_code: i32) -> local::FinishProgress {
         let finish = local::Finish {
             exit_code,
             ..Default::default()
@@ -360,7 +360,7 @@ impl Client {
     }
 }
 
-pub fn call(items: &[(&str, f64)], step: Option<i64>) -> local::Entry {
+pub(crate) fn call(items: &[(&str, f64)], step: Option<i64>) -> local::Entry {
     let item = items
         .iter()
         .map(|(key, value)| pb::HistoryItem {
@@ -379,7 +379,7 @@ pub fn call(items: &[(&str, f64)], step: Option<i64>) -> local::Entry {
     }
 }
 
-pub fn records_of(log: &Path) -> Vec<pb::Record> {
+pub(crate) fn records_of(log: &Path) -> Vec<pb::Record> {
     let mut reader = Reader::open(&OsFs, log).expect("a log");
     let mut records = Vec::new();
     loop {
@@ -394,7 +394,7 @@ pub fn records_of(log: &Path) -> Vec<pb::Record> {
 }
 
 /// Step and JSON of a key, row by row.
-pub fn history_of(records: &[pb::Record], key: &str) -> Vec<(i64, String)> {
+pub(crate) fn history_of(records: &[pb::Record], key: &str) -> Vec<(i64, String)> {
     let mut found = Vec::new();
     for record in records {
         let Some(RecordType::History(history)) = &record.record_type else {
@@ -410,6 +410,6 @@ pub fn history_of(records: &[pb::Record], key: &str) -> Vec<(i64, String)> {
     found
 }
 
-pub fn owned((step, json): (i64, &str)) -> (i64, String) {
+pub(crate) fn owned((step, json): (i64, &str)) -> (i64, String) {
     (step, json.to_owned())
 }
