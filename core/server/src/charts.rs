@@ -1,9 +1,12 @@
 //! `POST /api/charts/series`: min, max and mean over any range of any series.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header;
-use runlane_history::{Bucketizer, Extent, SERIES_CONTENT_TYPE, Series, encode_series};
+use runlane_history::{Bucketizer, Extent, Points, SERIES_CONTENT_TYPE, Series, encode_series};
 use serde::Deserialize;
 
 use crate::error::{ApiError, StoreError};
@@ -15,6 +18,8 @@ use crate::store::runs;
 const MAX_SERIES: usize = 1_000;
 const MAX_BUCKETS: usize = 10_000;
 const DEFAULT_BUCKETS: usize = 1_000;
+/// Series of one run that are in memory at once: 16 MB each for a million points.
+const KEYS_AT_ONCE: usize = 8;
 
 #[derive(Deserialize)]
 pub(crate) struct Request {
@@ -62,54 +67,74 @@ pub(crate) async fn series(
             "`range` must be two finite numbers, the smaller first",
         ));
     }
-    let mut answers = Vec::with_capacity(request.series.len());
-    for name in &request.series {
-        answers.push(one(&state, &request, name).await?);
+    let mut by_run: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (index, name) in request.series.iter().enumerate() {
+        by_run.entry(&name.run).or_default().push(index);
+    }
+    let mut answers = vec![Series::unknown(); request.series.len()];
+    for (run, indexes) in by_run {
+        let Some(run_id) = find_run(&state, run).await? else {
+            continue;
+        };
+        for some in indexes.chunks(KEYS_AT_ONCE) {
+            let keys: Vec<&str> = some
+                .iter()
+                .map(|index| request.series[*index].key.as_str())
+                .collect();
+            let found = state
+                .history
+                .series(&state.store, run_id, &request.x, &keys)
+                .await?;
+            let (range, buckets) = (request.range, request.buckets);
+            let bucketed = blocking(move || {
+                Ok::<_, StoreError>(
+                    found
+                        .into_iter()
+                        .map(|pieces| match pieces {
+                            Some(pieces) => bucketize(&pieces, range, buckets),
+                            None => Series::unknown(),
+                        })
+                        .collect::<Vec<_>>(),
+                )
+            })
+            .await?;
+            for (index, series) in some.iter().zip(bucketed) {
+                answers[*index] = series;
+            }
+        }
     }
     let bytes = encode_series(&answers);
     Ok(([(header::CONTENT_TYPE, SERIES_CONTENT_TYPE)], bytes).into_response())
 }
 
-async fn one(state: &AppState, request: &Request, name: &SeriesName) -> Result<Series, ApiError> {
-    let mut parts = name.run.splitn(3, '/');
+/// The row id of the run `entity/project/run`; none if there is no such run.
+async fn find_run(state: &AppState, path: &str) -> Result<Option<i64>, ApiError> {
+    let mut parts = path.splitn(3, '/');
     let (Some(entity), Some(project), Some(run)) = (parts.next(), parts.next(), parts.next())
     else {
         return Err(ApiError::invalid(format!(
-            "`{}` is not `entity/project/run`",
-            name.run
+            "`{path}` is not `entity/project/run`"
         )));
     };
     let entity = state.resolve_entity(entity);
-    let run = {
-        let mut reader = state.store.reader().await?;
-        runs::find(&mut reader, &entity, project, run).await?
-    };
-    let Some(run) = run else {
-        return Ok(Series::unknown());
-    };
-    let pieces = state
-        .history
-        .series(&state.store, run.id, &request.x, &name.key)
-        .await?;
-    let Some(pieces) = pieces else {
-        return Ok(Series::unknown());
-    };
-    let (range, buckets) = (request.range, request.buckets);
-    let series = blocking(move || {
-        let mut extent = Extent::EMPTY;
-        for points in &pieces {
-            extent.add(points);
-        }
-        let (low, high) = range.unwrap_or((extent.x_min, extent.x_max));
-        let mut bucketizer = Bucketizer::new(low, high, buckets);
-        for points in &pieces {
-            bucketizer.add(points);
-        }
-        Ok::<_, StoreError>(Series {
-            extent,
-            ..bucketizer.finish()
-        })
-    })
-    .await?;
-    Ok(series)
+    let mut reader = state.store.reader().await?;
+    Ok(runs::find(&mut reader, &entity, project, run)
+        .await?
+        .map(|run| run.id))
+}
+
+fn bucketize(pieces: &[Arc<Points>], range: Option<(f64, f64)>, buckets: usize) -> Series {
+    let mut extent = Extent::EMPTY;
+    for points in pieces {
+        extent.add(points);
+    }
+    let (low, high) = range.unwrap_or((extent.x_min, extent.x_max));
+    let mut bucketizer = Bucketizer::new(low, high, buckets);
+    for points in pieces {
+        bucketizer.add(points);
+    }
+    Series {
+        extent,
+        ..bucketizer.finish()
+    }
 }

@@ -1,6 +1,7 @@
 //! The route table and the layers around it.
 
 use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::handler::Handler as _;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -62,7 +63,7 @@ pub(crate) fn router(state: AppState) -> Router {
                 .layer(DefaultBodyLimit::disable()),
         );
     open.merge(protected)
-        .fallback(web::page)
+        .fallback(web::page.layer(CompressionLayer::new().gzip(true)))
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(
             state.clone(),

@@ -4,6 +4,10 @@
     clippy::unused_async,
     reason = "resolvers are asynchronous by contract"
 )]
+#![expect(
+    clippy::used_underscore_binding,
+    reason = "the derived code hands over arguments that are only taken for their callers' sake"
+)]
 
 use async_graphql::{Context, ID, Object, SimpleObject};
 

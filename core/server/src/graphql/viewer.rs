@@ -1,5 +1,10 @@
 //! Users, entities and the server's description of itself.
 
+#![expect(
+    clippy::used_underscore_binding,
+    reason = "the derived code hands over arguments that are only taken for their callers' sake"
+)]
+
 use async_graphql::{Context, Enum, ID, Object, SimpleObject};
 use serde_json::json;
 

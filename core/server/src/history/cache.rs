@@ -91,28 +91,35 @@ impl HistoryCache {
         }
     }
 
-    /// The points of `y` over `x` in all rows of a run, piece by piece in order; none if no row has the key.
+    /// The points of each of `keys` over `x` in all rows of a run, piece by piece in order; none for a key that no row
+    /// has. All of them are in memory at once, so callers ask for a few keys at a time.
     pub(crate) async fn series(
         &self,
         store: &Store,
         run_id: i64,
         x: &str,
-        y: &str,
-    ) -> Result<Option<Vec<Arc<Points>>>, StoreError> {
-        let mut pieces = Vec::new();
-        let mut known = false;
+        keys: &[&str],
+    ) -> Result<Vec<Option<Vec<Arc<Points>>>>, StoreError> {
+        let mut series = vec![(false, Vec::new()); keys.len()];
         for view in self.views(store, run_id).await? {
             for object in &view.objects {
-                let points = self.object_points(store, object, x, y).await?;
-                known |= !points.is_empty();
-                pieces.push(points);
+                let found = self.object_points(store, object, x, keys).await?;
+                for ((known, pieces), points) in series.iter_mut().zip(found) {
+                    *known |= !points.is_empty();
+                    pieces.push(points);
+                }
             }
-            for chunk in view.tail.chunks {
-                known |= chunk.column(y).is_some();
-                pieces.push(Arc::new(chunk.points(x, y)));
+            for chunk in &view.tail.chunks {
+                for ((known, pieces), key) in series.iter_mut().zip(keys) {
+                    *known |= chunk.column(key).is_some();
+                    pieces.push(Arc::new(chunk.points(x, key)));
+                }
             }
         }
-        Ok(known.then_some(pieces))
+        Ok(series
+            .into_iter()
+            .map(|(known, pieces)| known.then_some(pieces))
+            .collect())
     }
 
     /// What is known of a run's keys.
@@ -175,32 +182,57 @@ impl HistoryCache {
         self.entries.lock().remove(&Key::Tail { run_id });
     }
 
+    /// The points of each of `keys` in one object; it is read once for all that are not kept.
     async fn object_points(
         &self,
         store: &Store,
         object: &ObjectRow,
         x: &str,
-        y: &str,
-    ) -> Result<Arc<Points>, StoreError> {
-        let key = Key::Series {
+        keys: &[&str],
+    ) -> Result<Vec<Arc<Points>>, StoreError> {
+        let key_of = |y: &str| Key::Series {
             object_id: object.id,
             x: x.to_owned(),
             y: y.to_owned(),
         };
-        if let Some(Kept::Series(points)) = self.entries.lock().get(&key) {
-            return Ok(points);
+        let mut found: Vec<Option<Arc<Points>>> = {
+            let mut entries = self.entries.lock();
+            let kept = keys.iter().map(|y| match entries.get(&key_of(y)) {
+                Some(Kept::Series(points)) => Some(points),
+                _ => None,
+            });
+            kept.collect()
+        };
+        let missing: Vec<String> = keys
+            .iter()
+            .zip(&found)
+            .filter(|(_, points)| points.is_none())
+            .map(|(y, _)| (*y).to_owned())
+            .collect();
+        if !missing.is_empty() {
+            let bytes = store.objects.get(&object.object_key).await?;
+            let x = x.to_owned();
+            let decoded = blocking(move || {
+                let mut wanted: Vec<&str> = vec![&x];
+                wanted.extend(missing.iter().map(String::as_str).filter(|y| *y != x));
+                let chunk = Chunk::from_parquet(bytes, Some(&wanted)).map_err(damaged)?;
+                Ok(missing
+                    .iter()
+                    .map(|y| Arc::new(chunk.points(&x, y)))
+                    .collect::<Vec<_>>())
+            })
+            .await?;
+            let places = keys
+                .iter()
+                .zip(found.iter_mut())
+                .filter(|(_, points)| points.is_none());
+            for ((y, place), points) in places.zip(decoded) {
+                let size = points.len() * 16 + SERIES_OVERHEAD_BYTES;
+                self.keep(key_of(y), Kept::Series(Arc::clone(&points)), size);
+                *place = Some(points);
+            }
         }
-        let bytes = store.objects.get(&object.object_key).await?;
-        let (x, y) = (x.to_owned(), y.to_owned());
-        let points = blocking(move || {
-            let keys: &[&str] = if x == y { &[&x] } else { &[&x, &y] };
-            let chunk = Chunk::from_parquet(bytes, Some(keys)).map_err(damaged)?;
-            Ok(Arc::new(chunk.points(&x, &y)))
-        })
-        .await?;
-        let size = points.len() * 16 + SERIES_OVERHEAD_BYTES;
-        self.keep(key, Kept::Series(Arc::clone(&points)), size);
-        Ok(points)
+        Ok(found.into_iter().map(Option::unwrap_or_default).collect())
     }
 
     async fn views(&self, store: &Store, run_id: i64) -> Result<Vec<StreamView>, StoreError> {

@@ -239,7 +239,8 @@ async fn unknown_fields_and_hostile_documents_are_refused() {
         "{{ {} }}",
         (0..3000)
             .map(|index| format!("a{index}: models(first: 1000) {{ edges {{ node {{ id }} }} }}"))
-            .collect::<String>()
+            .collect::<Vec<_>>()
+            .concat()
     );
     let cases = [
         ("{ launchAgent(id: 1) { name } }", "launchAgent"),

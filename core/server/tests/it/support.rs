@@ -169,7 +169,7 @@ impl TestServer {
         .await;
     }
 
-    /// One file_stream request to the run `me/p/{name}`.
+    /// One `file_stream` request to the run `me/p/{name}`.
     pub(crate) async fn stream(&self, name: &str, body: &Value) -> Answer {
         self.post(&format!("/files/me/p/{name}/file_stream"), body.to_string())
             .await
