@@ -1,6 +1,6 @@
 """One measurement, run in either interpreter: prints a JSON line.
 
-    python benches/probe.py {runlane|wandb} {init|log} [scalars]
+python benches/probe.py {runlane|wandb} {init|log} [scalars]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """runlane and wandb side by side, in one run, rounds interleaved; prints ratios and says which goal is met.
 
-    python benches/side_by_side.py PEER_PYTHON [--rounds 7] [--json FILE]
+python benches/side_by_side.py PEER_PYTHON [--rounds 7] [--json FILE]
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ class World:
     def __init__(self, python: str, module: str) -> None:
         self.python, self.module = python, module
         self.home = Path(tempfile.mkdtemp(prefix="bench-"))
-        self.env = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "RUNLANE_"))}
+        self.env = {
+            name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "RUNLANE_"))
+        }
         self.env |= {
             "HOME": str(self.home),
             "RUNLANE_RUNTIME_DIR": str(self.home / "run"),
@@ -43,7 +45,9 @@ class World:
     def probe(self, *words: str) -> dict[str, float]:
         """One measurement of benches/probe.py."""
         command = [self.python, PROBE, self.module, *words]
-        output = subprocess.run(command, env=self.env, cwd=self.home, check=True, capture_output=True, text=True).stdout
+        output = subprocess.run(
+            command, env=self.env, cwd=self.home, check=True, capture_output=True, text=True
+        ).stdout
         line = next(line for line in output.splitlines() if line.startswith("RESULT"))
         found: dict[str, float] = json.loads(line.removeprefix("RESULT"))
         return found
@@ -137,7 +141,9 @@ def compare_log(ours: World, peer: World, rounds: int, report: Report) -> None:
             report.add(f"log of {scalars} scalars, {point}: faster by", ratio, goal)
         if scalars == 10:
             over = median([row["p50"] for row in mine]) / median([row["empty"] for row in mine])
-            report.add("log of 10 scalars, p50 / an empty call with a dict", over, 20, at_most=True, firm=False)
+            report.add(
+                "log of 10 scalars, p50 / an empty call with a dict", over, 20, at_most=True, firm=False
+            )
 
 
 def main() -> int:

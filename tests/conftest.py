@@ -37,23 +37,47 @@ class Home:
     def wandb_dir(self) -> Path:
         return self.work / "wandb"
 
-    def python(self, code: str, *, check: bool = True, env: dict[str, str] | None = None,
-               python: str = PYTHON, timeout: float = DEADLINE_SECS) -> subprocess.CompletedProcess[str]:
+    def python(
+        self,
+        code: str,
+        *,
+        check: bool = True,
+        env: dict[str, str] | None = None,
+        python: str = PYTHON,
+        timeout: float = DEADLINE_SECS,
+    ) -> subprocess.CompletedProcess[str]:
         """Run a script in this home; with `check`, a failing one fails the test with what it printed."""
         script = self.root / "script.py"
         script.write_text(code, encoding="utf-8")
         return self.run([python, str(script)], check=check, env=env, timeout=timeout)
 
-    def runlane(self, *words: str, check: bool = True, env: dict[str, str] | None = None,
-                timeout: float = DEADLINE_SECS) -> subprocess.CompletedProcess[str]:
+    def runlane(
+        self,
+        *words: str,
+        check: bool = True,
+        env: dict[str, str] | None = None,
+        timeout: float = DEADLINE_SECS,
+    ) -> subprocess.CompletedProcess[str]:
         """Run the `runlane` command in this home."""
         return self.run([PYTHON, "-m", "runlane", *words], check=check, env=env, timeout=timeout)
 
-    def run(self, command: list[str], *, check: bool, env: dict[str, str] | None = None,
-            timeout: float = DEADLINE_SECS) -> subprocess.CompletedProcess[str]:
+    def run(
+        self,
+        command: list[str],
+        *,
+        check: bool,
+        env: dict[str, str] | None = None,
+        timeout: float = DEADLINE_SECS,
+    ) -> subprocess.CompletedProcess[str]:
         result = subprocess.run(
-            command, cwd=self.work, env={**self.env, **(env or {})}, capture_output=True, text=True,
-            timeout=timeout, check=False, stdin=subprocess.DEVNULL,
+            command,
+            cwd=self.work,
+            env={**self.env, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            stdin=subprocess.DEVNULL,
         )
         if check and result.returncode != 0:
             pytest.fail(f"{command} exited with {result.returncode}\n{result.stdout}\n{result.stderr}")
@@ -122,7 +146,11 @@ class Server:
 
 def exported(text: str) -> dict[str, str]:
     """The variables that `runlane server env` prints."""
-    pairs = (line.removeprefix("export ").partition("=") for line in text.splitlines() if line.startswith("export "))
+    pairs = (
+        line.removeprefix("export ").partition("=")
+        for line in text.splitlines()
+        if line.startswith("export ")
+    )
     return {name: value.strip("'\"") for name, _, value in pairs}
 
 

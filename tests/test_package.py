@@ -18,7 +18,9 @@ def test_the_wheel_carries_the_binary_and_the_web_app() -> None:
     package = Path(runlane.__file__).parent
     binary = package / "_bin" / "runlane-core"
     assert os.access(binary, os.X_OK)
-    version = subprocess.run([str(binary), "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    version = subprocess.run(
+        [str(binary), "--version"], capture_output=True, text=True, check=True
+    ).stdout.strip()
     assert version == f"runlane-core {runlane.__version__}"
     info = json.loads((package / "_bin" / "build-info.json").read_text())
     assert info["version"] == version

@@ -51,7 +51,9 @@ def test_rows_of_all_processes_are_in_the_run(home):
 
 
 def test_exit_without_finish_closes_the_run(home):
-    done = home.python("import runlane as wandb\nrun = wandb.init(mode='offline')\nrun.log({'a': 1})\nraise SystemExit(0)")
+    done = home.python(
+        "import runlane as wandb\nrun = wandb.init(mode='offline')\nrun.log({'a': 1})\nraise SystemExit(0)"
+    )
     assert "Run summary:" in done.stderr
     assert "a 1" in done.stderr
 

@@ -1,6 +1,6 @@
 """Prove the crate arrows of docs/design.md with `cargo tree`: who may know whom.
 
-    python tools/check_arrows.py
+python tools/check_arrows.py
 """
 
 from __future__ import annotations
@@ -17,7 +17,16 @@ FORBIDDEN = {
     "runlane-model": ["runlane-translog", "tokio", "reqwest", "sqlx", "pyo3", "arrow-array"],
     "runlane-translog": ["runlane-daemon", "runlane-server", "tokio", "sqlx", "pyo3"],
     "runlane-history": ["runlane-daemon", "runlane-server", "runlane-translog", "tokio", "sqlx", "pyo3"],
-    "runlane-client": ["runlane-daemon", "runlane-server", "tokio", "hyper", "rustls", "sqlx", "arrow-array", "parquet"],
+    "runlane-client": [
+        "runlane-daemon",
+        "runlane-server",
+        "tokio",
+        "hyper",
+        "rustls",
+        "sqlx",
+        "arrow-array",
+        "parquet",
+    ],
     "runlane-daemon": ["runlane-server", "runlane-history", "sqlx", "axum", "pyo3"],
     "runlane-server": ["runlane-daemon", "runlane-translog", "pyo3"],
 }
@@ -25,7 +34,19 @@ FORBIDDEN = {
 
 def dependencies(crate: str) -> set[str]:
     """Names of every crate that `crate` is built with, tests and build scripts left out."""
-    command = ["cargo", "tree", "--locked", "-p", crate, "-e", "normal", "--prefix", "none", "--format", "{p}"]
+    command = [
+        "cargo",
+        "tree",
+        "--locked",
+        "-p",
+        crate,
+        "-e",
+        "normal",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}",
+    ]
     output = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
     return {line.split()[0] for line in output.splitlines() if line.strip()} - {crate}
 

@@ -42,7 +42,9 @@ def stage_binary(profile: str) -> None:
     try:
         result = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=False)
     except FileNotFoundError as error:
-        raise StageError("cannot build `runlane-core`: `cargo` is not on PATH; install Rust 1.95 or newer") from error
+        raise StageError(
+            "cannot build `runlane-core`: `cargo` is not on PATH; install Rust 1.95 or newer"
+        ) from error
     if result.returncode != 0:
         raise StageError(f"cannot build `runlane-core`: cargo exited with {result.returncode}")
     executable = None
@@ -59,7 +61,9 @@ def stage_binary(profile: str) -> None:
     fresh = binary.with_suffix(".new")
     shutil.copy2(executable, fresh)
     fresh.replace(binary)
-    version = subprocess.run([str(binary), "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    version = subprocess.run(
+        [str(binary), "--version"], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout.strip()
     info = {"profile": profile, "version": version}
     (target / "build-info.json").write_text(json.dumps(info) + "\n", encoding="utf-8")
 

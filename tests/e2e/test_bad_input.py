@@ -80,18 +80,31 @@ LOG_CASES: list[tuple[str, str | None, str]] = [
 ROW_CASES: list[tuple[str, dict[str, Any]]] = [
     ("run.log({'a.b': 1, 'a': {'b': 2}})", {"a.b": 1, "a": {"b": 2}}),
     ("run.log({'k[0]/\"q\" 🚀 \\u202e': 1})", {'k[0]/"q" 🚀 \u202e': 1}),
-    ("run.log({'nan': math.nan, 'inf': math.inf, 'ninf': -math.inf})",
-     {"nan": "float:NaN", "inf": "float:Infinity", "ninf": "float:-Infinity"}),
-    ("run.log({'zero': -0.0, 'tiny': 5e-324, 'exact': 2**53 + 1})", {"zero": 0, "tiny": 5e-324, "exact": 2**53 + 1}),
+    (
+        "run.log({'nan': math.nan, 'inf': math.inf, 'ninf': -math.inf})",
+        {"nan": "float:NaN", "inf": "float:Infinity", "ninf": "float:-Infinity"},
+    ),
+    (
+        "run.log({'zero': -0.0, 'tiny': 5e-324, 'exact': 2**53 + 1})",
+        {"zero": 0, "tiny": 5e-324, "exact": 2**53 + 1},
+    ),
     ("run.log({'huge': 2**70})", {"huge": 2.0**70}),
-    ("run.log({'bytes': b'abc', 'colour': Colour.RED, 'when': datetime.date(2026, 1, 2)})",
-     {"bytes": "abc", "colour": "RED", "when": "2026-01-02"}),
-    ("run.log({'path': pathlib.PurePosixPath('/a/b'), 'id': uuid.UUID(int=1), 'dec': decimal.Decimal('1.5')})",
-     {"path": "/a/b", "id": str(__import__("uuid").UUID(int=1)), "dec": 1.5}),
-    ("run.log({'np': np.float32(0.5), 'int': np.int64(3), 'flag': np.bool_(True), 'zero': np.array(7)})",
-     {"np": 0.5, "int": 3, "flag": True, "zero": 7}),
-    ("run.log({'small': np.arange(4), 'list': [1, 2.5, None], 'tuple': (1, 'x')})",
-     {"small": [0, 1, 2, 3], "list": [1, 2.5, None], "tuple": [1, "x"]}),
+    (
+        "run.log({'bytes': b'abc', 'colour': Colour.RED, 'when': datetime.date(2026, 1, 2)})",
+        {"bytes": "abc", "colour": "RED", "when": "2026-01-02"},
+    ),
+    (
+        "run.log({'path': pathlib.PurePosixPath('/a/b'), 'id': uuid.UUID(int=1), 'dec': decimal.Decimal('1.5')})",
+        {"path": "/a/b", "id": str(__import__("uuid").UUID(int=1)), "dec": 1.5},
+    ),
+    (
+        "run.log({'np': np.float32(0.5), 'int': np.int64(3), 'flag': np.bool_(True), 'zero': np.array(7)})",
+        {"np": 0.5, "int": 3, "flag": True, "zero": 7},
+    ),
+    (
+        "run.log({'small': np.arange(4), 'list': [1, 2.5, None], 'tuple': (1, 'x')})",
+        {"small": [0, 1, 2, 3], "list": [1, 2.5, None], "tuple": [1, "x"]},
+    ),
     ("run.log({'none': None, 'text': 'x'})", {"none": None, "text": "x"}),
     ("run.log({'lone': 'a\\ud800b'})", {"lone": "a\ufffdb"}),
     ("run.log({'deep': deep(60)})", {"deep": None}),
@@ -115,7 +128,7 @@ def test_log_refuses_misuse_and_keeps_the_rest(outcomes: tuple[list[Any], list[d
     for (code, kind, text), error in zip(LOG_CASES, errors, strict=False):
         assert error is not None, code
         assert kind in error[2] and text in error[1], (code, error)
-    accepted = errors[len(LOG_CASES):]
+    accepted = errors[len(LOG_CASES) :]
     assert accepted == [None] * len(accepted)
     assert len(rows) == len(ROW_CASES) + len(PLACEHOLDERS) + 1
     for (code, expected), row in zip(ROW_CASES, rows, strict=False):
@@ -124,7 +137,7 @@ def test_log_refuses_misuse_and_keeps_the_rest(outcomes: tuple[list[Any], list[d
             assert "deep" in found or any(key.startswith("deep") for key in found), code
         else:
             assert plain(found) == plain(expected), code
-    for row in rows[len(ROW_CASES):-1]:
+    for row in rows[len(ROW_CASES) : -1]:
         (value,) = [row[key] for key in ("odd", "broken") if key in row]
         assert "Odd" in value or "Broken" in value
     assert rows[-1]["last"] == 1
@@ -151,7 +164,10 @@ run.finish()
 
 # Code run in a fresh process, error type, part of its text.
 INIT_CASES: list[tuple[str, str, str]] = [
-    *[(f"wandb.init(id={bad!r})", "UsageError", "id") for bad in ("", " a", "a/b", "a:b", "a,b", "x" * 129, "..", "a\n")],
+    *[
+        (f"wandb.init(id={bad!r})", "UsageError", "id")
+        for bad in ("", " a", "a/b", "a:b", "a,b", "x" * 129, "..", "a\n")
+    ],
     *[(f"wandb.init(project={bad!r})", "UsageError", "project") for bad in ("a/b", "a#b", "x" * 129)],
     ("wandb.init(entity='a/b')", "UsageError", "entity"),
     ("wandb.init(name=5)", "TypeError", "name"),
@@ -211,7 +227,11 @@ def test_init_config_and_friends_refuse_bad_arguments(home: Home) -> None:
 
 @pytest.mark.parametrize(
     ("variable", "value", "text"),
-    [("WANDB_CONSOLE", "junk", "console"), ("WANDB_RESUME", "true", "resume"), ("WANDB_MODE", "sideways", "mode")],
+    [
+        ("WANDB_CONSOLE", "junk", "console"),
+        ("WANDB_RESUME", "true", "resume"),
+        ("WANDB_MODE", "sideways", "mode"),
+    ],
 )
 def test_a_bad_variable_is_named(home: Home, variable: str, value: str, text: str) -> None:
     result = home.python("import runlane as wandb\nwandb.init()", check=False, env={variable: value})

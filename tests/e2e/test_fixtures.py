@@ -60,7 +60,12 @@ def test_a_fixture_syncs_to_what_it_holds(
     assert plain(without_clock(ours["summary"])) == plain(without_clock(expected["summary"]))
     assert sorted(ours["tags"]) == sorted(expected["run"].get("tags", []))
     assert ours["state"] == STATES.get(expected["exit_code"], "failed")
-    for field, key in [("display_name", "name"), ("notes", "notes"), ("run_group", "group"), ("job_type", "job_type")]:
+    for field, key in [
+        ("display_name", "name"),
+        ("notes", "notes"),
+        ("run_group", "group"),
+        ("job_type", "job_type"),
+    ]:
         if expected["run"].get(field):
             assert ours[key] == expected["run"][field]
     present = {path.removeprefix("files/") for path in expected["files_on_disk"]}

@@ -42,7 +42,13 @@ def test_a_row_walks_all_the_way(home: Home, server: Server, project: str, wandb
     assert [row["loss"] for row in ours["rows"]] == [1 / (i + 1) for i in range(50)]
     assert plain(ours["rows"][7]["odd"]) == "float:NaN"
     assert ours["summary"]["best"] == 42 and ours["summary"]["train"] == {"acc": 49}
-    assert {"note.txt", "config.yaml", "wandb-summary.json", "wandb-metadata.json", "requirements.txt"} <= set(ours["files"])
+    assert {
+        "note.txt",
+        "config.yaml",
+        "wandb-summary.json",
+        "wandb-metadata.json",
+        "requirements.txt",
+    } <= set(ours["files"])
     assert plain(ours) == plain(theirs)
 
 
@@ -57,7 +63,9 @@ def test_a_row_walks_all_the_way(home: Home, server: Server, project: str, wandb
         ("import os; os._exit(5)", 5, "crashed"),
     ],
 )
-def test_the_state_follows_the_ending(home: Home, server: Server, project: str, ending: str, code: int, state: str) -> None:
+def test_the_state_follows_the_ending(
+    home: Home, server: Server, project: str, ending: str, code: int, state: str
+) -> None:
     script = f"""
 import runlane as wandb
 run = wandb.init(project={project!r}, id="ending")
@@ -75,7 +83,9 @@ import time; time.sleep(0.05)
     assert (found["state"], [row["x"] for row in found["rows"]]) == (state, list(range(20)))
 
 
-def test_an_offline_run_is_looked_at_after_sync(home: Home, server: Server, project: str, wandb_python: str) -> None:
+def test_an_offline_run_is_looked_at_after_sync(
+    home: Home, server: Server, project: str, wandb_python: str
+) -> None:
     printed = home.python(TRAIN.format(project=project, run="off00001"))
     assert "runlane ui" in printed.stdout + printed.stderr
     (directory,) = home.run_dirs()
@@ -118,8 +128,13 @@ run.finish()
     path = home.root / "live.py"
     path.write_text(script)
     process = subprocess.Popen(
-        [sys.executable, str(path)], cwd=home.work, env={**home.env, **server.env}, text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        [sys.executable, str(path)],
+        cwd=home.work,
+        env={**home.env, **server.env},
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     )
     try:
         assert process.stdout is not None and process.stdin is not None

@@ -48,7 +48,11 @@ def in_memory_core():
 def world(tmp_path, monkeypatch, in_memory_core):
     """Home, directory and environment of one test; the library's state is fresh and torn down afterwards."""
     for name in list(os.environ):
-        if name.startswith(("WANDB", "RUNLANE", "SLURM_")) or name in ("NETRC", "XDG_RUNTIME_DIR", "NO_COLOR"):
+        if name.startswith(("WANDB", "RUNLANE", "SLURM_")) or name in (
+            "NETRC",
+            "XDG_RUNTIME_DIR",
+            "NO_COLOR",
+        ):
             monkeypatch.delenv(name)
     home = tmp_path / "home"
     work = tmp_path / "work"

@@ -94,7 +94,9 @@ class RunBase:
             return [self._plain(key, item, depth + 1) for item in value]
         return self._hooks[0](key, value)
 
-    def log(self, data: Any, step: int | None = None, commit: bool | None = None, sync: bool | None = None) -> None:
+    def log(
+        self, data: Any, step: int | None = None, commit: bool | None = None, sync: bool | None = None
+    ) -> None:
         if self._core_state != "open":
             self._hooks[1]("finished" if self._core_state == "finished" else "not_open", None)
             return
@@ -110,7 +112,9 @@ class RunBase:
         with self._core_lock:
             if step is not None:
                 if step < self._current:
-                    self._hooks[2](30, f"Tried to log to step {step} that is less than the current step {self._current}.")
+                    self._hooks[2](
+                        30, f"Tried to log to step {step} that is less than the current step {self._current}."
+                    )
                     return
                 if step > self._current:
                     self._commit()
@@ -131,9 +135,19 @@ class RunBase:
         self, connection: Connection, settings: Any, run: Any, preface: Any, attach: bool, timeout_secs: float
     ) -> dict[str, Any]:
         daemon.opened.append(
-            {"settings": dict(settings), "run": dict(run), "preface": [dict(item) for item in preface], "attach": attach}
+            {
+                "settings": dict(settings),
+                "run": dict(run),
+                "preface": [dict(item) for item in preface],
+                "attach": attach,
+            }
         )
-        answer = {"entity": run.get("entity", ""), "project": run.get("project", ""), "run_id": run["run_id"], "error": None}
+        answer = {
+            "entity": run.get("entity", ""),
+            "project": run.get("project", ""),
+            "run_id": run["run_id"],
+            "error": None,
+        }
         answer.update(daemon.answer)
         if not answer["error"]:
             self._core_state = "open"
@@ -160,18 +174,30 @@ class RunBase:
             series: dict[str, list[float]] = {}
             for row in self._rows:
                 for key, value in row.items():
-                    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+                    if (
+                        isinstance(value, (int, float))
+                        and not isinstance(value, bool)
+                        and math.isfinite(value)
+                    ):
                         series.setdefault(key, []).append(float(value))
             return {"items": [((key,), values) for key, values in series.items()]}
         if kind == "flush":
             return {"reached": True}
         return {"rows": len(self._rows), "uploaded_rows": len(self._rows), "problem": ""}
 
-    def _finish(self, exit_code: int, timeout_secs: float, not_complete: bool, progress: Any) -> dict[str, Any]:
+    def _finish(
+        self, exit_code: int, timeout_secs: float, not_complete: bool, progress: Any
+    ) -> dict[str, Any]:
         self._commit()
         daemon.exit_codes.append(exit_code)
         self._core_state = "finished"
-        last = {"done": True, "complete": True, "rows_total": len(self._rows), "rows_uploaded": len(self._rows), "wandb_files": 5}
+        last = {
+            "done": True,
+            "complete": True,
+            "rows_total": len(self._rows),
+            "rows_uploaded": len(self._rows),
+            "wandb_files": 5,
+        }
         last.update(daemon.finish_answer)
         progress(last)
         return last
@@ -200,7 +226,13 @@ def install() -> None:
     """Make this module `runlane._core`."""
     module = types.ModuleType("runlane._core")
     module.__dict__.update(
-        {"Connection": Connection, "RunBase": RunBase, "DaemonError": DaemonError, "flush_at_exit": flush_at_exit, "__version__": "0.1.0"}
+        {
+            "Connection": Connection,
+            "RunBase": RunBase,
+            "DaemonError": DaemonError,
+            "flush_at_exit": flush_at_exit,
+            "__version__": "0.1.0",
+        }
     )
     sys.modules["runlane._core"] = module
     package = sys.modules.get("runlane")

@@ -70,12 +70,27 @@ def test_version(run):
 
 def test_every_command_has_help(run):
     names = run("--help").output.split("Commands:")[1].split()
-    for name in ("sync", "server", "ui", "login", "status", "online", "offline", "enabled", "disabled", "init", "exec"):
+    for name in (
+        "sync",
+        "server",
+        "ui",
+        "login",
+        "status",
+        "online",
+        "offline",
+        "enabled",
+        "disabled",
+        "init",
+        "exec",
+    ):
         assert name in names
         assert run(name, "--help").exit_code == 0
 
 
-@pytest.mark.parametrize(("command", "mode"), [("offline", "offline"), ("disabled", "disabled"), ("enabled", "online"), ("off", "offline")])
+@pytest.mark.parametrize(
+    ("command", "mode"),
+    [("offline", "offline"), ("disabled", "disabled"), ("enabled", "online"), ("off", "offline")],
+)
 def test_modes_are_written_to_the_workspace(run, world, command, mode):
     assert run(command).exit_code == 0
     assert f"mode = {mode}" in (world / "wandb" / "settings").read_text()
@@ -88,7 +103,15 @@ def test_init_and_status(run, world):
     assert (world / "wandb" / ".gitignore").read_text() == "*\n!settings\n"
     shown = json.loads(run("status").output.partition("Current Settings\n")[2])
     assert (shown["project"], shown["entity"]) == ("proj", "ent")
-    assert sorted(shown) == ["base_url", "entity", "git_remote", "ignore_globs", "organization", "project", "root_dir"]
+    assert sorted(shown) == [
+        "base_url",
+        "entity",
+        "git_remote",
+        "ignore_globs",
+        "organization",
+        "project",
+        "root_dir",
+    ]
     assert run("init", "--reset", "-p", "other").exit_code == 0
     text = (world / "wandb" / "settings").read_text()
     assert "project = other" in text
@@ -108,29 +131,63 @@ def test_sync_request_carries_options_and_key_on_standard_input(run, binary, mon
     _destination(monkeypatch)
     events = [
         {"log": str(log), "state": "uploading", "rows": 1, "bytes": 3, "total_bytes": 6, "warnings": ["odd"]},
-        {"log": str(log), "state": "done", "rows": 2, "bytes": 6, "total_bytes": 6, "url": "http://h/r", "warnings": ["odd"]},
+        {
+            "log": str(log),
+            "state": "done",
+            "rows": 2,
+            "bytes": 6,
+            "total_bytes": 6,
+            "url": "http://h/r",
+            "warnings": ["odd"],
+        },
         {"summary": {"synced": 1, "failed": 0, "partial": 0}},
     ]
     (binary / "events").write_text("".join(json.dumps(event) + "\n" for event in events))
-    done = run("sync", "--id", "new", "-p", "p", "-e", "e", "--job-type", "j", "--replace-tags", "a=b,c=d", "-n", "2", "--follow", str(log))
+    done = run(
+        "sync",
+        "--id",
+        "new",
+        "-p",
+        "p",
+        "-e",
+        "e",
+        "--job-type",
+        "j",
+        "--replace-tags",
+        "a=b,c=d",
+        "-n",
+        "2",
+        "--follow",
+        str(log),
+    )
     assert done.exit_code == 0, done.output
     asked = _asked(binary)
     assert asked["arguments"] == ["sync"]
     request = json.loads(asked["input"])
     assert request["logs"] == [os.path.realpath(log)]
     assert (request["base_url"], request["api_key"]) == ("http://127.0.0.1:9", KEY)
-    assert (request["run_id"], request["project"], request["entity"], request["job_type"]) == ("new", "p", "e", "j")
+    assert (request["run_id"], request["project"], request["entity"], request["job_type"]) == (
+        "new",
+        "p",
+        "e",
+        "j",
+    )
     assert request["replace_tags"] == {"a": "b", "c": "d"}
     assert (request["parallel"], request["follow"], request["mark_synced"]) == (2, True, True)
     assert "Syncing 1 run(s):" in done.output
-    assert "Finished syncing wandb/offline-run-20260102_030405-abc/run-abc.wandb: 2 rows (http://h/r)" in done.output
+    assert (
+        "Finished syncing wandb/offline-run-20260102_030405-abc/run-abc.wandb: 2 rows (http://h/r)"
+        in done.output
+    )
     assert done.output.count("odd") == 1
 
 
 def test_sync_ends_with_the_engines_status(run, binary, monkeypatch):
     log = _offline_run(binary)
     _destination(monkeypatch)
-    (binary / "events").write_text(json.dumps({"log": str(log), "state": "failed", "error": "no such entity"}) + "\n")
+    (binary / "events").write_text(
+        json.dumps({"log": str(log), "state": "failed", "error": "no such entity"}) + "\n"
+    )
     monkeypatch.setenv("BINARY_STATUS", "1")
     done = run("sync", str(log))
     assert done.exit_code == 1
@@ -287,7 +344,9 @@ def local_server(world):
     credentials.write_text(json.dumps({"username": "u", "entity": "u", "api_key": KEY}))
     registry = Path(_servers.registry_path())
     registry.parent.mkdir(parents=True)
-    registry.write_text(json.dumps({"base_url": url, "pid": os.getpid(), "data_dir": "/d", "credentials": str(credentials)}))
+    registry.write_text(
+        json.dumps({"base_url": url, "pid": os.getpid(), "data_dir": "/d", "credentials": str(credentials)})
+    )
     yield url, asked
     http.shutdown()
     http.server_close()

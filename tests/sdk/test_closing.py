@@ -99,7 +99,9 @@ def _online(wandb, daemon, **arguments):
         "project_url": "http://h:1/e/p",
         **daemon.answer,
     }
-    return wandb.init(settings={"base_url": "http://h:1", "api_key": "k" * 40, "show_emoji": True}, id="abc", **arguments)
+    return wandb.init(
+        settings={"base_url": "http://h:1", "api_key": "k" * 40, "show_emoji": True}, id="abc", **arguments
+    )
 
 
 def test_online_start_and_end(wandb, daemon, capsys):
@@ -124,7 +126,10 @@ def test_online_start_and_end(wandb, daemon, capsys):
 def test_unreachable_server_is_said_once_and_the_run_goes_on(wandb, daemon, capsys):
     daemon.answer = {"detached": True}
     run = _online(wandb, daemon)
-    assert "The server at http://h:1 does not answer: the run goes on from local state" in capsys.readouterr().err
+    assert (
+        "The server at http://h:1 does not answer: the run goes on from local state"
+        in capsys.readouterr().err
+    )
     run.log({"a": 1})
     daemon.finish_answer = {"complete": False, "problem": "connection refused"}
     run.finish()
@@ -137,7 +142,12 @@ def test_finish_timeout_raises_only_when_asked(wandb, daemon):
     daemon.finish_answer = {"complete": False}
     _online(wandb, daemon).finish()
     run = wandb.init(
-        settings={"base_url": "http://h:1", "api_key": "k" * 40, "finish_timeout": 0.1, "finish_timeout_raises": True}
+        settings={
+            "base_url": "http://h:1",
+            "api_key": "k" * 40,
+            "finish_timeout": 0.1,
+            "finish_timeout_raises": True,
+        }
     )
     with pytest.raises(TimeoutError, match=r"not uploaded within 0\.1 seconds"):
         run.finish()

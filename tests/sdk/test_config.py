@@ -23,7 +23,9 @@ def _initial(daemon):
 
 def test_access_by_key_attribute_and_get(wandb):
     wandb.init(mode="offline", config={"kernel_sizes": [3], "n": {"a": 1}})
-    assert wandb.config["kernel_sizes"] == wandb.config.kernel_sizes == wandb.config.get("kernel_sizes") == [3]
+    assert (
+        wandb.config["kernel_sizes"] == wandb.config.kernel_sizes == wandb.config.get("kernel_sizes") == [3]
+    )
     assert wandb.config.get("absent", 7) == 7
     assert wandb.config["n"]["a"] == 1
     assert "kernel_sizes" in wandb.config
@@ -44,7 +46,9 @@ def test_new_keys_are_sent_by_item_attribute_and_update(offline, daemon):
 
 def test_changing_a_value_raises_and_changes_nothing(wandb, daemon):
     run = wandb.init(mode="offline", config={"a": 1, "nan": float("nan")})
-    with pytest.raises(ConfigError, match=r'Attempted to change value of key "a" from 1 to 2\n.*allow_val_change=True'):
+    with pytest.raises(
+        ConfigError, match=r'Attempted to change value of key "a" from 1 to 2\n.*allow_val_change=True'
+    ):
         run.config["a"] = 2
     with pytest.raises(ConfigError):
         run.config.update({"new": 1, "a": 2})
@@ -173,7 +177,9 @@ def test_include_and_exclude_keys(wandb, daemon):
 
 
 def test_files_in_their_order(wandb, daemon, monkeypatch):
-    Path("config-defaults.yaml").write_text("wandb_version: 1\nepochs: {desc: rounds, value: 1}\nbatch_size: {value: 32}\nseed: {value: 7}\n")
+    Path("config-defaults.yaml").write_text(
+        "wandb_version: 1\nepochs: {desc: rounds, value: 1}\nbatch_size: {value: 32}\nseed: {value: 7}\n"
+    )
     Path("named.yaml").write_text("batch_size: {value: 128}\n")
     monkeypatch.setattr(sys, "argv", ["train.py", "--configs", "named.yaml"])
     wandb.init(mode="offline", config={"epochs": 200, "batch_size": 64})
@@ -188,7 +194,11 @@ def test_yaml_file_as_config(wandb, daemon):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a: [", "error reading config file"), ("- a\n", "must be a mapping"), ("wandb_version: 2\n", "unknown wandb_version")],
+    [
+        ("a: [", "error reading config file"),
+        ("- a\n", "must be a mapping"),
+        ("wandb_version: 2\n", "unknown wandb_version"),
+    ],
 )
 def test_wrong_yaml_is_a_config_error(text, message, wandb):
     Path("c.yaml").write_text(text)

@@ -157,7 +157,7 @@ def test_media_types_come_later(wandb, offline):
         (2**63 - 1, "9223372036854775807"),
         (2**70, "1.1805916207174113e+21"),
         (-0.0, "-0.0"),
-        ("a\ud800\u00e4\"", '"a\\ufffd\\u00e4\\""'),
+        ('a\ud800\u00e4"', '"a\\ufffd\\u00e4\\""'),
         ({"a": [1, None, True]}, '{"a": [1, null, true]}'),
     ],
 )

@@ -21,7 +21,12 @@ def _register(pid=None, key=KEY, base_url=URL):
     directory.mkdir(parents=True, exist_ok=True)
     credentials = directory / "credentials.json"
     credentials.write_text(json.dumps({"username": "u", "entity": "u", "api_key": key}))
-    record = {"base_url": base_url, "pid": pid or os.getpid(), "data_dir": str(directory), "credentials": str(credentials)}
+    record = {
+        "base_url": base_url,
+        "pid": pid or os.getpid(),
+        "data_dir": str(directory),
+        "credentials": str(credentials),
+    }
     Path(_servers.registry_path()).write_text(json.dumps(record))
 
 
@@ -37,7 +42,9 @@ def test_without_a_server_the_run_stays_here_and_one_line_says_so(wandb, daemon,
     assert run.offline is True
     assert daemon.opened[-1]["settings"]["offline"] is True
     lines = [line for line in capsys.readouterr().err.splitlines() if "runlane ui" in line]
-    assert lines == ["runlane: No server is configured: this run stays on this machine. Look at it with `runlane ui`."]
+    assert lines == [
+        "runlane: No server is configured: this run stays on this machine. Look at it with `runlane ui`."
+    ]
 
 
 def test_a_key_alone_selects_no_host(wandb, daemon, monkeypatch):
@@ -60,7 +67,13 @@ def test_environment_names_server_and_key(wandb, daemon, monkeypatch):
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"force": True}, {"resume": "must", "id": "a"}, {"resume": "never", "id": "a"}, {"fork_from": "b?_step=1"}, {"resume_from": "a?_step=1"}],
+    [
+        {"force": True},
+        {"resume": "must", "id": "a"},
+        {"resume": "never", "id": "a"},
+        {"fork_from": "b?_step=1"},
+        {"resume_from": "a?_step=1"},
+    ],
 )
 def test_starts_that_need_the_server_wait_for_it(arguments, wandb, daemon):
     wandb.init(settings={"base_url": URL, "api_key": KEY}, **arguments)
@@ -153,7 +166,9 @@ def test_netrc_places(monkeypatch, tmp_path):
 
 
 def test_writing_netrc_keeps_other_entries_and_is_private():
-    path = _netrc(f"machine other\n  login a\n  password b\nmachine 127.0.0.1:9\n  login user\n  password {'o' * 40}\n")
+    path = _netrc(
+        f"machine other\n  login a\n  password b\nmachine 127.0.0.1:9\n  login user\n  password {'o' * 40}\n"
+    )
     _credentials.write_netrc(URL, KEY)
     assert _credentials.key_from_netrc(URL) == KEY
     assert _credentials.key_from_netrc("http://other") == "b"

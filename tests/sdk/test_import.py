@@ -16,7 +16,11 @@ PACKAGE = Path(__file__).resolve().parents[2] / "python"
 def _loaded(code):
     environment = {**os.environ, "PYTHONPATH": str(PACKAGE)}
     script = f"import sys\nbefore = set(sys.modules)\n{code}\nprint(*sorted(set(sys.modules) - before))"
-    return set(subprocess.run([sys.executable, "-S", "-c", script], env=environment, capture_output=True, text=True, check=True).stdout.split())
+    return set(
+        subprocess.run(
+            [sys.executable, "-S", "-c", script], env=environment, capture_output=True, text=True, check=True
+        ).stdout.split()
+    )
 
 
 def test_import_loads_only_the_package_itself():
@@ -24,8 +28,21 @@ def test_import_loads_only_the_package_itself():
 
 
 def test_names_that_need_no_run_load_no_heavy_module():
-    loaded = _loaded("import runlane\nrunlane.errors, runlane.UsageError, runlane.Settings(mode='offline').wandb_dir")
-    assert not loaded & {"json", "re", "typing", "logging", "dataclasses", "inspect", "numpy", "yaml", "click", "threading"}
+    loaded = _loaded(
+        "import runlane\nrunlane.errors, runlane.UsageError, runlane.Settings(mode='offline').wandb_dir"
+    )
+    assert not loaded & {
+        "json",
+        "re",
+        "typing",
+        "logging",
+        "dataclasses",
+        "inspect",
+        "numpy",
+        "yaml",
+        "click",
+        "threading",
+    }
 
 
 def test_every_public_name_resolves(wandb):
@@ -40,7 +57,9 @@ def test_version_is_that_of_the_crates(wandb):
     assert re.search(r'^version = "(.+)"', text, re.MULTILINE).group(1) == wandb.__version__
 
 
-@pytest.mark.parametrize("path", ["sdk.wandb_run.Run", "wandb_run.Run", "sdk.wandb_config.Config", "apis.public.Api"])
+@pytest.mark.parametrize(
+    "path", ["sdk.wandb_run.Run", "wandb_run.Run", "sdk.wandb_config.Config", "apis.public.Api"]
+)
 def test_attribute_paths_of_wandb(wandb, path):
     found = wandb
     for part in path.split("."):

@@ -12,7 +12,10 @@ from runlane.errors import AuthenticationError, CommError
 from runlane.public_api import Api
 
 KEY = "k" * 40
-ROWS = [{"_step": step, "loss": 1 / (step + 1), **({"rare": step} if step % 100 == 0 else {})} for step in range(250)]
+ROWS = [
+    {"_step": step, "loss": 1 / (step + 1), **({"rare": step} if step % 100 == 0 else {})}
+    for step in range(250)
+]
 ROWS.append({"_step": 100_000, "loss": float("nan")})
 
 
@@ -76,7 +79,9 @@ class _Server:
         if "models(" in query:
             page = int(variables["cursor"] or 0)
             edges = [{"node": {"id": "p", "name": f"p{page}", "entityName": "e", "createdAt": None}}]
-            return {"models": {"edges": edges, "pageInfo": {"hasNextPage": page < 2, "endCursor": str(page + 1)}}}
+            return {
+                "models": {"edges": edges, "pageInfo": {"hasNextPage": page < 2, "endCursor": str(page + 1)}}
+            }
         if "mutation" in query:
             return {"upsertBucket": {"bucket": self.run}}
         return {"project": self.project(query, variables)}
@@ -86,21 +91,43 @@ class _Server:
             return None
         if "runs(" in query:
             first = int(variables["cursor"] or 0)
-            runs = [{"node": {**self.run, "name": f"run{index}"}, "cursor": str(index + 1)} for index in range(first, min(first + 2, 5))]
-            return {"runCount": 5, "runs": {"edges": runs, "pageInfo": {"hasNextPage": first + 2 < 5, "endCursor": None}}}
+            runs = [
+                {"node": {**self.run, "name": f"run{index}"}, "cursor": str(index + 1)}
+                for index in range(first, min(first + 2, 5))
+            ]
+            return {
+                "runCount": 5,
+                "runs": {"edges": runs, "pageInfo": {"hasNextPage": first + 2 < 5, "endCursor": None}},
+            }
         if "sampledHistory" in query:
             keys = json.loads(variables["specs"][0])["keys"]
             rows = [{key: row[key] for key in keys} for row in ROWS if all(key in row for key in keys)]
-            return {"run": {"sampledHistory": [[{**row, "loss": "NaN"} if "loss" in row else row for row in rows]]}}
+            return {
+                "run": {
+                    "sampledHistory": [[{**row, "loss": "NaN"} if "loss" in row else row for row in rows]]
+                }
+            }
         if "minStep" in query:
             rows = [row for row in ROWS if variables["minStep"] <= row["_step"] < variables["maxStep"]]
             return {"run": {"history": [json.dumps(row) for row in rows[: variables["pageSize"]]]}}
         if "history(samples" in query or "events(samples" in query:
-            return {"run": {"history": [json.dumps(row) for row in ROWS[: variables["samples"]]], "events": ['{"system.cpu": 1}']}}
+            return {
+                "run": {
+                    "history": [json.dumps(row) for row in ROWS[: variables["samples"]]],
+                    "events": ['{"system.cpu": 1}'],
+                }
+            }
         if "files(" in query:
-            names = [name for name in ("a.txt", "../evil") if not variables["fileNames"] or name in variables["fileNames"]]
+            names = [
+                name
+                for name in ("a.txt", "../evil")
+                if not variables["fileNames"] or name in variables["fileNames"]
+            ]
             edges = [
-                {"node": {"name": name, "sizeBytes": 7, "directUrl": f"/storage/{index}", "id": "f"}, "cursor": "1"}
+                {
+                    "node": {"name": name, "sizeBytes": 7, "directUrl": f"/storage/{index}", "id": "f"},
+                    "cursor": "1",
+                }
                 for index, name in enumerate(names)
             ]
             return {"run": {"files": {"edges": edges, "pageInfo": {"hasNextPage": False}}}}
@@ -122,12 +149,23 @@ def api(server, world):
 
 def test_run_attributes(api, server):
     run = api.run("e/p/abc")
-    assert (run.name, run.id, run.state, run.path, run.tags) == ("nice-run-1", "abc", "finished", ["e", "p", "abc"], ["t"])
+    assert (run.name, run.id, run.state, run.path, run.tags) == (
+        "nice-run-1",
+        "abc",
+        "finished",
+        ["e", "p", "abc"],
+        ["t"],
+    )
     assert run.config == {"lr": 0.1}
     assert "_wandb" in run.rawconfig
     assert run.summary["loss"] != run.summary["loss"]
     assert run.summary["n"] == {"max": 3}
-    assert (run.notes, run.job_type, run.username, run.created_at) == ("n", "train", "u", "2026-01-02T03:04:05")
+    assert (run.notes, run.job_type, run.username, run.created_at) == (
+        "n",
+        "train",
+        "u",
+        "2026-01-02T03:04:05",
+    )
     assert run.url == f"{server.url}/e/p/runs/abc"
     assert server.requests[0][2] == "Basic " + base64.b64encode(f"api:{KEY}".encode()).decode()
 
@@ -163,7 +201,10 @@ def test_history_sample(api):
     rows = run.history(samples=10, pandas=False)
     assert [row["_step"] for row in rows] == list(range(10))
     assert [row["rare"] for row in run.history(keys=["rare"], pandas=False)] == [0, 100, 200]
-    assert run.history(keys=["loss"], pandas=False)[0]["loss"] != run.history(keys=["loss"], pandas=False)[0]["loss"]
+    assert (
+        run.history(keys=["loss"], pandas=False)[0]["loss"]
+        != run.history(keys=["loss"], pandas=False)[0]["loss"]
+    )
     assert run.history(stream="system", pandas=False) == [{"system.cpu": 1}]
     with pytest.raises(ValueError, match="list of strings"):
         run.history(keys="loss")
@@ -289,7 +330,10 @@ def test_no_server_or_key_is_a_usage_error(wandb, monkeypatch):
 
 def test_one_api_from_many_threads(api):
     results = []
-    threads = [threading.Thread(target=lambda: results.append(len(list(api.run("e/p/abc").scan_history())))) for _ in range(8)]
+    threads = [
+        threading.Thread(target=lambda: results.append(len(list(api.run("e/p/abc").scan_history()))))
+        for _ in range(8)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

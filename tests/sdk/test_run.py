@@ -17,7 +17,16 @@ PACKAGE = os.path.dirname(os.path.dirname(HERE)) + "/python"
 
 def test_init_sends_the_run(wandb, daemon):
     run = wandb.init(
-        mode="offline", project="p", entity="e", name="n", notes="t", tags=["a"], group="g", job_type="train", id="r1", config={"a": 1}
+        mode="offline",
+        project="p",
+        entity="e",
+        name="n",
+        notes="t",
+        tags=["a"],
+        group="g",
+        job_type="train",
+        id="r1",
+        config={"a": 1},
     )
     opened = daemon.opened[-1]
     sent, settings = opened["run"], opened["settings"]
@@ -56,7 +65,10 @@ def test_project_defaults(wandb):
     os.chdir("repo/sub/dir")
     assert wandb.init(mode="offline").project == "repo"
     wandb.finish()
-    assert wandb.init(mode="offline", settings={"program": os.path.abspath("train.py")}).project == "repo-sub_dir"
+    assert (
+        wandb.init(mode="offline", settings={"program": os.path.abspath("train.py")}).project
+        == "repo-sub_dir"
+    )
 
 
 def test_git_commit_and_remote_without_credentials(wandb, daemon):
@@ -64,7 +76,9 @@ def test_git_commit_and_remote_without_credentials(wandb, daemon):
     subprocess.run(["git", "init", "-q", "."], check=True)
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "m"], check=True)
     subprocess.run(["git", "remote", "add", "origin", "https://user:token@host/repo.git"], check=True)
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True
+    ).stdout.strip()
     wandb.init(mode="offline").finish()
     assert daemon.opened[-1]["run"]["git"] == {"commit": commit, "remote_url": "https://host/repo.git"}
     subprocess.run(["git", "pack-refs", "--all"], check=True)
@@ -117,7 +131,9 @@ def test_publishing_methods(offline, daemon):
     offline.alert("title", "text")
     offline.mark_preempting()
     offline.write_logs("hello")
-    assert {key: value for record in daemon.of_kind("run") for key, value in record.items() if key != "run_id"} == {
+    assert {
+        key: value for record in daemon.of_kind("run") for key, value in record.items() if key != "run_id"
+    } == {
         "display_name": "new name",
         "notes": "new notes",
         "tags": ["a", "b"],
@@ -145,11 +161,26 @@ def test_alert_levels(wandb, offline, daemon):
     ("arguments", "record"),
     [
         ({"name": "loss"}, {"name": "loss"}),
-        ({"name": "val/*", "step_metric": "epoch"}, {"glob_name": "val/*", "step_metric": "epoch", "step_sync": True}),
-        ({"name": "a", "step_metric": "e", "step_sync": False}, {"name": "a", "step_metric": "e", "step_sync": False}),
-        ({"name": "a", "summary": "min, max", "hidden": True}, {"name": "a", "hidden": True, "summary": ["min", "max"]}),
-        ({"name": "a", "summary": "best", "goal": "maximize"}, {"name": "a", "goal": "maximize", "summary": ["max"]}),
-        ({"name": "a", "summary": "best", "objective": "minimize"}, {"name": "a", "goal": "minimize", "summary": ["min"]}),
+        (
+            {"name": "val/*", "step_metric": "epoch"},
+            {"glob_name": "val/*", "step_metric": "epoch", "step_sync": True},
+        ),
+        (
+            {"name": "a", "step_metric": "e", "step_sync": False},
+            {"name": "a", "step_metric": "e", "step_sync": False},
+        ),
+        (
+            {"name": "a", "summary": "min, max", "hidden": True},
+            {"name": "a", "hidden": True, "summary": ["min", "max"]},
+        ),
+        (
+            {"name": "a", "summary": "best", "goal": "maximize"},
+            {"name": "a", "goal": "maximize", "summary": ["max"]},
+        ),
+        (
+            {"name": "a", "summary": "best", "objective": "minimize"},
+            {"name": "a", "goal": "minimize", "summary": ["min"]},
+        ),
         ({"name": "a", "overwrite": True}, {"name": "a", "overwrite": True}),
     ],
 )
@@ -204,7 +235,9 @@ _AFTER_FINISH = {
 def test_calls_after_finish_are_usage_errors(method, wandb):
     run = wandb.init(mode="offline", id="gone")
     run.finish()
-    with pytest.raises(wandb.UsageError, match=rf"Run \(gone\) is finished\. The call to `{method}` will be ignored"):
+    with pytest.raises(
+        wandb.UsageError, match=rf"Run \(gone\) is finished\. The call to `{method}` will be ignored"
+    ):
         _AFTER_FINISH[method](run)
 
 
@@ -232,7 +265,9 @@ def test_module_objects_before_init(wandb):
         lambda: wandb.summary["x"],
         lambda: wandb.summary.update({}),
     ):
-        with pytest.raises(wandb.Error, match=r"^You must call wandb\.init\(\) before wandb\.(config|summary)"):
+        with pytest.raises(
+            wandb.Error, match=r"^You must call wandb\.init\(\) before wandb\.(config|summary)"
+        ):
             use()
 
 
@@ -422,7 +457,9 @@ def test_daemon_that_cannot_start_is_one_clear_error(wandb, daemon):
     wandb.init(mode="offline")
 
 
-@pytest.mark.parametrize(("code", "kind"), [(0, "CommError"), (1, "CommError"), (2, "AuthenticationError"), (3, "UsageError")])
+@pytest.mark.parametrize(
+    ("code", "kind"), [(0, "CommError"), (1, "CommError"), (2, "AuthenticationError"), (3, "UsageError")]
+)
 def test_refusals_of_the_server_have_their_class(code, kind, wandb, daemon):
     from runlane import errors
 

@@ -156,8 +156,12 @@ def test_save_code_needs_both_variables():
 
 
 def test_our_name_of_a_variable_wins():
-    assert settings_from_environment({"WANDB_PROJECT": "theirs", "RUNLANE_PROJECT": "ours"})["project"] == "ours"
-    assert settings_from_environment({"RUNLANE_PROJECT": "ours", "WANDB_PROJECT": "theirs"})["project"] == "ours"
+    assert (
+        settings_from_environment({"WANDB_PROJECT": "theirs", "RUNLANE_PROJECT": "ours"})["project"] == "ours"
+    )
+    assert (
+        settings_from_environment({"RUNLANE_PROJECT": "ours", "WANDB_PROJECT": "theirs"})["project"] == "ours"
+    )
 
 
 def test_invalid_variable_is_an_error_at_first_use(monkeypatch):
@@ -172,13 +176,21 @@ def _write(path, text):
 
 
 def test_precedence_from_defaults_to_arguments(monkeypatch, wandb, daemon):
-    _write(files.global_path(), "[default]\nproject = global\nentity = global\nrun_notes = global\nrun_group = global\nhost = global\n")
-    _write(os.path.join("wandb", "settings"), "[default]\nproject = work\nentity = work\nrun_notes = work\nrun_group = work\n")
+    _write(
+        files.global_path(),
+        "[default]\nproject = global\nentity = global\nrun_notes = global\nrun_group = global\nhost = global\n",
+    )
+    _write(
+        os.path.join("wandb", "settings"),
+        "[default]\nproject = work\nentity = work\nrun_notes = work\nrun_group = work\n",
+    )
     monkeypatch.setenv("WANDB_PROJECT", "env")
     monkeypatch.setenv("WANDB_ENTITY", "env")
     monkeypatch.setenv("WANDB_NOTES", "env")
     wandb.setup(wandb.Settings(entity="setup", run_notes="setup", project="setup"))
-    run = wandb.init(settings={"run_notes": "settings", "project": "settings"}, project="argument", mode="offline")
+    run = wandb.init(
+        settings={"run_notes": "settings", "project": "settings"}, project="argument", mode="offline"
+    )
     sent = daemon.opened[-1]["run"]
     assert run.project == sent["project"] == "argument"
     assert sent["notes"] == "settings"

@@ -8,7 +8,9 @@ import pytest
 
 
 def _updates(daemon):
-    return [(path, json.loads(text)) for record in daemon.of_kind("summary") for path, text in record["update"]]
+    return [
+        (path, json.loads(text)) for record in daemon.of_kind("summary") for path, text in record["update"]
+    ]
 
 
 def test_logged_values_are_read_back(offline):
@@ -46,7 +48,10 @@ def test_delete(offline, daemon):
     offline.summary["n"] = {"b": 2}
     del offline.summary["a"]
     del offline.summary["n"]["b"]
-    assert [record["remove"] for record in daemon.of_kind("summary") if record["remove"]] == [["a"], [("n", "b")]]
+    assert [record["remove"] for record in daemon.of_kind("summary") if record["remove"]] == [
+        ["a"],
+        [("n", "b")],
+    ]
     assert "a" not in offline.summary
     with pytest.raises(KeyError):
         del offline.summary["a"]

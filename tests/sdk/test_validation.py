@@ -6,7 +6,26 @@ import pytest
 from runlane import _validation as check
 from runlane.errors import UsageError
 
-_BAD_IDS = ["", " ", "a b", " a", "a\n", "a/b", "a\\b", "a#b", "a?b", "a%b", "a:b", "a,b", "a;b", "a'b", ".", "..", "x" * 129, "a\0"]
+_BAD_IDS = [
+    "",
+    " ",
+    "a b",
+    " a",
+    "a\n",
+    "a/b",
+    "a\\b",
+    "a#b",
+    "a?b",
+    "a%b",
+    "a:b",
+    "a,b",
+    "a;b",
+    "a'b",
+    ".",
+    "..",
+    "x" * 129,
+    "a\0",
+]
 
 
 @pytest.mark.parametrize("value", _BAD_IDS)
@@ -21,7 +40,22 @@ def test_good_run_id(value):
     assert check.run_id(value) == value
 
 
-_BAD_NAMES = ["a/b", "a\\b", "a#b", "a?b", "a%b", "a:b", "x" * 129, "a\tb", "..", "a\u200bb", "a\u202eb", "\ud800", "\uff50roject", "p\u0430ypal"]
+_BAD_NAMES = [
+    "a/b",
+    "a\\b",
+    "a#b",
+    "a?b",
+    "a%b",
+    "a:b",
+    "x" * 129,
+    "a\tb",
+    "..",
+    "a\u200bb",
+    "a\u202eb",
+    "\ud800",
+    "\uff50roject",
+    "p\u0430ypal",
+]
 
 
 @pytest.mark.parametrize("value", _BAD_NAMES)
@@ -45,7 +79,14 @@ def test_wrong_type_is_a_type_error(argument, wandb):
 
 @pytest.mark.parametrize(
     ("argument", "value"),
-    [("name", "x" * 1025), ("notes", "x" * 65537), ("group", "x" * 129), ("tags", ["x" * 65]), ("tags", [""]), ("tags", ["t"] * 101)],
+    [
+        ("name", "x" * 1025),
+        ("notes", "x" * 65537),
+        ("group", "x" * 129),
+        ("tags", ["x" * 65]),
+        ("tags", [""]),
+        ("tags", ["t"] * 101),
+    ],
 )
 def test_too_long_is_a_value_error(argument, value, wandb):
     with pytest.raises(ValueError, match=r"limit|between|at most"):

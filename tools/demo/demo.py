@@ -43,7 +43,11 @@ def runlane(env: dict[str, str], *words: str) -> str:
 
 def exports(text: str) -> dict[str, str]:
     """The variables of `runlane server env`."""
-    pairs = (line.removeprefix("export ").partition("=") for line in text.splitlines() if line.startswith("export "))
+    pairs = (
+        line.removeprefix("export ").partition("=")
+        for line in text.splitlines()
+        if line.startswith("export ")
+    )
     return {name: value.strip("'\"") for name, _, value in pairs}
 
 
@@ -51,7 +55,9 @@ def train(env: dict[str, str], pace: float) -> list[subprocess.Popen[bytes]]:
     """Start one training process per learning rate."""
     script = str(ROOT / "tools" / "demo" / "train.py")
     words = ["--steps", str(STEPS), "--pace", str(pace)]
-    return [subprocess.Popen([sys.executable, script, "--lr", str(lr), *words], env=env) for lr in LEARNING_RATES]
+    return [
+        subprocess.Popen([sys.executable, script, "--lr", str(lr), *words], env=env) for lr in LEARNING_RATES
+    ]
 
 
 def check(server: dict[str, str]) -> list[str]:

@@ -1,6 +1,6 @@
 """Train a small neural network on scikit-learn's digits and log every step.
 
-    python tools/demo/train.py --lr 0.1 [--steps 600] [--pace 0.0]
+python tools/demo/train.py --lr 0.1 [--steps 600] [--pace 0.0]
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--lr", type=float, required=True)
     parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--pace", type=float, default=0.0, help="seconds to wait after each step, to watch it live")
+    parser.add_argument(
+        "--pace", type=float, default=0.0, help="seconds to wait after each step, to watch it live"
+    )
     arguments = parser.parse_args()
 
     digits = load_digits()

@@ -33,7 +33,14 @@ pub fn to_json(record: &pb::EnvironmentRecord) -> Object {
         out.text("startedAt", &rfc3339(started.seconds, started.nanos));
     }
     out.text("docker", &record.docker);
-    out.list("args", record.args.iter().map(|argument| Value::from(argument.as_str())).collect());
+    out.list(
+        "args",
+        record
+            .args
+            .iter()
+            .map(|argument| Value::from(argument.as_str()))
+            .collect(),
+    );
     out.text("program", &record.program);
     out.text("codePath", &record.code_path);
     out.text("codePathLocal", &record.code_path_local);
@@ -99,7 +106,10 @@ fn accelerators(record: &pb::EnvironmentRecord, out: &mut Members) {
         members.text("name", &trainium.name);
         members.text("vendor", &trainium.vendor);
         members.small("neuronDeviceCount", trainium.neuron_device_count);
-        members.small("neuroncorePerDeviceCount", trainium.neuroncore_per_device_count);
+        members.small(
+            "neuroncorePerDeviceCount",
+            trainium.neuroncore_per_device_count,
+        );
         out.object("trainium", members);
     }
     if let Some(tpu) = &record.tpu {
@@ -141,7 +151,9 @@ fn nvidia(gpu: &pb::GpuNvidiaInfo) -> Value {
     members.text("uuid", &gpu.uuid);
     members.text("pciBusId", &gpu.pci_bus_id);
     if let Some(node) = gpu.numa_node {
-        members.0.insert("numaNode".to_owned(), Value::Int(i64::from(node)));
+        members
+            .0
+            .insert("numaNode".to_owned(), Value::Int(i64::from(node)));
     }
     Value::Object(members.0)
 }
@@ -187,7 +199,8 @@ impl Members {
 
     fn large(&mut self, name: &str, value: u64) {
         if value != 0 {
-            self.0.insert(name.to_owned(), Value::Text(value.to_string()));
+            self.0
+                .insert(name.to_owned(), Value::Text(value.to_string()));
         }
     }
 
@@ -223,13 +236,23 @@ fn civil(seconds: i64) -> (String, String) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_index = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_index + 2) / 5 + 1;
-    let month = if month_index < 10 { month_index + 3 } else { month_index - 9 };
+    let month = if month_index < 10 {
+        month_index + 3
+    } else {
+        month_index - 9
+    };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let time = format!("{:02}:{:02}:{:02}", of_day / 3_600, of_day / 60 % 60, of_day % 60);
+    let time = format!(
+        "{:02}:{:02}:{:02}",
+        of_day / 3_600,
+        of_day / 60 % 60,
+        of_day % 60
+    );
     (format!("{year:04}-{month:02}-{day:02}"), time)
 }
 
@@ -262,7 +285,10 @@ mod tests {
     #[test]
     fn moments_are_civil() {
         assert_eq!(rfc3339(0, 0), "1970-01-01T00:00:00.000000Z");
-        assert_eq!(rfc3339(951_827_696, 123_456_789), "2000-02-29T12:34:56.123456Z");
+        assert_eq!(
+            rfc3339(951_827_696, 123_456_789),
+            "2000-02-29T12:34:56.123456Z"
+        );
         assert_eq!(iso_without_zone(-1, 0), "1969-12-31T23:59:59.000000");
     }
 }

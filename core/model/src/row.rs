@@ -42,7 +42,9 @@ impl KeyTable {
         let mut conflicts = self.below.get(path).cloned().unwrap_or_default();
         let components = path.components();
         for length in 1..components.len() {
-            let Some(prefix) = KeyPath::nested(components[..length].to_vec()) else { continue };
+            let Some(prefix) = KeyPath::nested(components[..length].to_vec()) else {
+                continue;
+            };
             conflicts.extend(self.ids.get(&prefix));
             self.below.entry(prefix).or_default().push(id);
         }

@@ -42,14 +42,19 @@ impl StepSync {
             if let Some(last) = self.last.get_mut(id) {
                 last.clone_from(value);
             }
-            let Some(step) = self.step_metric_of(keys, metrics, *id) else { continue };
+            let Some(step) = self.step_metric_of(keys, metrics, *id) else {
+                continue;
+            };
             let present = |wanted: KeyId| row.items.iter().any(|(other, _)| *other == wanted);
             if !missing.contains(&step) && !present(step) {
                 missing.push(step);
             }
         }
         for step in missing {
-            let value = self.last.entry(step).or_insert_with(|| known(step).unwrap_or(Value::Int(0)));
+            let value = self
+                .last
+                .entry(step)
+                .or_insert_with(|| known(step).unwrap_or(Value::Int(0)));
             row.items.push((step, value.clone()));
         }
     }
@@ -59,7 +64,12 @@ impl StepSync {
         self.follows.clear();
     }
 
-    fn step_metric_of(&mut self, keys: &mut KeyTable, metrics: &MetricTable, id: KeyId) -> Option<KeyId> {
+    fn step_metric_of(
+        &mut self,
+        keys: &mut KeyTable,
+        metrics: &MetricTable,
+        id: KeyId,
+    ) -> Option<KeyId> {
         match self.follows.get(id.index()) {
             Some(Follows::Step(step)) => return Some(*step),
             Some(Follows::Nothing) => return None,
@@ -72,7 +82,8 @@ impl StepSync {
             .map(|name| keys.intern(&KeyPath::from_dotted(name)))
             .filter(|step| *step != id);
         if self.follows.len() <= id.index() {
-            self.follows.resize(keys.len().max(id.index() + 1), Follows::NotLookedUp);
+            self.follows
+                .resize(keys.len().max(id.index() + 1), Follows::NotLookedUp);
         }
         self.follows[id.index()] = step.map_or(Follows::Nothing, Follows::Step);
         step
@@ -90,7 +101,11 @@ mod tests {
         let record = pb::MetricRecord {
             name: name.to_owned(),
             step_metric: step_metric.to_owned(),
-            options: Some(pb::MetricOptions { step_sync: true, hidden: false, defined: true }),
+            options: Some(pb::MetricOptions {
+                step_sync: true,
+                hidden: false,
+                defined: true,
+            }),
             ..Default::default()
         };
         metrics.apply(&record).expect("valid");
@@ -104,10 +119,16 @@ mod tests {
         let loss = keys.intern(&KeyPath::flat("loss"));
         let epoch = keys.intern(&KeyPath::flat("epoch"));
         let mut filled = |items: &[(KeyId, i64)]| {
-            let items = items.iter().map(|(id, value)| (*id, Value::Int(*value))).collect();
+            let items = items
+                .iter()
+                .map(|(id, value)| (*id, Value::Int(*value)))
+                .collect();
             let mut row = Row { step: 0, items };
             sync.fill(&mut keys, &metrics, &mut row, |_| None);
-            row.items.iter().map(|(id, value)| (*id, value.as_i64().expect("an int"))).collect::<Vec<_>>()
+            row.items
+                .iter()
+                .map(|(id, value)| (*id, value.as_i64().expect("an int")))
+                .collect::<Vec<_>>()
         };
         assert_eq!(filled(&[(loss, 1)]), [(loss, 1), (epoch, 0)]);
         assert_eq!(filled(&[(epoch, 4), (loss, 2)]), [(epoch, 4), (loss, 2)]);
@@ -120,7 +141,10 @@ mod tests {
         let metrics = defined("loss", "epoch");
         let (mut keys, mut sync) = (KeyTable::default(), StepSync::default());
         let loss = keys.intern(&KeyPath::flat("loss"));
-        let mut row = Row { step: 0, items: vec![(loss, Value::Int(1))] };
+        let mut row = Row {
+            step: 0,
+            items: vec![(loss, Value::Int(1))],
+        };
         sync.fill(&mut keys, &metrics, &mut row, |_| Some(Value::Int(9)));
         assert_eq!(row.items[1].1, Value::Int(9));
     }

@@ -40,18 +40,25 @@ fn number_of(key: &str) -> u32 {
 }
 
 fn flags(bytes: &[u8]) -> Value {
-    let set = fields(bytes).into_iter().filter_map(|(number, field)| match field {
-        Field::Number(value) if value != 0 => Some(Value::Int(i64::from(number))),
-        _ => None,
-    });
+    let set = fields(bytes)
+        .into_iter()
+        .filter_map(|(number, field)| match field {
+            Field::Number(value) if value != 0 => Some(Value::Int(i64::from(number))),
+            _ => None,
+        });
     Value::List(set.collect())
 }
 
 fn texts(bytes: &[u8]) -> Value {
-    let members = fields(bytes).into_iter().filter_map(|(number, field)| match field {
-        Field::Bytes(text) => Some((number.to_string(), Value::Text(String::from_utf8_lossy(&text).into_owned()))),
-        Field::Number(_) => None,
-    });
+    let members = fields(bytes)
+        .into_iter()
+        .filter_map(|(number, field)| match field {
+            Field::Bytes(text) => Some((
+                number.to_string(),
+                Value::Text(String::from_utf8_lossy(&text).into_owned()),
+            )),
+            Field::Number(_) => None,
+        });
     Value::Object(members.collect())
 }
 
@@ -64,12 +71,18 @@ enum Field {
 fn fields(mut bytes: &[u8]) -> Vec<(u32, Field)> {
     let mut found = Vec::new();
     while bytes.has_remaining() {
-        let Ok((number, wire_type)) = decode_key(&mut bytes) else { break };
-        let Ok(value) = decode_varint(&mut bytes) else { break };
+        let Ok((number, wire_type)) = decode_key(&mut bytes) else {
+            break;
+        };
+        let Ok(value) = decode_varint(&mut bytes) else {
+            break;
+        };
         match wire_type {
             WireType::Varint => found.push((number, Field::Number(value))),
             WireType::LengthDelimited => {
-                let length = usize::try_from(value).unwrap_or(usize::MAX).min(bytes.len());
+                let length = usize::try_from(value)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len());
                 found.push((number, Field::Bytes(bytes[..length].to_vec())));
                 bytes.advance(length);
             }
@@ -88,13 +101,23 @@ mod tests {
         let mut telemetry = pb::TelemetryRecord {
             python_version: "3.11.7".to_owned(),
             cli_version: "0.31.0".to_owned(),
-            feature: Some(pb::Feature { finish: true, set_init_name: true, ..Default::default() }),
+            feature: Some(pb::Feature {
+                finish: true,
+                set_init_name: true,
+                ..Default::default()
+            }),
             ..Default::default()
         };
         let newer = pb::TelemetryRecord {
             platform: "linux-x86_64".to_owned(),
-            feature: Some(pb::Feature { set_summary: true, ..Default::default() }),
-            label: Some(pb::Labels { code_string: "x".to_owned(), ..Default::default() }),
+            feature: Some(pb::Feature {
+                set_summary: true,
+                ..Default::default()
+            }),
+            label: Some(pb::Labels {
+                code_string: "x".to_owned(),
+                ..Default::default()
+            }),
             ..Default::default()
         };
         merge(&mut telemetry, &newer);

@@ -3,13 +3,23 @@
 //! Sources are in `proto/`; `make proto` writes `src/gen`, which is committed.
 
 /// The records of a transaction log (package `wandb_internal`).
-#[expect(missing_docs, clippy::all, clippy::pedantic, reason = "generated from proto/wandb_internal.proto")]
+#[expect(
+    missing_docs,
+    clippy::all,
+    clippy::pedantic,
+    reason = "generated from proto/wandb_internal.proto"
+)]
 pub mod wandb_internal {
     include!("gen/wandb_internal.rs");
 }
 
 /// The frames of the local socket (package `runlane.local.v1`).
-#[expect(missing_docs, clippy::all, clippy::pedantic, reason = "generated from proto/runlane_local.proto")]
+#[expect(
+    missing_docs,
+    clippy::all,
+    clippy::pedantic,
+    reason = "generated from proto/runlane_local.proto"
+)]
 pub mod local {
     include!("gen/runlane.local.v1.rs");
 }
