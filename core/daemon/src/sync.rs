@@ -25,6 +25,10 @@ const PARALLEL: usize = 5;
 /// What to upload where; read from standard input (`docs/design.md`).
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent options, as in the request"
+)]
 pub struct Request {
     /// Where to.
     pub base_url: String,

@@ -18,7 +18,7 @@ use runlane_translog::{OsFs, Writer};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
-/// What the server does with the next file_stream request.
+/// What the server does with the next `file_stream` request.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
     Status(u16),

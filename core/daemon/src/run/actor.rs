@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::encode::Mark;
-use super::finish::Finishing;
+use super::finish::{Finishing, SAMPLES};
 use super::journal::Journal;
 use super::output_file::OutputFile;
 use super::pending::PendingFile;
@@ -483,7 +483,7 @@ impl Actor {
             Some(request::Request::SampledHistory(wanted)) => {
                 let limit = usize::try_from(wanted.samples)
                     .unwrap_or(usize::MAX)
-                    .min(40);
+                    .min(SAMPLES);
                 response::Response::Sampled(local::Sampled {
                     item: self.state.sampled(limit),
                 })

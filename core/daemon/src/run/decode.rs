@@ -108,10 +108,10 @@ impl CallDecoder {
                 (4, Field::Varint(value)) => raw = Some(Raw::Value(Value::Bool(value != 0))),
                 (5, Field::Varint(value)) => raw = Some(Raw::Value(Value::Int(unzigzag(value)))),
                 (6, Field::Fixed64(bits)) => {
-                    raw = Some(Raw::Value(Value::Float(f64::from_bits(bits))))
+                    raw = Some(Raw::Value(Value::Float(f64::from_bits(bits))));
                 }
                 (7, Field::Bytes(text)) => {
-                    raw = Some(Raw::Value(Value::Text(utf8(text)?.to_owned())))
+                    raw = Some(Raw::Value(Value::Text(utf8(text)?.to_owned())));
                 }
                 (8, Field::Bytes(text)) => raw = Some(Raw::Json(utf8(text)?)),
                 (16, Field::Bytes(text)) => json = Some(utf8(text)?),
@@ -220,7 +220,7 @@ impl CallDecoder {
     fn expand(&mut self, path: &KeyPath, value: &Value, keys: &mut KeyTable, items: &mut Items) {
         let mut leaves = Vec::new();
         runlane_model::tree::visit_leaves(path, value, &mut |leaf, value| {
-            leaves.push((leaf, value.clone()))
+            leaves.push((leaf, value.clone()));
         });
         for (leaf, value) in leaves {
             if let Some(id) = self.intern(&leaf, keys) {
@@ -304,9 +304,9 @@ mod tests {
             ("_step", Typed::Integer(5)),
         ]);
         for _again in 0..2 {
-            let decoded = decoder.decode(&bytes, &mut keys).expect("valid");
+            let read = decoder.decode(&bytes, &mut keys).expect("valid");
             assert_eq!(
-                shown(&decoded, &keys),
+                shown(&read, &keys),
                 [
                     "none=null",
                     "flag=true",
@@ -328,9 +328,9 @@ mod tests {
         let mut decoder = CallDecoder::default();
         for order in [["a", "b"], ["b", "a"], ["c", "a"]] {
             let bytes = call(&[(order[0], Typed::Integer(1)), (order[1], Typed::Integer(2))]);
-            let decoded = decoder.decode(&bytes, &mut keys).expect("valid");
+            let read = decoder.decode(&bytes, &mut keys).expect("valid");
             assert_eq!(
-                shown(&decoded, &keys),
+                shown(&read, &keys),
                 [format!("{}=1", order[0]), format!("{}=2", order[1])]
             );
         }
@@ -344,11 +344,11 @@ mod tests {
             action: Some(pb::HistoryAction { flush: false }),
             ..Default::default()
         };
-        let decoded = decoder
+        let read = decoder
             .decode(&nested.encode_to_vec(), &mut keys)
             .expect("valid");
-        assert_eq!(shown(&decoded, &keys), ["x.y=NaN"]);
-        assert_eq!((decoded.step, decoded.commit), (Some(-3), Some(false)));
+        assert_eq!(shown(&read, &keys), ["x.y=NaN"]);
+        assert_eq!((read.step, read.commit), (Some(-3), Some(false)));
     }
 
     #[test]
@@ -359,8 +359,8 @@ mod tests {
             ("bad", Typed::Json("{".to_owned())),
             ("good", Typed::Integer(1)),
         ]);
-        let decoded = decoder.decode(&bytes, &mut keys).expect("valid");
-        assert_eq!(shown(&decoded, &keys), ["good=1"]);
+        let read = decoder.decode(&bytes, &mut keys).expect("valid");
+        assert_eq!(shown(&read, &keys), ["good=1"]);
         assert_eq!(decoder.refusals.unreadable, 1);
         assert!(
             decoder

@@ -178,6 +178,7 @@ mod tests {
     use prost::Message;
     use runlane_model::key_path::KeyPath;
     use runlane_proto::wandb_internal as pb;
+    use runlane_proto::wandb_internal::history_item::Value as Typed;
 
     use super::*;
 
@@ -236,7 +237,6 @@ mod tests {
             .into_iter()
             .filter_map(|item| item.value)
             .collect();
-        use pb::history_item::Value as Typed;
         assert_eq!(
             values,
             [

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use runlane_model::json::Value;
 use runlane_proto::local::{self, daemon_message::Message, response};
 use runlane_proto::wandb_internal as pb;
 use tokio::time::Instant;
@@ -13,6 +14,8 @@ use crate::upload::{LogEnd, UploadStatus};
 const REPORT_INTERVAL: Duration = Duration::from_millis(200);
 /// The wait ends after this long without any progress.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
+/// Values per metric that a sparkline shows at most.
+pub(super) const SAMPLES: usize = 40;
 
 /// A `Finish` that waits for its last answer.
 #[derive(Debug)]
@@ -101,6 +104,15 @@ impl Actor {
             artifact_files: 0,
             other_files: status.other_files,
             problem,
+            summary: done.then(|| local::Summary {
+                json: Value::Object(self.state.summary()).to_string(),
+            }),
+            step: done.then(|| local::Step {
+                next: self.state.next_step(),
+            }),
+            sampled: done.then(|| local::Sampled {
+                item: self.state.sampled(SAMPLES),
+            }),
         };
         finishing
             .link

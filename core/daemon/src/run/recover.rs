@@ -71,7 +71,7 @@ pub(crate) fn take_up(path: &Path, settings: &StateSettings) -> Result<Recovered
                 }
             }
             (None, Some(RecordType::Run(run))) => {
-                state = Some(RunState::new(run.clone(), settings.clone()))
+                state = Some(RunState::new(run.clone(), settings.clone()));
             }
             _ => {}
         }
@@ -108,8 +108,7 @@ pub(crate) fn absorb_spill(
     if let Some(mut reader) = spilled::SpillReader::open(path).map_err(io_error)? {
         let writer = reader.writer();
         while let Some(frame) = reader.next_frame().map_err(io_error)? {
-            let mut seq = frame.first_seq;
-            for entry in frame.entries() {
+            for (seq, entry) in (frame.first_seq..).zip(frame.entries()) {
                 let runtime = runtime_of_entry(entry, &state.run).unwrap_or(0.0);
                 match state.apply_entry(Mark { writer, seq }, entry, runtime) {
                     Ok(()) => {}
@@ -127,7 +126,6 @@ pub(crate) fn absorb_spill(
                         state.skip_to(writer, seq + 1);
                     }
                 }
-                seq += 1;
             }
             journal.append(&mut state.batch, Instant::now())?;
         }

@@ -136,7 +136,10 @@ mod tests {
             bytes.extend_from_slice(&payload);
         }
         std::fs::write(&path, &bytes[..bytes.len() - 1]).expect("written");
-        assert_eq!(spill_files_of(&log).expect("listed"), [path.clone()]);
+        assert_eq!(
+            spill_files_of(&log).expect("listed"),
+            std::slice::from_ref(&path)
+        );
         let mut reader = SpillReader::open(&path)
             .expect("readable")
             .expect("a spill file");

@@ -395,7 +395,7 @@ impl RunState {
             }
             RecordType::OutputRaw(record) => self.console.write(record, &mut self.lines),
             RecordType::OutputLogger(record) => {
-                Console::write_logged(record, (0, 0), &mut self.lines)
+                Console::write_logged(record, (0, 0), &mut self.lines);
             }
             RecordType::Exit(record) => self.exit = Some(record.clone()),
             _ => {}

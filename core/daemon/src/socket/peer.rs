@@ -50,14 +50,14 @@ fn watch(pid: i32) -> Option<AsyncFd<OwnedFd>> {
     // A descriptor of the process itself: its number may be given to another one, the descriptor never is.
     let descriptor =
         rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::NONBLOCK).ok()?;
-    // SAFETY: the `AsyncFd` owns the descriptor and gives it up only when it is dropped, after deregistering it.
     #[expect(
         unsafe_code,
         reason = "registering asks for a promise that an owned descriptor keeps"
     )]
-    unsafe {
-        AsyncFd::register_with_interest(descriptor, tokio::io::Interest::READABLE).ok()
-    }
+    // SAFETY: the `AsyncFd` owns the descriptor and gives it up only when it is dropped, after deregistering it.
+    let watched =
+        unsafe { AsyncFd::register_with_interest(descriptor, tokio::io::Interest::READABLE) };
+    watched.ok()
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -76,7 +76,7 @@ fn write_scalar(out: &mut String, value: &Value) {
         Value::Int(value) => out.push_str(&value.to_string()),
         Value::Float(value) if value.is_nan() => out.push_str(".nan"),
         Value::Float(value) if value.is_infinite() => {
-            out.push_str(if *value > 0.0 { ".inf" } else { "-.inf" })
+            out.push_str(if *value > 0.0 { ".inf" } else { "-.inf" });
         }
         Value::Float(value) => {
             let start = out.len();

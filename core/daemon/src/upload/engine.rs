@@ -280,26 +280,18 @@ async fn meet(
         match start::start(server, job, projection, saved.clone()).await {
             Ok(mut started) => {
                 links.status.send_modify(|status| status.problem.clear());
-                match links
-                    .started
-                    .take()
-                    .map(|reply| reply.send(Ok(started.run.clone())))
-                {
-                    // The run's actor takes the server's steps over: its rows need no shift.
-                    Some(Ok(())) => {
+                if let Some(reply) = links.started.take() {
+                    if reply.send(Ok(started.run.clone())).is_ok() {
+                        // The run's actor takes the server's steps over: its rows need no shift.
                         (started.target.step_shift, started.target.runtime_shift) = (0, 0.0);
                         projection.shift = Shift::default();
-                    }
-                    Some(Err(_)) => {
-                        links.notice(
-                            20,
-                            format!(
-                                "the server answers: uploading to `{}`",
-                                job.settings.base_url
-                            ),
+                    } else {
+                        let text = format!(
+                            "the server answers: uploading to `{}`",
+                            job.settings.base_url
                         );
+                        links.notice(20, text);
                     }
-                    None => {}
                 }
                 return Some(started);
             }
@@ -692,7 +684,7 @@ impl Engine {
         });
     }
 
-    /// Sends one file_stream request; an error ends the upload.
+    /// Sends one `file_stream` request; an error ends the upload.
     async fn send(&mut self, body: String) -> Result<(), String> {
         let gzip = self.started.features.gzip && body.len() >= GZIP_FROM_BYTES;
         let bytes = if gzip {

@@ -348,7 +348,7 @@ impl Server {
             .map(|_data| ())
     }
 
-    /// Sends one file_stream request.
+    /// Sends one `file_stream` request.
     pub(crate) async fn file_stream(
         &self,
         path: [&str; 3],

@@ -39,6 +39,10 @@ pub(crate) enum LogEnd {
 
 /// How far the upload of a run is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, as in the answers made of them"
+)]
 pub(crate) struct UploadStatus {
     pub(crate) rows: u64,
     /// Bytes of the log whose records are stored at the server.
@@ -198,7 +202,8 @@ pub(crate) fn spawn(
     };
     let task = tokio::spawn(async move {
         match make_http(&job.settings) {
-            Ok(http) => engine::run(job, http, links).await,
+            // On the heap: it holds a whole upload's state.
+            Ok(http) => Box::pin(engine::run(job, http, links)).await,
             Err(error) => links.refuse(&job, &error),
         }
     });

@@ -46,6 +46,10 @@ pub(crate) struct Shift {
 
 /// A run, folded from its records.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent marks of what has changed"
+)]
 pub(crate) struct Projection {
     pub(crate) run: Option<pb::RunRecord>,
     /// Entity, project and id as the first run record has them.
@@ -153,7 +157,7 @@ impl Projection {
                 environment::merge(entry, newer);
                 self.config_changed = true;
             }
-            Some(RecordType::Stats(stats)) => effects.lines.extend(self.stats(stats)),
+            Some(RecordType::Stats(stats)) => effects.lines.push(self.stats(stats)),
             Some(RecordType::OutputRaw(output)) => {
                 if let Some(time) = &output.timestamp {
                     self.last_at = (time.seconds, time.nanos);
@@ -197,14 +201,13 @@ impl Projection {
         if let Some(summary) = &run.summary {
             self.inherit_record(summary);
         }
-        match &mut self.run {
-            Some(known) => merge_run(known, run),
-            None => {
-                self.asked.entity.clone_from(&run.entity);
-                self.asked.project.clone_from(&run.project);
-                self.asked.run_id.clone_from(&run.run_id);
-                self.run = Some(run.clone());
-            }
+        if let Some(known) = &mut self.run {
+            merge_run(known, run);
+        } else {
+            self.asked.entity.clone_from(&run.entity);
+            self.asked.project.clone_from(&run.project);
+            self.asked.run_id.clone_from(&run.run_id);
+            self.run = Some(run.clone());
         }
         self.run_changed = true;
     }
@@ -327,7 +330,7 @@ impl Projection {
         }
     }
 
-    fn stats(&self, stats: &pb::StatsRecord) -> Option<(Lines, String)> {
+    fn stats(&self, stats: &pb::StatsRecord) -> (Lines, String) {
         let at = stats.timestamp.as_ref().map_or(0.0, seconds_of);
         let started = self
             .run
@@ -353,7 +356,7 @@ impl Projection {
             write_value(&mut line, &value);
         }
         line.push('}');
-        Some((Lines::Events, line))
+        (Lines::Events, line)
     }
 
     fn take_console(&mut self, effects: &mut Effects) {
@@ -495,7 +498,9 @@ fn console_line(line: &Line, format: &LineFormat) -> String {
     out.push_str(&at);
     out.push(' ');
     if !format.label.is_empty() {
-        out.push_str(&format!("[{}] ", format.label));
+        out.push('[');
+        out.push_str(&format.label);
+        out.push_str("] ");
     }
     out.push_str(&line.text);
     out

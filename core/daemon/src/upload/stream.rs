@@ -85,6 +85,10 @@ struct Waiting {
 
 /// The file stream of one run.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent marks of one request"
+)]
 pub(crate) struct FileStream {
     interval: Duration,
     ours: bool,
@@ -401,7 +405,11 @@ fn file_member(files: &mut String, name: &str, offset: u64, content: &str) {
         files.push(',');
     }
     write_string(files, name);
-    files.push_str(&format!(":{{\"offset\":{offset},\"content\":[{content}]}}"));
+    files.push_str(":{\"offset\":");
+    files.push_str(&offset.to_string());
+    files.push_str(",\"content\":[");
+    files.push_str(content);
+    files.push_str("]}");
 }
 
 #[cfg(test)]
@@ -569,7 +577,7 @@ mod tests {
                         stream.push(Lines::History, line.clone());
                         pushed.push(line);
                     }
-                    Event::Later => now += Duration::from_secs(3_600),
+                    Event::Later => now += Duration::from_hours(1),
                     Event::Sent(arrives) => if let Step::Send(body) = stream.next(now) {
                         if arrives {
                             store(&mut server, &body);

@@ -36,7 +36,7 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     pub(crate) async fn start() -> Self {
-        Self::start_with_idle(Duration::from_secs(600)).await
+        Self::start_with_idle(Duration::from_mins(10)).await
     }
 
     /// The daemon has a runtime of its own, so that it can be killed with everything it does.
@@ -385,7 +385,7 @@ pub(crate) fn records_of(log: &Path) -> Vec<pb::Record> {
     loop {
         match reader.next_event().expect("readable") {
             ReadEvent::Record(record) => {
-                records.push(pb::Record::decode(record.bytes).expect("a record"))
+                records.push(pb::Record::decode(record.bytes).expect("a record"));
             }
             ReadEvent::End(_) => return records,
             other => panic!("{other:?}"),
