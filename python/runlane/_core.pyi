@@ -116,8 +116,9 @@ class RunBase:
     ) -> dict[str, Any]:
         """Send everything, write the exit record, wait for the upload.
 
-        Calls `progress` with the fields of `FinishProgress` about five times a second; returns the last one. The stream
-        takes no more calls after it.
+        Calls `progress` with the fields of `FinishProgress` about five times a second; returns the last one, which also
+        has what the closed run holds: `summary` (JSON), `next_step` and `sampled` ([(path, [float])]). The stream takes
+        no more calls after it.
         """
 
     def _mark_finished(self) -> None:

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 #: For reading what the closing block shows; a slow answer costs the block, not the run.
 _READ_SECS = 10.0
-#: The same, once the run is closed.
-_READ_AGAIN_SECS = 2.0
 #: A progress line is printed after this time, and then this often where the line cannot be rewritten.
 _FIRST_PROGRESS_SECS = 2.0
 _PROGRESS_EVERY_SECS = 10.0
@@ -62,6 +60,16 @@ class _Results:
         except (_core.DaemonError, KeyError, ValueError, TypeError) as error:
             run._note(f"no results from the daemon: {error}", terminal.WARNING)
             return
+        self._take(items, summary, step)
+
+    def take_final(self, progress: dict[str, Any]) -> None:
+        """Take over what the closed run holds: the row that was open counts only now. Without it, keep what was read."""
+        import json
+
+        if "summary" in progress:
+            self._take(progress["sampled"], json.loads(progress["summary"] or "{}"), int(progress["next_step"]))
+
+    def _take(self, items: list[Any], summary: object, step: int) -> None:
         self.history, self.step = list(items), step
         self.summary = summary if isinstance(summary, dict) else {}
 
@@ -111,8 +119,7 @@ def finish_run(run: Run, exit_code: int) -> None:
         _forget(run)
         if exit_code == 0:
             _resume.forget(settings)
-        # The row that was open counts only now.
-        results.read(run, _READ_AGAIN_SECS)
+        results.take_final(progress)
         run._final_summary, run._final_step = results.summary, results.step
         try:
             _print_block(run, results, progress)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -81,6 +82,20 @@ import time; time.sleep(0.05)
         if found["state"] != "running" or time.monotonic() > deadline:
             break
     assert (found["state"], [row["x"] for row in found["rows"]]) == (state, list(range(20)))
+
+
+def test_the_row_that_is_open_at_the_end_counts(home: Home) -> None:
+    code = """
+import runlane as wandb
+with wandb.init(mode="offline") as run:
+    run.log({"early": 1}, step=3)
+    run.log({"late": 2.5}, step=7)
+print("AFTER", dict(run.summary)["late"], run.step)
+"""
+    printed = home.python(code)
+    assert "AFTER 2.5 8" in printed.stdout
+    block = (printed.stdout + printed.stderr).split("Run summary:")[1]
+    assert re.search(r"late +2\.5", block) and re.search(r"early +1", block)
 
 
 def test_an_offline_run_is_looked_at_after_sync(

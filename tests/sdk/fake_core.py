@@ -197,6 +197,9 @@ class RunBase:
             "rows_total": len(self._rows),
             "rows_uploaded": len(self._rows),
             "wandb_files": 5,
+            "summary": json.dumps(self._tree),
+            "next_step": self._current,
+            "sampled": self._request("sampled_history", {}, 0)["items"],
         }
         last.update(daemon.finish_answer)
         progress(last)

@@ -85,6 +85,13 @@ pub(crate) fn finish<'py>(
     dict.set_item("artifact_files", progress.artifact_files)?;
     dict.set_item("other_files", progress.other_files)?;
     dict.set_item("problem", &progress.problem)?;
+    if let (Some(summary), Some(step), Some(sampled)) =
+        (&progress.summary, &progress.step, &progress.sampled)
+    {
+        dict.set_item("summary", &summary.json)?;
+        dict.set_item("next_step", step.next)?;
+        dict.set_item("sampled", items(py, sampled)?)?;
+    }
     Ok(dict)
 }
 

@@ -341,7 +341,7 @@ pub struct Finish {
     #[prost(bool, tag = "3")]
     pub not_complete: bool,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FinishProgress {
     #[prost(bool, tag = "1")]
     pub done: bool,
@@ -367,6 +367,13 @@ pub struct FinishProgress {
     /// Why the upload does not go on, empty if it does.
     #[prost(string, tag = "11")]
     pub problem: ::prost::alloc::string::String,
+    /// With done only: what the closed run holds, the row that was open included.
+    #[prost(message, optional, tag = "12")]
+    pub summary: ::core::option::Option<Summary>,
+    #[prost(message, optional, tag = "13")]
+    pub step: ::core::option::Option<Step>,
+    #[prost(message, optional, tag = "14")]
+    pub sampled: ::core::option::Option<Sampled>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetStatus {}
