@@ -1,7 +1,6 @@
 //! The upload of one log: reads, folds, sends, remembers. Online runs and `sync` are this same loop.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +15,7 @@ use tokio::task::JoinSet;
 use super::cursor::{CursorFile, Target};
 use super::files::{FilePlan, Kind, Uploaded};
 use super::graphql::{Server, Upsert};
-use super::http::{CallError, Http};
+use super::http::{CallError, Http, compressed};
 use super::job::Job;
 use super::projection::{Effects, LineFormat, Projection, Shift};
 use super::start::{self, StartError, Started};
@@ -790,12 +789,4 @@ impl Engine {
             tracing::warn!(%error, "upload cursor cannot be saved");
         }
     }
-}
-
-fn compressed(body: &str) -> Bytes {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    let written = encoder
-        .write_all(body.as_bytes())
-        .and_then(|()| encoder.finish());
-    Bytes::from(written.expect("a vector takes every write"))
 }

@@ -1,6 +1,7 @@
 //! The seam to the network: one request, one bounded answer.
 
 use std::future::Future;
+use std::io::Write;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
@@ -239,6 +240,15 @@ fn message_of(answer: &HttpAnswer) -> String {
         .take(QUOTED)
         .collect();
     format!("status {}: {}", answer.status, told.trim())
+}
+
+/// A request body, compressed with gzip.
+pub(crate) fn compressed(body: &str) -> Bytes {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let written = encoder
+        .write_all(body.as_bytes())
+        .and_then(|()| encoder.finish());
+    Bytes::from(written.expect("a vector takes every write"))
 }
 
 #[cfg(test)]
