@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+peer=$(realpath -s "$1")
 venv=.venv-bench
 if [ ! -x "$venv/bin/python" ]; then
   "${PYTHON:-python3}" -m venv "$venv"
@@ -14,4 +15,4 @@ export PATH="$PWD/$venv/bin:$PATH"
 "$venv/bin/python" -m pip wheel -q --no-deps --no-build-isolation -w "$venv/wheel" .
 "$venv/bin/python" -m pip install -q "$venv"/wheel/*.whl
 "$venv/bin/python" -m pip install -q --no-deps --force-reinstall "$venv"/wheel/*.whl
-exec "$venv/bin/python" benches/side_by_side.py "$1"
+exec "$venv/bin/python" benches/side_by_side.py "$peer"
