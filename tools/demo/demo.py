@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -81,6 +82,16 @@ def check(server: dict[str, str]) -> list[str]:
     return faults
 
 
+def stop_daemon(env: dict[str, str]) -> None:
+    """End the daemon that the training processes started; it has nothing left to upload."""
+    from runlane import _core
+    from runlane._cli._core_process import binary
+
+    runtime = env["RUNLANE_RUNTIME_DIR"]
+    if (Path(runtime) / "daemon-v1.sock").exists():
+        os.kill(_core.Connection.open(runtime, binary(), 5.0).daemon_pid, signal.SIGTERM)
+
+
 def main() -> int:
     """Run the demo; the exit code says whether everything arrived."""
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
@@ -109,6 +120,7 @@ def main() -> int:
                     subprocess.run(["sleep", "infinity"], check=False)
         finally:
             runlane(env, "server", "stop", "--data-dir", data)
+            stop_daemon(env)
     return 0
 
 

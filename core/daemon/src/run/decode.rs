@@ -11,13 +11,12 @@ use runlane_model::key_path::KeyPath;
 use runlane_model::limits;
 use runlane_model::row::{Call, Items, KeyId, KeyTable};
 
+use super::key_budget::KeyBudget;
 use crate::wire::{Field, Fields, WireError, unzigzag};
 
-/// What was left out of calls, for one warning to the user.
+/// What could not be read of calls, for one warning to the user.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Refusals {
-    /// Values of new keys beyond the limit of a run.
-    pub(crate) keys_beyond_limit: u64,
     /// Values that could not be read.
     pub(crate) unreadable: u64,
     /// The first refused key and why.
@@ -27,7 +26,7 @@ pub(crate) struct Refusals {
 impl Refusals {
     /// Whether anything was refused.
     pub(crate) fn any(&self) -> bool {
-        self.keys_beyond_limit + self.unreadable > 0
+        self.unreadable > 0
     }
 }
 
@@ -38,6 +37,7 @@ pub(crate) struct CallDecoder {
     /// Keys of the last call, by position.
     last: Vec<(Box<[u8]>, Target)>,
     pub(crate) refusals: Refusals,
+    pub(crate) budget: KeyBudget,
 }
 
 /// What a raw key stands for.
@@ -55,6 +55,14 @@ enum Raw<'a> {
 }
 
 impl CallDecoder {
+    /// A decoder that lets new keys in as `budget` says.
+    pub(crate) fn new(budget: KeyBudget) -> Self {
+        Self {
+            budget,
+            ..Self::default()
+        }
+    }
+
     /// Decodes one call. Fails only if the bytes are no such message.
     pub(crate) fn decode(&mut self, bytes: &[u8], keys: &mut KeyTable) -> Result<Call, WireError> {
         let mut call = Call {
@@ -195,15 +203,9 @@ impl CallDecoder {
             self.refuse(path, "the key is too long or nested too deeply");
             return None;
         }
-        if keys.len() >= limits::KEYS_PER_RUN {
-            self.refusals.keys_beyond_limit += 1;
-            let reason = "the run has too many distinct keys";
-            self.refusals
-                .example
-                .get_or_insert_with(|| format!("`{path}`: {reason}"));
-            return None;
-        }
-        Some(keys.intern(path))
+        self.budget
+            .admit(path, keys)
+            .then(|| keys.intern(path))
     }
 
     fn json_item(&mut self, id: KeyId, text: &str, keys: &mut KeyTable, items: &mut Items) {

@@ -6,6 +6,7 @@ mod decode;
 pub(crate) mod encode;
 mod finish;
 pub(crate) mod journal;
+mod key_budget;
 mod open;
 pub(crate) mod output_file;
 pub(crate) mod pending;

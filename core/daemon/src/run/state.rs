@@ -1,11 +1,15 @@
 //! What a run is, as its entries make it: rows, summary, config, definitions. No I/O; what has to be written comes out as
 //! encoded records.
 
+mod ending;
+mod merge;
+mod replay;
+
 use std::collections::BTreeMap;
 
 use prost::Message;
 use runlane_model::config::Config;
-use runlane_model::json::{Object, Value, write_value};
+use runlane_model::json::{Object, Value};
 use runlane_model::key_path::KeyPath;
 use runlane_model::metric::MetricTable;
 use runlane_model::row::{KeyTable, Row, StepMerger};
@@ -18,8 +22,11 @@ use thiserror::Error;
 use super::console::{Console, Line};
 use super::decode::CallDecoder;
 use super::encode::{Mark, RecordBatch, RowEncoder, put_mark};
+use super::key_budget::KeyBudget;
 use super::samples::Samples;
 use crate::wire::{Field, Fields, WireError};
+
+pub(crate) use self::merge::merge_run;
 
 /// Entries that break the protocol; the connection they came on is closed.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -54,6 +61,7 @@ pub(crate) struct StateSettings {
     pub(crate) ignore_steps: bool,
     /// Derive no summary from rows; the server does.
     pub(crate) explicit_summary_only: bool,
+    pub(crate) key_budget: KeyBudget,
 }
 
 /// The state of one run.
@@ -85,6 +93,9 @@ pub(crate) struct RunState {
     pub(crate) batch: RecordBatch,
     pub(crate) rows: u64,
     steps_behind: u64,
+    /// Values that could not be read, and how many there were when the user was told.
+    unreadable: u64,
+    unreadable_told: u64,
     runtime_key: Option<runlane_model::row::KeyId>,
     step_key: Option<runlane_model::row::KeyId>,
     last_runtime: f64,
@@ -119,7 +130,7 @@ impl RunState {
             merger,
             step_sync: StepSync::default(),
             samples: Samples::default(),
-            decoder: CallDecoder::default(),
+            decoder: CallDecoder::new(settings.key_budget.clone()),
             encoder,
             console: Console::default(),
             lines: Vec::new(),
@@ -130,6 +141,8 @@ impl RunState {
             batch: RecordBatch::default(),
             rows: 0,
             steps_behind: 0,
+            unreadable: 0,
+            unreadable_told: 0,
             runtime_key: None,
             step_key: None,
             last_runtime: 0.0,
@@ -154,32 +167,6 @@ impl RunState {
     /// The step that the next row gets.
     pub(crate) fn next_step(&self) -> i64 {
         self.merger.step()
-    }
-
-    /// Continues the run where a server says that it stands.
-    pub(crate) fn start_at(&mut self, run: pb::RunRecord) {
-        self.merger = StepMerger::new(run.starting_step, self.settings.ignore_steps);
-        self.inherit(&run);
-        self.run = run;
-    }
-
-    /// Takes over config and summary of the stored run. Its values are as if logged: definitions still aggregate.
-    fn inherit(&mut self, run: &pb::RunRecord) {
-        if let Some(record) = &run.config {
-            self.config.apply(record);
-        }
-        for item in run.summary.iter().flat_map(|summary| &summary.update) {
-            let path = KeyPath::of_item(&item.key, &item.nested_key);
-            let Ok(value) = runlane_model::json::parse(&item.value_json) else {
-                continue;
-            };
-            let mut items = Vec::new();
-            runlane_model::tree::visit_leaves(&path, &value, &mut |leaf, value| {
-                items.push((self.keys.intern(&leaf), value.clone()));
-            });
-            self.summary
-                .observe_items(&self.keys, &self.metrics, &items);
-        }
     }
 
     /// Applies the entry with number `seq` of `writer`; `runtime` is the run's age in seconds. An entry that was applied
@@ -264,17 +251,6 @@ impl RunState {
         Ok(())
     }
 
-    /// Commits the open row, as the end of a run does.
-    pub(crate) fn commit_open_row(&mut self, runtime: f64) {
-        if let Some(row) = self.merger.take() {
-            let mark = self.open_mark.take();
-            self.commit(row, mark, runtime);
-            self.open_calls.stale |= self.open_calls.saved > 0;
-            self.open_calls.calls.clear();
-            self.open_calls.saved = 0;
-        }
-    }
-
     fn commit(&mut self, mut row: Row, mark: Option<Mark>, runtime: f64) {
         let summary = &self.summary;
         self.step_sync
@@ -305,16 +281,21 @@ impl RunState {
         self.rows += 1;
     }
 
+    /// Remarks on what was left out of calls.
     fn report_refusals(&mut self) {
+        for text in self.decoder.budget.take_remarks() {
+            self.remarks.push(Remark { severity: 30, text });
+        }
         if !self.decoder.refusals.any() {
             return;
         }
         let refusals = std::mem::take(&mut self.decoder.refusals);
-        let example = refusals.example.unwrap_or_default();
-        let count = refusals.keys_beyond_limit + refusals.unreadable;
-        let text = format!("{count} logged values were left out: {example}");
-        // A loop repeats its mistakes; one line says it.
-        if !self.remarks.iter().any(|remark| remark.text == text) && self.remarks.len() < 16 {
+        self.unreadable += refusals.unreadable;
+        // A loop repeats its mistakes: told at once, and then ever more rarely.
+        if self.unreadable >= self.unreadable_told.saturating_mul(2).max(1) {
+            self.unreadable_told = self.unreadable;
+            let (count, example) = (self.unreadable, refusals.example.unwrap_or_default());
+            let text = format!("{count} logged values were left out so far: {example}");
             self.remarks.push(Remark { severity: 30, text });
         }
     }
@@ -421,135 +402,6 @@ impl RunState {
         }
     }
 
-    /// Applies a record that the log holds already, when a run is taken up again. Returns the mark it carries.
-    pub(crate) fn replay(&mut self, record: &pb::Record) -> Option<Mark> {
-        let mark = record
-            .control
-            .as_ref()
-            .filter(|control| control.runlane_seq > 0)
-            .map(|control| Mark {
-                writer: control.runlane_writer,
-                seq: control.runlane_seq,
-            });
-        if let Some(mark) = mark {
-            let seq = self.seqs.entry(mark.writer).or_default();
-            *seq = mark.seq.max(*seq);
-        }
-        match &record.record_type {
-            Some(RecordType::History(history)) => self.replay_row(history),
-            // Derived values follow from the rows; only what was set by hand carries a mark.
-            Some(RecordType::Summary(_)) if mark.is_none() => {}
-            Some(kind) => self.apply_record(kind),
-            None => {}
-        }
-        self.lines.clear();
-        mark
-    }
-
-    fn replay_row(&mut self, history: &pb::HistoryRecord) {
-        let step = history.step.map_or(0, |step| step.num);
-        let mut items = Vec::with_capacity(history.item.len());
-        for item in &history.item {
-            if let Ok(value) = runlane_model::json::parse(&item.value_json) {
-                items.push((
-                    self.keys
-                        .intern(&KeyPath::of_item(&item.key, &item.nested_key)),
-                    value,
-                ));
-            }
-        }
-        let row = Row { step, items };
-        if let Some(runtime) = self.keys.get(&KeyPath::flat("_runtime"))
-            && let Some((_, value)) = row.items.iter().find(|(id, _)| *id == runtime)
-        {
-            self.last_runtime = value
-                .as_f64()
-                .unwrap_or(self.last_runtime)
-                .max(self.last_runtime);
-        }
-        let mut known = row.clone();
-        let summary = &self.summary;
-        self.step_sync
-            .fill(&mut self.keys, &self.metrics, &mut known, |id| {
-                summary.last(id).cloned()
-            });
-        self.observe(&row);
-        self.merger = StepMerger::new(step + 1, self.settings.ignore_steps);
-    }
-
-    /// Applies a call of the pending file whose row is not in the log.
-    pub(crate) fn restore_open_call(
-        &mut self,
-        mark: Mark,
-        call: &[u8],
-        runtime: f64,
-    ) -> Result<(), EntryError> {
-        self.apply_call(mark, call, runtime)?;
-        let seq = self.seqs.entry(mark.writer).or_default();
-        *seq = mark.seq.max(*seq);
-        Ok(())
-    }
-
-    /// Sets the age counter, in whole seconds, and writes the leaves of the summary that changed as one record.
-    pub(crate) fn write_summary(&mut self, final_runtime: Option<f64>) {
-        let change = self.summary.take_changes(&self.keys, &self.metrics);
-        let mut record = pb::SummaryRecord::default();
-        if let Some(runtime) = final_runtime {
-            record.update.push(pb::SummaryItem {
-                nested_key: vec!["_wandb".to_owned(), "runtime".to_owned()],
-                value_json: whole_seconds(runtime).to_string(),
-                ..Default::default()
-            });
-        }
-        for (path, value) in change.update {
-            let mut json = String::new();
-            write_value(&mut json, &value);
-            record.update.push(pb::SummaryItem {
-                nested_key: path.components().to_vec(),
-                value_json: json,
-                ..Default::default()
-            });
-        }
-        for path in change.remove {
-            record.remove.push(pb::SummaryItem {
-                nested_key: path.components().to_vec(),
-                ..Default::default()
-            });
-        }
-        if record.update.is_empty() && record.remove.is_empty() {
-            return;
-        }
-        let record = pb::Record {
-            record_type: Some(RecordType::Summary(record)),
-            ..Default::default()
-        };
-        self.batch.push(&record.encode_to_vec());
-    }
-
-    /// Ends the run: the last lines, the last summary, the exit record.
-    pub(crate) fn write_exit(&mut self, exit: pb::RunExitRecord, runtime: f64) {
-        self.commit_open_row(runtime);
-        self.console.finish(&mut self.lines);
-        self.write_summary(Some(runtime.max(self.last_runtime)));
-        let exit = pb::RunExitRecord {
-            runtime: whole_seconds(runtime),
-            ..exit
-        };
-        let record = pb::Record {
-            record_type: Some(RecordType::Exit(exit.clone())),
-            ..Default::default()
-        };
-        self.batch.push(&record.encode_to_vec());
-        self.exit = Some(exit);
-    }
-
-    /// Ends a run whose process died: everything but an exit record.
-    pub(crate) fn write_death(&mut self, runtime: f64) {
-        self.commit_open_row(runtime);
-        self.console.finish(&mut self.lines);
-        self.write_summary(Some(runtime.max(self.last_runtime)));
-    }
-
     /// The whole summary.
     pub(crate) fn summary(&mut self) -> Object {
         self.summary.to_object(&self.keys, &self.metrics)
@@ -559,52 +411,4 @@ impl RunState {
     pub(crate) fn sampled(&self, limit: usize) -> Vec<pb::SampledHistoryItem> {
         self.samples.items(&self.keys, limit)
     }
-}
-
-/// Applies the fields that an update of a run sets.
-pub(crate) fn merge_run(base: &mut pb::RunRecord, newer: &pb::RunRecord) {
-    let replace = |field: &mut String, value: &String| {
-        if !value.is_empty() {
-            field.clone_from(value);
-        }
-    };
-    replace(&mut base.run_id, &newer.run_id);
-    replace(&mut base.entity, &newer.entity);
-    replace(&mut base.project, &newer.project);
-    replace(&mut base.run_group, &newer.run_group);
-    replace(&mut base.job_type, &newer.job_type);
-    replace(&mut base.display_name, &newer.display_name);
-    replace(&mut base.notes, &newer.notes);
-    replace(&mut base.sweep_id, &newer.sweep_id);
-    replace(&mut base.host, &newer.host);
-    replace(&mut base.storage_id, &newer.storage_id);
-    if !newer.tags.is_empty() {
-        base.tags.clone_from(&newer.tags);
-    }
-    if newer.start_time.is_some() {
-        base.start_time = newer.start_time;
-    }
-    if newer.git.is_some() {
-        base.git.clone_from(&newer.git);
-    }
-    if newer.branch_point.is_some() {
-        base.branch_point.clone_from(&newer.branch_point);
-    }
-    if newer.starting_step != 0 {
-        base.starting_step = newer.starting_step;
-    }
-    if newer.runtime != 0 {
-        base.runtime = newer.runtime;
-    }
-    base.resumed |= newer.resumed;
-    base.forked |= newer.forked;
-    base.resume |= newer.resume;
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "clamped to the range of the field"
-)]
-fn whole_seconds(runtime: f64) -> i32 {
-    runtime.clamp(0.0, f64::from(i32::MAX)) as i32
 }
