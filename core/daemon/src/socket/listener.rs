@@ -108,6 +108,8 @@ pub(crate) async fn retire(
     let lock = match StartLock::try_take(directory) {
         Ok(Some(lock)) => lock,
         Ok(None) => return Err((listener, None)),
+        // The directory was removed: nobody can find this daemon any more.
+        Err(_) if !directory.exists() => return Ok(()),
         Err(error) => {
             tracing::warn!(%error, "start lock cannot be taken");
             return Err((listener, None));
@@ -187,5 +189,15 @@ mod tests {
         drop((client, stream));
         retire(&directory, listener).await.expect("nobody is there");
         assert!(!directory.join(SOCKET_NAME).exists());
+    }
+
+    #[tokio::test]
+    async fn a_daemon_whose_directory_is_gone_retires() {
+        let base = tempfile::tempdir().expect("a directory");
+        let directory = base.path().join("runlane");
+        prepare_directory(&directory).expect("created");
+        let listener = bind(&directory).expect("bound");
+        std::fs::remove_dir_all(&directory).expect("removed");
+        retire(&directory, listener).await.expect("nobody can come");
     }
 }
