@@ -66,7 +66,7 @@ async fn compact(
         line_count: end - start,
         min_step: encoded.steps.map(|(min, _)| min),
         max_step: encoded.steps.map(|(_, max)| max),
-        object_key: Objects::new_key("history", run_id),
+        object_key: format!("{}.parquet", Objects::new_key("history", run_id)),
         size_bytes: i64::try_from(encoded.object.len()).unwrap_or(i64::MAX),
     };
     store
