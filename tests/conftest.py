@@ -83,6 +83,27 @@ class Home:
             pytest.fail(f"{command} exited with {result.returncode}\n{result.stdout}\n{result.stderr}")
         return result
 
+    def start(
+        self, code: str, *, env: dict[str, str] | None = None, until: str = "logged"
+    ) -> subprocess.Popen[str]:
+        """Start a script that goes on until it gets a line on standard input; returns once it printed `until`."""
+        script = self.root / "background.py"
+        script.write_text(code, encoding="utf-8")
+        process = subprocess.Popen(
+            [PYTHON, str(script)],
+            cwd=self.work,
+            env={**self.env, **(env or {})},
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        assert process.stdout is not None
+        while process.stdout.readline().strip() != until:
+            if process.poll() is not None:
+                pytest.fail(f"the script ended with {process.returncode} before it printed `{until}`")
+        return process
+
     def run_dirs(self) -> list[Path]:
         """The run directories, oldest first."""
         found = [path for path in self.wandb_dir.glob("*run-*") if path.is_dir() and not path.is_symlink()]
@@ -116,6 +137,14 @@ def make_home(root: Path) -> Home:
         "PYTHONUNBUFFERED": "1",
     }
     return Home(root, env)
+
+
+def let_end(process: subprocess.Popen[str], timeout: float = DEADLINE_SECS) -> None:
+    """Give a script of `Home.start` its line, and wait until it has ended well."""
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+    assert process.wait(timeout) == 0
 
 
 @pytest.fixture

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 import time
 import urllib.request
 from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
-from conftest import REPOSITORY, Home, Server, start_server, stop_server
+from conftest import PYTHON, REPOSITORY, Home, Server, let_end, start_server, stop_server
 from reading import read_run
 
 WEB = REPOSITORY / "web"
@@ -31,35 +30,8 @@ for run in runs:
 """
 
 
-def live_process(home: Home, server: Server, project: str) -> subprocess.Popen[str]:
-    """Three runs of one process that have logged and wait for a line on standard input to finish."""
-    script = home.root / "live.py"
-    script.write_text(LIVE.format(project=project), encoding="utf-8")
-    process = subprocess.Popen(
-        [sys.executable, str(script)],
-        cwd=home.work,
-        env={**home.env, **server.env},
-        text=True,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    assert process.stdout is not None
-    while process.stdout.readline().strip() != "logged":
-        assert process.poll() is None, "the training script ended early"
-    return process
-
-
-def end(process: subprocess.Popen[str]) -> None:
-    """Let a live process finish its runs."""
-    assert process.stdin is not None
-    process.stdin.write("\n")
-    process.stdin.flush()
-    assert process.wait(60) == 0
-
-
 def test_every_page_of_a_live_run_draws(home: Home, server: Server, project: str) -> None:
-    process = live_process(home, server, project)
+    process = home.start(LIVE.format(project=project), env=server.env)
     try:
         for run in range(3):
             deadline = time.monotonic() + 20
@@ -74,8 +46,9 @@ def test_every_page_of_a_live_run_draws(home: Home, server: Server, project: str
         assert re.search(r"Tests +1 passed", re.sub(r"\x1b\[[0-9;]*m", "", result.stdout)), result.stdout[
             -2000:
         ]
+        let_end(process)
     finally:
-        end(process)
+        process.kill()
 
 
 def graphql(base_url: str, key: str, query: str) -> Any:
@@ -88,28 +61,17 @@ def graphql(base_url: str, key: str, query: str) -> Any:
 
 
 def test_ui_shows_offline_runs_and_follows_a_live_one(home: Home) -> None:
-    script = home.root / "train.py"
-    script.write_text(
+    training = home.start(
         "import runlane as wandb, sys\n"
         "run = wandb.init(project='local', id='growing1', mode='offline')\n"
         "run.log({'x': 1})\nprint('logged', flush=True)\nsys.stdin.readline()\n"
-        "for i in range(9):\n    run.log({'x': i})\nrun.finish()\n",
-        encoding="utf-8",
-    )
-    training = subprocess.Popen(
-        [sys.executable, str(script)],
-        cwd=home.work,
-        env=home.env,
-        text=True,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        "for i in range(9):\n    run.log({'x': i})\nrun.finish()\n"
     )
     data_dir = Path(home.env["HOME"]) / ".local" / "share" / "runlane" / "server"
     # A port of its own: the default one may be taken on a shared machine.
     server = start_server(home, data_dir)
     looking = subprocess.Popen(
-        [sys.executable, "-m", "runlane", "ui", "--no-open", str(home.work)],
+        [PYTHON, "-m", "runlane", "ui", "--no-open", str(home.work)],
         cwd=home.work,
         env=home.env,
         text=True,
@@ -128,13 +90,8 @@ def test_ui_shows_offline_runs_and_follows_a_live_one(home: Home) -> None:
             assert time.monotonic() < deadline, run
 
     try:
-        assert training.stdout is not None and training.stdin is not None
-        while training.stdout.readline().strip() != "logged":
-            assert training.poll() is None
         until("running", 1)
-        training.stdin.write("\n")
-        training.stdin.flush()
-        assert training.wait(30) == 0
+        let_end(training)
         until("finished", 10)
         assert not list(home.wandb_dir.glob("*/*.synced"))
     finally:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import signal
-import subprocess
-import sys
 import time
 import urllib.request
 from base64 import b64encode
 
 import pytest
-from conftest import Home, Server
+from conftest import Home, Server, let_end
 from reading import plain, read_run
 
 TRAIN = """
@@ -140,31 +137,15 @@ print("logged", flush=True)
 sys.stdin.readline()
 run.finish()
 """
-    path = home.root / "live.py"
-    path.write_text(script)
-    process = subprocess.Popen(
-        [sys.executable, str(path)],
-        cwd=home.work,
-        env={**home.env, **server.env},
-        text=True,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
+    process = home.start(script, env=server.env)
     try:
-        assert process.stdout is not None and process.stdin is not None
-        while process.stdout.readline().strip() != "logged":
-            pass
         logged = time.monotonic()
         while len(read_run(home, server, f"{project}/live0001")["rows"]) < 10:
             assert time.monotonic() - logged < 20, "rows did not arrive while the run was going"
         assert read_run(home, server, f"{project}/live0001")["state"] == "running"
-        process.stdin.write("\n")
-        process.stdin.flush()
-        assert process.wait(30) == 0
+        let_end(process)
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
+        process.kill()
     assert read_run(home, server, f"{project}/live0001")["state"] == "finished"
 
 
