@@ -1,26 +1,29 @@
 //! The owner of one run. Everything that happens to the run comes in as a command, is written to the log, applied, and
 //! acknowledged, in this order.
 
+mod notices;
+mod requests;
+mod writing;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use runlane_model::json::Value;
-use runlane_proto::local::{self, daemon_message::Message, request, response};
+use runlane_proto::local;
 use runlane_proto::wandb_internal as pb;
 use runlane_translog::SyncOutcome;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use self::requests::WaitingFlush;
 use super::encode::Mark;
-use super::finish::{Finishing, SAMPLES};
+use super::finish::Finishing;
 use super::journal::Journal;
 use super::output_file::OutputFile;
 use super::pending::PendingFile;
-use super::recover;
 use super::state::RunState;
 use crate::clock::Age;
 use crate::daemon::Daemon;
@@ -131,16 +134,6 @@ pub(super) struct Actor {
     linger_until: Option<Instant>,
     stop_sent: bool,
     shutting_down: bool,
-}
-
-struct WaitingFlush {
-    link: PeerLink,
-    request_id: u64,
-    writer: u64,
-    seq: u64,
-    log_bytes: u64,
-    level: local::Level,
-    deadline: Instant,
 }
 
 /// Runs the actor that `first` opens, until the run has ended and nothing of it is left to do.
@@ -359,310 +352,6 @@ impl Actor {
             }
         }
         Ok(())
-    }
-
-    /// Writes what waits to the log and the open row to the pending file.
-    pub(super) fn write_out(&mut self) {
-        let now = std::time::Instant::now();
-        let written = self
-            .journal
-            .append(&mut self.state.batch, now)
-            .map_err(|error| error.to_string())
-            .and_then(|()| {
-                self.pending
-                    .save(&mut self.state.open_calls)
-                    .map_err(|error| format!("cannot keep the open row: {error}"))
-            });
-        match written {
-            Ok(()) => {
-                if !self.problem.is_empty() {
-                    self.problem.clear();
-                    self.tell_all(20, "the run's transaction log can be written again");
-                }
-                self.output.append(&mut self.state.lines);
-            }
-            Err(reason) => {
-                self.retry_append_at = Some(Instant::now() + APPEND_RETRY);
-                if self.problem != reason {
-                    tracing::error!(%reason, "transaction log cannot be written");
-                    self.tell_all(40, &format!("{reason}; trying again, training goes on"));
-                    self.problem = reason;
-                }
-            }
-        }
-        for remark in std::mem::take(&mut self.state.remarks) {
-            self.tell_all(remark.severity, &remark.text);
-        }
-        self.publish_log_state();
-    }
-
-    /// Tells the uploader how far the log goes.
-    pub(super) fn publish_log_state(&mut self) {
-        if let Some(uploads) = &self.uploads {
-            let end = self.end.filter(|_| self.state.batch.is_empty());
-            uploads.log_grew(self.journal.len(), self.state.rows, end);
-        }
-    }
-
-    /// Acknowledges what is in the page cache; nothing while the log cannot be written.
-    fn acknowledge(&self, writer: u64) {
-        if self.retry_append_at.is_some() {
-            return;
-        }
-        if let Some(link) = self
-            .writers
-            .get(&writer)
-            .and_then(|writer| writer.link.as_ref())
-        {
-            link.outbox.send(Message::Ack(local::Ack {
-                stream: link.stream,
-                logged_seq: self.state.logged_seq(writer),
-                synced_seq: self.journal.synced_seq(writer),
-            }));
-        }
-    }
-
-    fn start_sync(&mut self) {
-        if self.sync_task.is_some() {
-            return;
-        }
-        let logged = self.state.logged_seqs();
-        let Some(pending) = self.journal.begin_sync(std::time::Instant::now(), logged) else {
-            return;
-        };
-        // An open row is acknowledged as durable together with the log.
-        if let Err(error) = tokio::task::block_in_place(|| self.pending.sync()) {
-            tracing::warn!(%error, "pending file cannot be synced");
-        }
-        self.sync_task = Some(tokio::task::spawn_blocking(move || pending.run()));
-    }
-
-    fn sync_ended(&mut self, outcome: Result<SyncOutcome, tokio::task::JoinError>) {
-        self.sync_task = None;
-        match outcome.map(|outcome| self.journal.complete_sync(outcome)) {
-            Ok(Ok(())) => {
-                let writers: Vec<u64> = self.writers.keys().copied().collect();
-                for writer in writers {
-                    self.acknowledge(writer);
-                }
-            }
-            Ok(Err(error)) => {
-                tracing::error!(%error, "transaction log cannot be synced");
-                self.tell_all(40, &error.to_string());
-                self.problem = error.to_string();
-            }
-            Err(error) => tracing::error!(%error, "sync ended abnormally"),
-        }
-    }
-
-    fn take_request(&mut self, writer: u64, request: local::Request) {
-        let Some(link) = self
-            .writers
-            .get(&writer)
-            .and_then(|writer| writer.link.clone())
-        else {
-            return;
-        };
-        let request_id = request.request_id;
-        let answer = match request.request {
-            Some(request::Request::Flush(flush)) => {
-                self.flush(writer, request_id, link, &flush);
-                return;
-            }
-            Some(request::Request::Finish(finish)) => {
-                self.begin_finish(request_id, link, &finish);
-                return;
-            }
-            Some(request::Request::GetSummary(_)) => {
-                let json = Value::Object(self.state.summary()).to_string();
-                response::Response::Summary(local::Summary { json })
-            }
-            Some(request::Request::GetStep(_)) => response::Response::Step(local::Step {
-                next: self.state.next_step(),
-            }),
-            Some(request::Request::SampledHistory(wanted)) => {
-                let limit = usize::try_from(wanted.samples)
-                    .unwrap_or(usize::MAX)
-                    .min(SAMPLES);
-                response::Response::Sampled(local::Sampled {
-                    item: self.state.sampled(limit),
-                })
-            }
-            Some(request::Request::GetStatus(_)) => response::Response::Status(self.status(writer)),
-            None => return,
-        };
-        link.outbox.send(Message::Response(local::Response {
-            request_id,
-            error: None,
-            response: Some(answer),
-        }));
-    }
-
-    fn status(&self, writer: u64) -> local::Status {
-        let upload = self
-            .uploads
-            .as_ref()
-            .map(|uploads| uploads.status.borrow().clone())
-            .unwrap_or_default();
-        local::Status {
-            logged_seq: self.state.logged_seq(writer),
-            synced_seq: self.journal.synced_seq(writer),
-            uploaded_rows: upload.rows,
-            rows: self.state.rows,
-            should_stop: upload.stop_requested,
-            problem: if self.problem.is_empty() {
-                upload.problem
-            } else {
-                self.problem.clone()
-            },
-        }
-    }
-
-    fn flush(&mut self, writer: u64, request_id: u64, link: PeerLink, flush: &local::Flush) {
-        let seconds = if flush.timeout_secs > 0.0 {
-            flush.timeout_secs.min(86_400.0)
-        } else {
-            30.0
-        };
-        let level = flush.level();
-        if level == local::Level::Synced {
-            self.journal.request_sync(std::time::Instant::now());
-        }
-        if let (local::Level::Uploaded, Some(uploads)) = (level, &self.uploads) {
-            uploads.hurry();
-        }
-        self.flushes.push(WaitingFlush {
-            link,
-            request_id,
-            writer,
-            seq: self.state.logged_seq(writer),
-            log_bytes: self.journal.len(),
-            level,
-            deadline: Instant::now() + Duration::from_secs_f64(seconds),
-        });
-    }
-
-    fn answer_flushes(&mut self) {
-        let now = Instant::now();
-        let uploaded_bytes = self
-            .uploads
-            .as_ref()
-            .map(|uploads| uploads.status.borrow().bytes);
-        let logged = self.retry_append_at.is_none();
-        let journal = &self.journal;
-        self.flushes.retain(|flush| {
-            let reached = match flush.level {
-                local::Level::Synced => {
-                    journal.synced_seq(flush.writer) >= flush.seq || journal.all_synced()
-                }
-                // An offline run has nothing to upload and never reaches the level.
-                local::Level::Uploaded => {
-                    uploaded_bytes.is_some_and(|bytes| bytes >= flush.log_bytes)
-                }
-                local::Level::Logged | local::Level::Unspecified => logged,
-            };
-            if !reached && flush.deadline > now {
-                return true;
-            }
-            flush.link.outbox.send(Message::Response(local::Response {
-                request_id: flush.request_id,
-                error: None,
-                response: Some(response::Response::Flushed(local::Flushed { reached })),
-            }));
-            false
-        });
-    }
-
-    /// The process of a writer is dead.
-    fn writer_gone(&mut self, connection: u64, writer: u64) {
-        let Some(gone) = self.writers.get_mut(&writer) else {
-            return;
-        };
-        if gone
-            .link
-            .as_ref()
-            .is_none_or(|link| link.connection != connection)
-        {
-            // It has connected again since.
-            return;
-        }
-        gone.link = None;
-        let spill_path = gone.spill_path.clone();
-        if self.end.is_some() {
-            return;
-        }
-        tracing::info!(run = %self.settings.run_id, "a logging process has ended without finishing its run");
-        let absorbed = tokio::task::block_in_place(|| {
-            recover::absorb_spill(&spill_path, &mut self.state, &mut self.journal)
-        });
-        if let Err(error) = absorbed {
-            tracing::error!(%error, "spill file of a dead process not applied");
-        }
-        self.write_out();
-        if self.writers.values().all(|writer| writer.link.is_none()) {
-            self.state.write_death(self.age.secs());
-            self.close_run(LogEnd::Died);
-        }
-    }
-
-    /// Writes out what closes the run; nothing is taken in any more.
-    pub(super) fn close_run(&mut self, end: LogEnd) {
-        self.end = Some(end);
-        self.write_out();
-        self.journal.request_sync(std::time::Instant::now());
-        if self.state.batch.is_empty()
-            && let Err(error) = self.pending.remove()
-        {
-            tracing::warn!(%error, "pending file cannot be removed");
-        }
-        self.publish_log_state();
-    }
-
-    fn pass_on_upload_events(&mut self) {
-        let Some(uploads) = &mut self.uploads else {
-            return;
-        };
-        let mut notices = Vec::new();
-        while let Ok(notice) = uploads.notices.try_recv() {
-            notices.push(notice);
-        }
-        let stop = uploads.status.borrow().stop_requested;
-        for (severity, text) in notices {
-            self.tell_all(severity, &text);
-        }
-        if stop && !self.stop_sent {
-            self.stop_sent = true;
-            for link in self
-                .writers
-                .values()
-                .filter_map(|writer| writer.link.as_ref())
-            {
-                link.outbox.send(Message::Stop(local::Stop {
-                    stream: link.stream,
-                }));
-            }
-        }
-    }
-
-    fn tell(&self, writer: u64, severity: u32, text: &str) {
-        if let Some(link) = self
-            .writers
-            .get(&writer)
-            .and_then(|writer| writer.link.as_ref())
-        {
-            let notice = local::Notice {
-                stream: link.stream,
-                severity,
-                text: text.to_owned(),
-            };
-            link.outbox.send(Message::Notice(notice));
-        }
-    }
-
-    pub(super) fn tell_all(&self, severity: u32, text: &str) {
-        for writer in self.writers.keys() {
-            self.tell(*writer, severity, text);
-        }
     }
 }
 

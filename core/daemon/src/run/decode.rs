@@ -203,9 +203,7 @@ impl CallDecoder {
             self.refuse(path, "the key is too long or nested too deeply");
             return None;
         }
-        self.budget
-            .admit(path, keys)
-            .then(|| keys.intern(path))
+        self.budget.admit(path, keys).then(|| keys.intern(path))
     }
 
     fn json_item(&mut self, id: KeyId, text: &str, keys: &mut KeyTable, items: &mut Items) {

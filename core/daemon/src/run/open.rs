@@ -13,6 +13,7 @@ use runlane_proto::wandb_internal::record::RecordType;
 
 use super::actor::{Actor, PeerLink, WriterLink};
 use super::journal::Journal;
+use super::key_budget::KeyBudget;
 use super::recover::{self, PRODUCER, RecoverError, seconds_of};
 use super::state::{RunState, StateSettings, merge_run};
 use crate::clock::Age;
@@ -320,6 +321,7 @@ fn state_settings(settings: &local::RunSettings) -> StateSettings {
         typed_history: settings.typed_history,
         ignore_steps: settings.shared,
         explicit_summary_only: settings.server_side_derived_summary,
+        key_budget: KeyBudget::default(),
     }
 }
 

@@ -119,6 +119,7 @@ impl RunState {
         }
         let merger = StepMerger::new(run.starting_step, settings.ignore_steps);
         let encoder = RowEncoder::new(settings.typed_history);
+        let decoder = CallDecoder::new(settings.key_budget.clone());
         Self {
             keys: KeyTable::default(),
             metrics: MetricTable::default(),
@@ -130,7 +131,7 @@ impl RunState {
             merger,
             step_sync: StepSync::default(),
             samples: Samples::default(),
-            decoder: CallDecoder::new(settings.key_budget.clone()),
+            decoder,
             encoder,
             console: Console::default(),
             lines: Vec::new(),
