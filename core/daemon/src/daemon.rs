@@ -50,8 +50,8 @@ impl Daemon {
     fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
         Arc::new(Self {
             runs: Mutex::default(),
+            http: crate::upload::network(Arc::clone(&clock)),
             clock,
-            http: crate::upload::network(),
             budget: frame::budget(FRAME_BUDGET_BYTES),
             connections: AtomicUsize::new(0),
             connection_ids: AtomicU64::new(1),

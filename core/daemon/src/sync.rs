@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::clock::SystemClock;
 use crate::run::recover;
 use crate::upload::job::{Job, Overrides};
 use crate::upload::{self, HttpMaker, LogEnd, LogState, UploadStatus};
@@ -132,7 +133,7 @@ pub async fn run(
     };
     let slots = Arc::new(Semaphore::new(parallel));
     let request = Arc::new(request);
-    let http = upload::network();
+    let http = upload::network(Arc::new(SystemClock));
     let mut tasks = JoinSet::new();
     for log in request.logs.clone() {
         let (request, progress, slots) =

@@ -4,12 +4,15 @@ use std::future::Future;
 use std::io::Write;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
 use runlane_model::backoff::{Verdict, judge, retry_after_secs};
 use runlane_proto::local;
 use tokio_util::io::ReaderStream;
+
+use crate::clock::Clock;
 
 /// No answer is read beyond this.
 const MAX_ANSWER_BYTES: usize = 16 << 20;
@@ -87,11 +90,15 @@ pub(crate) trait Http: Send + Sync + std::fmt::Debug {
 #[derive(Debug)]
 pub(crate) struct Network {
     client: reqwest::Client,
+    clock: Arc<dyn Clock>,
 }
 
 impl Network {
     /// A client with a run's proxies and TLS settings.
-    pub(crate) fn new(settings: &local::RunSettings) -> Result<Self, CallError> {
+    pub(crate) fn new(
+        settings: &local::RunSettings,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, CallError> {
         // Fails if a provider is there already, which serves as well.
         rustls::crypto::ring::default_provider()
             .install_default()
@@ -119,7 +126,7 @@ impl Network {
         let client = builder
             .build()
             .map_err(|error| CallError::refused(explain(&error)))?;
-        Ok(Self { client })
+        Ok(Self { client, clock })
     }
 
     async fn exchange(&self, request: HttpRequest) -> Result<HttpAnswer, CallError> {
@@ -163,7 +170,7 @@ impl Network {
             .headers()
             .get("retry-after")
             .and_then(|value| value.to_str().ok())
-            .and_then(retry_after_secs);
+            .and_then(|text| retry_after(text, &*self.clock));
         let status = response.status().as_u16();
         let mut body = BytesMut::new();
         while let Some(chunk) = response
@@ -206,6 +213,15 @@ fn explain(error: &reqwest::Error) -> String {
     } else {
         text
     }
+}
+
+/// How long a `Retry-After` header asks to wait: seconds, or a date; one that is past asks for nothing more.
+fn retry_after(header: &str, clock: &dyn Clock) -> Option<Duration> {
+    retry_after_secs(header).or_else(|| {
+        let date = httpdate::parse_http_date(header.trim()).ok()?;
+        let at = date.duration_since(UNIX_EPOCH).ok()?.as_secs_f64();
+        Duration::try_from_secs_f64((at - clock.unix_secs()).max(0.0)).ok()
+    })
 }
 
 /// An answer that is no success, as an error.
@@ -254,6 +270,69 @@ pub(crate) fn compressed(body: &str) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Debug)]
+    struct At(f64);
+
+    impl Clock for At {
+        fn unix_secs(&self) -> f64 {
+            self.0
+        }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        // `Sun, 06 Nov 1994 08:49:37 GMT` in Unix time, less 90 s.
+        let clock = At(784_111_777.0 - 90.0);
+        let wait = |header| retry_after(header, &clock);
+        assert_eq!(wait("120"), Some(Duration::from_secs(120)));
+        // The three forms of RFC 9110.
+        for date in [
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+            " Sun, 06 Nov 1994 08:49:37 GMT ",
+        ] {
+            assert_eq!(wait(date), Some(Duration::from_secs(90)), "{date}");
+        }
+        assert_eq!(wait("Sun, 06 Nov 1994 08:00:00 GMT"), Some(Duration::ZERO));
+        for rubbish in ["", "soon", "-5", "Sun, 99 Nov 1994 08:49:37 GMT"] {
+            assert_eq!(wait(rubbish), None, "{rubbish}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_date_of_a_busy_server_reaches_the_retry() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
+        let url = format!("http://{}/", listener.local_addr().expect("an address"));
+        let server = tokio::spawn(async move {
+            let (mut stream, _peer) = listener.accept().await.expect("a connection");
+            let mut request = [0; 4_096];
+            assert!(stream.read(&mut request).await.expect("a request") > 0);
+            let answer = "HTTP/1.1 503 Busy\r\nRetry-After: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+                          Content-Length: 0\r\nConnection: close\r\n\r\n";
+            stream.write_all(answer.as_bytes()).await.expect("sent");
+        });
+        let clock = Arc::new(At(784_111_777.0 - 7.0));
+        let network = Network::new(&local::RunSettings::default(), clock).expect("a client");
+        let request = HttpRequest {
+            method: "POST",
+            url,
+            headers: Vec::new(),
+            body: Body::Bytes(Bytes::new()),
+            timeout: Some(Duration::from_secs(30)),
+        };
+        let answer = network.send(request).await.expect("an answer");
+        server.await.expect("no panic");
+        let error = check(answer).expect_err("busy");
+        assert_eq!(
+            (error.verdict, error.retry_after),
+            (Verdict::Retry, Some(Duration::from_secs(7)))
+        );
+    }
 
     #[test]
     fn the_server_s_own_words_are_quoted() {

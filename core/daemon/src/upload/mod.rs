@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 
 use self::http::{CallError, Http};
 use self::job::{Job, Overrides};
+use crate::clock::Clock;
 use crate::daemon::Daemon;
 
 /// How a log ends.
@@ -179,9 +180,12 @@ pub(crate) fn start(
 pub(crate) type HttpMaker =
     Arc<dyn Fn(&local::RunSettings) -> Result<Arc<dyn Http>, CallError> + Send + Sync>;
 
-/// The real network.
-pub(crate) fn network() -> HttpMaker {
-    Arc::new(|settings| Ok(Arc::new(http::Network::new(settings)?)))
+/// The real network; `clock` tells how far away the date of a `Retry-After` is.
+pub(crate) fn network(clock: Arc<dyn Clock>) -> HttpMaker {
+    Arc::new(move |settings| {
+        let network = http::Network::new(settings, Arc::clone(&clock))?;
+        Ok(Arc::new(network))
+    })
 }
 
 /// Starts the upload of `job` in its own task.
@@ -204,7 +208,7 @@ pub(crate) fn spawn(
         match make_http(&job.settings) {
             // On the heap: it holds a whole upload's state.
             Ok(http) => Box::pin(engine::run(job, http, links)).await,
-            Err(error) => links.refuse(&job, &error),
+            Err(error) => links.refuse_call(&job, &error),
         }
     });
     UploadHandle {

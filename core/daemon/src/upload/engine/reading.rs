@@ -1,0 +1,123 @@
+//! From the log into the stream, up to the log's end.
+
+use std::time::Instant;
+
+use runlane_model::json::Value;
+
+use super::super::LogEnd;
+use super::super::projection::Effects;
+use super::{Engine, RECORDS};
+
+impl Engine {
+    /// Reads on while there is room for lines.
+    pub(super) fn fill(&mut self) -> Result<(), String> {
+        let mut read = 0;
+        self.at_end = false;
+        while self.stream.has_room() && read < RECORDS && !self.ended {
+            let Some((record, end)) = self.tail.next().map_err(|error| error.to_string())? else {
+                self.at_end = true;
+                break;
+            };
+            let effects = self.projection.apply(&record);
+            let is_new = end > self.target.bytes;
+            self.take(effects, is_new);
+            read += 1;
+            if read % 64 == 0 {
+                self.checkpoint(end);
+            }
+        }
+        if read > 0 {
+            self.checkpoint(self.tail.offset());
+        }
+        let hurry = self.links.log.borrow().hurry;
+        if hurry != self.hurry_seen {
+            self.hurry_seen = hurry;
+            self.stream.hurry();
+            self.summary_due = Instant::now();
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, end: u64) {
+        let pushed = self.stream.pushed();
+        match self.checkpoints.back_mut() {
+            Some((bytes, lines)) if *lines == pushed => *bytes = end,
+            _ => self.checkpoints.push_back((end, pushed)),
+        }
+    }
+
+    fn take(&mut self, effects: Effects, is_new: bool) {
+        for (file, line) in effects.lines {
+            self.stream.push(file, line);
+        }
+        for item in &effects.files {
+            if let Some(warning) = self.files.add(item) {
+                self.warn(warning);
+            }
+        }
+        for warning in effects.warnings {
+            self.warn(warning);
+        }
+        if is_new {
+            self.alerts.extend(effects.alerts);
+            if effects.preempting {
+                self.stream.set_preempting();
+            }
+        }
+        if self.files.is_waiting() && self.files_due.is_none() {
+            self.files_due = Some(Instant::now() + self.debounce);
+        }
+        if (self.projection.config_changed || self.projection.run_changed)
+            && self.upsert_due.is_none()
+        {
+            self.upsert_due = Some(Instant::now() + self.debounce);
+        }
+    }
+
+    /// Notices that the log has ended and prepares what only then can be sent.
+    pub(super) fn log_end(&mut self) -> Result<(), String> {
+        if self.ended {
+            return Ok(());
+        }
+        let log = *self.links.log.borrow();
+        if log.end == Some(LogEnd::Abandoned) {
+            return Err("the run was not opened".to_owned());
+        }
+        // The log may have grown between the read and the word that it has ended.
+        let read_all = log.end.is_some() && self.at_end && self.tail.offset() >= log.bytes;
+        if self.projection.exit.is_none() && !read_all {
+            return Ok(());
+        }
+        // An exit record may be followed by more only in a log that was damaged; it is not looked for.
+        self.ended = true;
+        let effects = self.projection.end();
+        self.take(effects, true);
+        self.checkpoint(self.tail.offset());
+        if self.projection.summary_changed {
+            self.stream
+                .set_summary(Value::Object(self.projection.summary()).to_string());
+            self.projection.summary_changed = false;
+        }
+        let names = tokio::task::block_in_place(|| {
+            super::super::documents::write(&self.job.files_dir, &mut self.projection)
+        });
+        match names {
+            Ok(names) => names.iter().for_each(|name| self.files.add_at_end(name)),
+            Err(error) => self.warn(format!(
+                "config and summary files cannot be written: {error}"
+            )),
+        }
+        for name in ["output.log", "requirements.txt"] {
+            if self.job.files_dir.join(name).is_file() {
+                self.files.add_at_end(name);
+            }
+        }
+        self.files.end();
+        let now = Instant::now();
+        self.files_due = self.files.is_waiting().then_some(now);
+        if self.projection.config_changed || self.projection.run_changed {
+            self.upsert_due = Some(now);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,92 @@
+//! Files of the run, uploaded beside the stream in batches.
+
+use std::time::Instant;
+
+use runlane_model::backoff::Verdict;
+use runlane_model::json::Value;
+
+use super::super::files::{Kind, Uploaded};
+use super::{Engine, FILE_BATCHES};
+
+impl Engine {
+    /// Files that are worth having early: a run that is being looked at has its metadata.
+    pub(super) fn early_files(&mut self) {
+        if let Some(metadata) = self.projection.metadata() {
+            let directory = self.job.files_dir.clone();
+            let written = std::fs::create_dir_all(&directory).and_then(|()| {
+                std::fs::write(
+                    directory.join("wandb-metadata.json"),
+                    Value::Object(metadata).to_string(),
+                )
+            });
+            match written {
+                Ok(()) => self.files.add_now("wandb-metadata.json"),
+                Err(error) => tracing::warn!(%error, "metadata file cannot be written"),
+            }
+        }
+        if self.files.is_waiting() {
+            self.files_due = Some(Instant::now());
+        }
+    }
+
+    pub(super) fn start_file_batches(&mut self, now: Instant) {
+        if self.files_due.is_none_or(|due| due > now) {
+            return;
+        }
+        self.files_due = None;
+        while self.files.is_waiting() && self.file_tasks.len() < FILE_BATCHES {
+            let names = self.files.take();
+            let server = self.server.clone();
+            let (entity, project) = (self.started.entity.clone(), self.started.project.clone());
+            let run = self.started.run.run_id.clone();
+            let (directory, known) = (self.job.files_dir.clone(), self.target.files.clone());
+            self.file_tasks.spawn(async move {
+                super::super::files::upload(
+                    &server,
+                    [&entity, &project, &run],
+                    directory,
+                    names,
+                    known,
+                )
+                .await
+            });
+        }
+    }
+
+    pub(super) fn files_stored(&mut self, outcome: Uploaded) {
+        for (name, md5) in outcome.stored {
+            self.links
+                .status
+                .send_modify(|status| match Kind::of(&name) {
+                    Kind::Wandb => status.wandb_files += 1,
+                    Kind::Media => status.media_files += 1,
+                    Kind::Other => status.other_files += 1,
+                });
+            self.target.files.insert(name.clone(), md5);
+            self.stream.file_uploaded(name);
+        }
+        for warning in outcome.warnings {
+            self.warn(warning);
+        }
+        let now = Instant::now();
+        match outcome.failed {
+            Some((names, error)) if error.verdict == Verdict::Retry => {
+                self.files.put_back(names);
+                let wait = self.files_backoff.failed(rand::random(), error.retry_after);
+                self.files_due = Some(now + wait);
+                self.trouble(&error);
+            }
+            Some((names, error)) => self.warn(format!(
+                "{} files not uploaded: {}",
+                names.len(),
+                error.message
+            )),
+            None => {
+                self.files_backoff.succeeded();
+                if self.files.is_waiting() {
+                    self.files_due.get_or_insert(now);
+                }
+            }
+        }
+    }
+}
