@@ -198,8 +198,9 @@ impl CallDecoder {
             return Some(id);
         }
         let bytes: usize = path.components().iter().map(String::len).sum();
-        if bytes > limits::KEY_BYTES * limits::NESTING || path.components().len() > limits::NESTING
-        {
+        // The first component is the row's own key; the value below it may nest as deep as the limit.
+        let deepest = limits::NESTING + 1;
+        if bytes > limits::KEY_BYTES * deepest || path.components().len() > deepest {
             self.refuse(path, "the key is too long or nested too deeply");
             return None;
         }

@@ -42,6 +42,8 @@ const FOREVER: Duration = Duration::from_hours(1);
 /// Batches of files under way.
 const FILE_BATCHES: usize = 4;
 const GZIP_FROM_BYTES: usize = 1 << 10;
+/// A body that shrinks further than this is sent as it is: servers refuse it as a decompression bomb (ours from 200).
+const GZIP_RATIO: usize = 100;
 
 struct Engine {
     job: Job,
@@ -271,12 +273,12 @@ impl Engine {
 
     /// Sends one `file_stream` request; an error ends the upload.
     async fn send(&mut self, body: String) -> Result<(), String> {
-        let gzip = self.started.features.gzip && body.len() >= GZIP_FROM_BYTES;
-        let bytes = if gzip {
-            tokio::task::block_in_place(|| compressed(&body))
-        } else {
-            Bytes::from(body)
-        };
+        let wanted = self.started.features.gzip && body.len() >= GZIP_FROM_BYTES;
+        let shorter = wanted
+            .then(|| tokio::task::block_in_place(|| compressed(&body)))
+            .filter(|bytes| body.len() / bytes.len().max(1) <= GZIP_RATIO);
+        let gzip = shorter.is_some();
+        let bytes = shorter.unwrap_or_else(|| Bytes::from(body));
         let seconds = self.job.settings.file_stream_timeout_secs;
         let timeout = Duration::from_secs_f64(if seconds > 0.0 {
             seconds.min(3_600.0)
