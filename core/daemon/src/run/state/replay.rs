@@ -30,6 +30,12 @@ impl RunState {
             runlane_model::tree::visit_leaves(&path, &value, &mut |leaf, value| {
                 items.push((self.keys.intern(&leaf), value.clone()));
             });
+            if path.components() == ["_runtime"]
+                && let Some(secs) = value.as_f64()
+            {
+                // `RunRecord.runtime` has whole seconds only: without this, time would run backwards by the rest.
+                self.last_runtime = self.last_runtime.max(secs);
+            }
             self.summary
                 .observe_items(&self.keys, &self.metrics, &items);
         }
