@@ -519,3 +519,48 @@ def test_the_real_client_resumes_a_run_of_ours(
     assert [(row["_step"], row["x"]) for row in found["rows"]] == [(i, i) for i in range(15)]
     assert found["config"] == {"lr": 0.1, "kept": [1, 2], "added": True}
     assert (found["state"], found["summary"]["x"], found["summary"]["best"]) == ("finished", 14, 42)
+
+
+def test_the_daemon_uploads_what_a_finished_process_left(
+    home: Home, own_server: OwnServer, project: str, trainer: Start
+) -> None:
+    server = own_server.start()
+    one = trainer(server.env)
+    one.do(init(project, settings={"finish_timeout": 1}))
+    own_server.stop()
+    one.log(range(30))
+    one.do("run.finish()")
+    one.end()
+    own_server.start()
+    wait_for(server, f"{project}/online", rows=30, state="finished")
+    assert stored(server, f"{project}/online") == {"state": "finished", "x": list(range(30))}
+
+
+@pytest.mark.parametrize("killed", ["nobody", "early", "late"])
+def test_a_resumed_run_that_could_not_ask_the_server_goes_on_behind_its_rows(
+    home: Home, own_server: OwnServer, project: str, trainer: Start, killed: str
+) -> None:
+    server = own_server.start()
+    a_finished_run(trainer, server, project)
+    own_server.stop()
+    second = trainer(server.env)
+    second.do(init(project, resume="allow", config={"added": True}))
+    second.log(range(10, 15))
+    second.flush()
+    if killed == "early":
+        kill_daemon(home)
+        second.log(range(15, 16))
+        second.flush()
+    own_server.start()
+    if killed == "late":
+        wait_for(server, f"{project}/online", rows=15)
+        kill_daemon(home)
+    second.log(range(16, 20))
+    second.do("run.finish()")
+    second.end()
+    found = read_run(home, server, f"{project}/online")
+    values = [x for x in range(20) if x != 15 or killed == "early"]
+    assert [row["x"] for row in found["rows"]] == values
+    assert [row["_step"] for row in found["rows"]] == list(range(len(values)))
+    assert found["config"] == {"lr": 0.1, "kept": [1, 2], "added": True}
+    assert (found["summary"]["x"], found["summary"]["best"], found["state"]) == (19, 42, "finished")

@@ -81,6 +81,14 @@ pub(crate) async fn start(
     let is_new = saved.is_none();
     if let Some(saved) = saved {
         target = saved;
+        if !projection.has_met_server() && job.resume_mode(&run).is_some() {
+            // Begun without the server: the log does not know what the run had before, and an earlier process of the
+            // uploader took it along only in memory.
+            let status = server.resume_status(entity, project, &run.run_id).await?;
+            if let Some(status) = status.filter(ResumeStatus::was_started) {
+                inherit(&status, projection);
+            }
+        }
     } else if let Some(point) = &job.settings.resume_from {
         let rewound = server
             .rewind(entity, project, &run.run_id, point.value)
@@ -210,14 +218,19 @@ fn resume(
     if run.notes.is_empty() {
         run.notes = status.notes.clone().unwrap_or_default();
     }
-    inherit_config(projection, status.config.as_deref());
-    projection.inherit_summary(status.summary_metrics.as_deref().unwrap_or("{}"));
+    inherit(status, projection);
     if run.tags.is_empty() {
         run.tags = status.tags.clone().unwrap_or_default();
         status.tags.clone()
     } else {
         None
     }
+}
+
+/// Config and summary of the stored run, below those of this log.
+fn inherit(status: &ResumeStatus, projection: &mut Projection) {
+    inherit_config(projection, status.config.as_deref());
+    projection.inherit_summary(status.summary_metrics.as_deref().unwrap_or("{}"));
 }
 
 fn last_row(tail: Option<&str>) -> Object {
