@@ -35,6 +35,7 @@ def bind(run: Run) -> None:
 
 def remember(run: Run, settings: dict[str, Any], record: dict[str, Any]) -> None:
     """Keep how `run` was opened, so that other processes can join it."""
+    _hook_worker()
     run._open_arguments = (settings, record)
     if run._attach_id is not None:
         _known[run._attach_id] = (settings, record)
@@ -52,6 +53,7 @@ def _join(run: Run, settings: dict[str, Any], record: dict[str, Any]) -> None:
         raise UsageError(f"Unable to attach to run {record['run_id']}: {error}") from error
     if answer.get("error"):
         raise UsageError(f"Unable to attach to run {record['run_id']}: {answer['error'].get('message')}")
+    _hook_worker()
     run._answer = answer
     run._pid = os.getpid()
     run._record_feature(_telemetry.ATTACH)
@@ -184,10 +186,24 @@ def _flush_when_worker_ends(_module: Any) -> None:
         util.Finalize(None, _core.flush_at_exit, args=(_FLUSH_SECS,), exitpriority=10)
 
 
+def _hook_worker() -> None:
+    """In a worker that got its run otherwise than by a fork (spawn, forkserver): flush when it ends."""
+    global _worker
+    _before_fork()
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None and process.parent_process() is not None and _worker != os.getpid():
+        _worker = os.getpid()
+        _flush_when_worker_ends(None)
+
+
+#: The worker process whose end is hooked.
+_worker: int | None = None
 _hooked_workers = False
 
 
 def _before_fork() -> None:
+    """Have workers flush at their end. A worker that is still being set up (its arguments are unpickled) counts too:
+    `multiprocessing` forgets what was to be done at its end, and calls what was to be done after a fork."""
     global _hooked_workers
     util = sys.modules.get("multiprocessing.util")
     if util is not None and not _hooked_workers:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from itertools import pairwise
 
+from . import terminal
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -50,8 +52,9 @@ def sparkline(values: Iterable[float]) -> str:
 
 
 def _table(rows: list[tuple[str, str]]) -> list[str]:
-    width = max(len(name) for name, _ in rows)
-    return [f"{name:>{width}} {text}" for name, text in rows]
+    shown = [(terminal.printable(name), text) for name, text in rows]
+    width = max(len(name) for name, _ in shown)
+    return [f"{name:>{width}} {text}" for name, text in shown]
 
 
 def history_lines(items: Iterable[tuple[Sequence[str], Sequence[float]]], limit: int) -> list[str]:
@@ -83,7 +86,7 @@ def _value_text(value: Any) -> str | None:
     if isinstance(value, float):
         return f"{value:.5g}" if abs(value) >= 1e6 or (value and abs(value) < 1e-4) else str(round(value, 5))
     if isinstance(value, str):
-        line = value.replace("\n", " ")
+        line = terminal.printable(value[: _TEXT_WIDTH + 1].replace("\n", " "))
         return line if len(line) <= _TEXT_WIDTH else f"{line[:_TEXT_WIDTH]}..."
     return None
 

@@ -8,6 +8,7 @@ from . import terminal
 from ._config_sources import as_mapping
 from ._convert import friendly
 from ._json_text import encode
+from ._limits import VALUE_BYTES
 from .errors import ConfigError
 
 TYPE_CHECKING = False
@@ -167,6 +168,11 @@ class Config(Mapping):  # type: ignore[type-arg]
     def _send(self, changes: Mapping[str, Any]) -> None:
         publish = self.__dict__["_publish"]
         texts = [(key, encode(value)) for key, value in changes.items()]
+        for key, text in texts:
+            if len(text) > VALUE_BYTES:
+                raise ValueError(
+                    f"the value of `{key}` is too large: {len(text)} bytes as JSON, the limit is {VALUE_BYTES}"
+                )
         if publish is not None and texts:
             publish(texts)
 

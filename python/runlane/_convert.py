@@ -20,8 +20,9 @@ from __future__ import annotations
 
 import sys
 
-from ._limits import ARRAY_VALUES, HISTOGRAM_BINS, MAX_DEPTH
+from ._limits import ARRAY_VALUES, HISTOGRAM_BINS, MAX_DEPTH, VALUE_PARTS
 from .errors import NotYetError
+from .terminal import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +34,18 @@ _PLAIN = (bool, int, float, str, type(None))
 
 class UnconvertibleError(Exception):
     """No rule of the table fits the object."""
+
+
+class NestingError(ValueError):
+    """A value is nested too deeply, or contains itself."""
+
+
+class StrictError(TypeError):
+    """In strict mode: no rule of the table fits the object."""
+
+
+#: What a conversion passes on to its caller; anything else that the user's objects raise makes a placeholder.
+_PASSED_ON = (NotYetError, NestingError, StrictError)
 
 
 def histogram(array: Any) -> dict[str, Any]:
@@ -171,32 +184,46 @@ class Converter:
         if isinstance(value, _PLAIN) and type(value) in _PLAIN:
             return value
         if depth > MAX_DEPTH:
-            raise ValueError(f"the value of `{key}` is nested deeper than {MAX_DEPTH} levels")
+            raise NestingError(f"the value of `{key}` is nested deeper than {MAX_DEPTH} levels")
 
         def recurse(item: Any) -> Any:
             return self._convert(key, item, depth + 1)
 
         try:
             return convert_object(value, recurse)
-        except (UnconvertibleError, NotYetError, ValueError, RecursionError) as error:
-            if isinstance(error, NotYetError) or (
-                isinstance(error, ValueError) and "nested deeper" in str(error)
-            ):
-                raise
-            reason: BaseException = error
+        except _PASSED_ON:
+            raise
         except Exception as error:  # noqa: BLE001, RUF100 - __str__, __float__ or __array__ of a user's object may raise anything
-            reason = error
-        return self._placeholder(key, value, reason)
+            return self._placeholder(key, value, error)
 
     def _placeholder(self, key: str, value: Any, reason: BaseException) -> str:
         kind = type(value)
         name = f"{kind.__module__}.{kind.__qualname__}"
         if self._strict:
-            raise TypeError(f"the value of `{key}` has type {name}, which cannot be logged") from reason
+            raise StrictError(f"the value of `{key}` has type {name}, which cannot be logged") from reason
         if key not in self._warned:
             self._warned.add(key)
-            self._warn(f"cannot log the value of `{key}`: type {name} is stored as a placeholder")
+            self._warn(f"cannot log the value of `{printable(key)}`: type {name} is stored as a placeholder")
         return f"<{name}>"
+
+
+def _check_size(key: str, value: Any) -> None:
+    """Refuse a value of very many parts: a few lines of YAML with references can stand for billions.
+
+    Raises:
+        ValueError: There are too many, or they lie too deep (a cycle included).
+    """
+    waiting: list[tuple[Any, int]] = [(value, 0)]
+    count = 0
+    while waiting:
+        item, depth = waiting.pop()
+        if depth > MAX_DEPTH:
+            raise NestingError(f"the value of `{key}` is nested deeper than {MAX_DEPTH} levels")
+        parts = item.values() if type(item) is dict else item if type(item) in (list, tuple) else ()
+        count += len(parts)
+        if count > VALUE_PARTS:
+            raise ValueError(f"the value of `{key}` is too large: it has more than {VALUE_PARTS} parts")
+        waiting.extend((part, depth + 1) for part in parts if type(part) in (dict, list, tuple))
 
 
 def _friendly_dict(key: str, value: dict[Any, Any], depth: int, histograms: bool) -> dict[str, Any]:
@@ -227,12 +254,14 @@ def friendly(key: str, value: Any, depth: int = 0, *, histograms: bool = False) 
 
     Raises:
         TypeError: A media object or artifact, an object whose text cannot be made, or a key that is no string.
-        ValueError: Nesting deeper than the limit.
+        ValueError: Nesting deeper than the limit, or too many parts.
     """
     if type(value) in _PLAIN:
         return value
+    if depth == 0:
+        _check_size(key, value)
     if depth > MAX_DEPTH:
-        raise ValueError(f"the value of `{key}` is nested deeper than {MAX_DEPTH} levels")
+        raise NestingError(f"the value of `{key}` is nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, dict):
         return _friendly_dict(key, value, depth, histograms)
     if type(value) in (list, tuple):
@@ -245,8 +274,14 @@ def friendly(key: str, value: Any, depth: int = 0, *, histograms: bool = False) 
         )
     except NotYetError as error:
         raise TypeError(f"`{key}`: {error}") from error
+    except (TypeError, NestingError):
+        raise
     except UnconvertibleError:
         pass
+    except Exception as error:  # noqa: BLE001, RUF100 - methods of a user's object may raise anything
+        raise TypeError(
+            f"`{key}`: object of type {type(value).__name__} cannot be stored: {error}"
+        ) from error
     scalar = getattr(value, "item", None)
     if callable(scalar) and getattr(value, "ndim", None) == 0:
         return friendly(key, scalar(), depth + 1)

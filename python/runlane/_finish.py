@@ -67,7 +67,9 @@ class _Results:
         import json
 
         if "summary" in progress:
-            self._take(progress["sampled"], json.loads(progress["summary"] or "{}"), int(progress["next_step"]))
+            self._take(
+                progress["sampled"], json.loads(progress["summary"] or "{}"), int(progress["next_step"])
+            )
 
     def _take(self, items: list[Any], summary: object, step: int) -> None:
         self.history, self.step = list(items), step

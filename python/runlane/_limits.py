@@ -12,6 +12,10 @@ TAGS = 100
 METRIC_DEFINITIONS = 10_000
 #: Deepest nesting of a logged value, config or summary.
 MAX_DEPTH = 64
+#: Most parts (elements and members on all levels) of one config or summary value.
+VALUE_PARTS = 1_000_000
+#: Longest JSON text of one config or summary value.
+VALUE_BYTES = 10 << 20
 #: Arrays with more numbers than this are stored as a histogram.
 ARRAY_VALUES = 32
 HISTOGRAM_BINS = 64

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from _thread import RLock
 
-from . import _core, _exit_hooks, _limits, _telemetry, terminal
+from . import _core, _exit_hooks, _telemetry, terminal
 from ._config import Config
 from ._convert import Converter
 from ._run_later import RunLater
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ._background import StartupWork
     from ._debug_log import DebugLog
-    from ._run_metrics import Metric
+    from ._run_metrics import Definitions, Metric
     from ._settings import Settings
 
 _REQUEST_SECS = 30.0
@@ -40,7 +40,7 @@ class Run(RunProperties, RunLater, _core.RunBase):
         self._pid = os.getpid()
         self._finished = False
         self._features: list[int] = []
-        self._metric_names: set[str] = set()
+        self._definitions: Definitions | None = None
         self._writer_id = ""
         self._open_arguments: tuple[dict[str, Any], dict[str, Any]] | None = None
         self._startup: StartupWork | None = None
@@ -182,23 +182,20 @@ class Run(RunProperties, RunLater, _core.RunBase):
             objective: Another name of `goal`.
 
         Raises:
-            Error: An argument is not allowed.
-            ValueError: The run has too many definitions.
+            MetricError: An argument is not allowed, the metric has another step metric, or there are too many definitions.
         """
         self._check_open("define_metric")
-        from ._run_metrics import Metric as Definition
-        from ._run_metrics import metric_record
+        from . import _run_metrics as metrics
 
-        record = metric_record(name, step_metric, step_sync, hidden, summary, goal or objective, overwrite)
-        known = self._metric_names
-        if name not in known and len(known) >= _limits.METRIC_DEFINITIONS:
-            raise ValueError(
-                f"a run has at most {_limits.METRIC_DEFINITIONS} metric definitions; use a glob such as `val/*`"
-            )
-        known.add(name)
+        record = metrics.metric_record(
+            name, step_metric, step_sync, hidden, summary, goal or objective, overwrite
+        )
+        self._definitions = self._definitions or metrics.Definitions()
+        self._definitions.check(record)
         self._record_feature(_telemetry.METRIC)
         self._publish("metric", record)
-        return Definition(record)
+        self._definitions.add(record)
+        return metrics.Metric(record)
 
     def alert(self, title: str, text: str, level: Any = None, wait_duration: Any = None) -> None:
         """Store an alert and have the server send it.

@@ -17,6 +17,8 @@ _MAX_SUFFIX = 1000
 
 def _is_usable(directory: str) -> bool:
     try:
+        # The daemon is told the path as text.
+        directory.encode()
         os.makedirs(directory, exist_ok=True)
     except (OSError, ValueError):
         return False

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 POLICIES = ("now", "end", "live")
 #: A pattern that matches more files is most likely a mistake.
 _MAX_MATCHES = 100_000
+_COMPONENT_BYTES = 255
 
 
 def _checked_pattern(glob_str: Any) -> str:
@@ -31,7 +32,9 @@ def _checked_pattern(glob_str: Any) -> str:
 
 def _base(pattern: str, base_path: Any) -> str:
     if base_path is not None:
-        base = str(os.path.abspath(os.fspath(base_path)))
+        if not isinstance(base_path, (str, bytes, os.PathLike)):
+            raise TypeError(f"`base_path` must be a path, got {type(base_path).__name__}")
+        base = os.path.abspath(os.fsdecode(base_path))
     elif os.path.isabs(pattern):
         # One directory level is kept in the run.
         base = os.path.dirname(os.path.dirname(pattern))
@@ -69,6 +72,26 @@ def _matches(pattern: str, base: str, literal: bool) -> list[str]:
             continue
         files.append(path)
     return files
+
+
+def _check_name(name: str) -> None:
+    problem = None
+    if not _is_unicode(name):
+        problem = "it is not valid Unicode"
+    elif any(len(part.encode()) > _COMPONENT_BYTES for part in name.split(os.sep)):
+        problem = f"a component has more than {_COMPONENT_BYTES} bytes"
+    elif "\\" in name or "\n" in name:
+        problem = "it has a backslash or newline"
+    if problem:
+        raise ValueError(f"file name {name!a} cannot be stored: {problem}")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _place(source: str, target: str, link: bool) -> bool:
@@ -118,14 +141,7 @@ def save(
     for path in _matches(pattern, base, literal=not use_glob):
         in_run = path.startswith(inside + os.sep)
         name = os.path.relpath(path, inside if in_run else base)
-        if (
-            any(len(part.encode(errors="surrogateescape")) > 255 for part in name.split(os.sep))
-            or "\\" in name
-            or "\n" in name
-        ):
-            raise ValueError(
-                f"file name `{name}` cannot be stored: a component is too long, or has a backslash or newline"
-            )
+        _check_name(name)
         target = os.path.join(inside, name)
         follows = True if in_run else _place(path, target, symlink)
         if not follows and policy == "live":

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from . import terminal
-from .errors import Error
+from . import _limits, terminal
+from .errors import MetricError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,11 +52,11 @@ class Metric:
 
 def _summary_words(summary: Any, goal: str | None) -> tuple[list[str], str | None]:
     if not isinstance(summary, str):
-        raise Error(f"Unhandled define_metric() arg: summary type: {type(summary).__name__}")
+        raise MetricError(f"Unhandled define_metric() arg: summary type: {type(summary).__name__}")
     words = [word.strip() for word in summary.split(",") if word.strip()]
     for word in words:
         if word not in _SUMMARIES:
-            raise Error(f"Unhandled define_metric() arg: summary op: {word}")
+            raise MetricError(f"Unhandled define_metric() arg: summary op: {word}")
     if "copy" in words:
         terminal.termwarn(
             "define_metric(summary='copy') is deprecated and is the same as no summary", repeat=False
@@ -74,15 +74,48 @@ def _summary_words(summary: Any, goal: str | None) -> tuple[list[str], str | Non
 
 def _check_names(name: Any, step_metric: Any) -> None:
     if not isinstance(name, str):
-        raise Error(f"Unhandled define_metric() arg: name type: {type(name).__name__}")
+        raise MetricError(f"Unhandled define_metric() arg: name type: {type(name).__name__}")
     if not name:
-        raise Error("define_metric() requires non-empty name argument")
+        raise MetricError("define_metric() requires non-empty name argument")
     if "*" in name[:-1]:
-        raise Error(f"Unhandled define_metric() arg: name (glob suffixes only): {name}")
+        raise MetricError(f"Unhandled define_metric() arg: name (glob suffixes only): {name}")
     if step_metric is not None and not isinstance(step_metric, str):
-        raise Error(f"Unhandled define_metric() arg: step_metric type: {type(step_metric).__name__}")
+        raise MetricError(f"Unhandled define_metric() arg: step_metric type: {type(step_metric).__name__}")
     if step_metric and "*" in step_metric:
-        raise Error(f"Unhandled define_metric() arg: step_metric must not be a glob: {step_metric}")
+        raise MetricError(f"Unhandled define_metric() arg: step_metric must not be a glob: {step_metric}")
+    if step_metric == name:
+        raise MetricError(f"define_metric() arg: step_metric: `{name}` cannot be its own step metric")
+
+
+class Definitions:
+    """The metrics that a run has defined."""
+
+    def __init__(self) -> None:
+        self._step_metrics: dict[str, str | None] = {}
+
+    def check(self, record: dict[str, Any]) -> None:
+        """Refuse what does not go together with the definitions before it.
+
+        Raises:
+            MetricError: There are too many definitions, or the metric has another step metric already.
+        """
+        name = record.get("name") or record["glob_name"]
+        if name not in self._step_metrics and len(self._step_metrics) >= _limits.METRIC_DEFINITIONS:
+            raise MetricError(
+                f"a run has at most {_limits.METRIC_DEFINITIONS} metric definitions; use a glob such as `val/*`"
+            )
+        before, step_metric = self._step_metrics.get(name), record.get("step_metric")
+        if before and step_metric and step_metric != before and not record.get("overwrite"):
+            raise MetricError(
+                f"define_metric() arg: step_metric: `{name}` has the step metric `{before}` already, not `{step_metric}`\n"
+                "hint: pass overwrite=True to replace the definition"
+            )
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Remember a definition."""
+        name = record.get("name") or record["glob_name"]
+        before = None if record.get("overwrite") else self._step_metrics.get(name)
+        self._step_metrics[name] = record.get("step_metric") or before
 
 
 def metric_record(
@@ -97,16 +130,18 @@ def metric_record(
     """The record of a definition.
 
     Raises:
-        Error: An argument of a wrong type or value, with the argument's name.
+        MetricError: An argument of a wrong type or value, with the argument's name.
     """
     step_metric = step_metric.name if isinstance(step_metric, Metric) else step_metric
     _check_names(name, step_metric)
     for argument, value in (("step_sync", step_sync), ("hidden", hidden), ("overwrite", overwrite)):
         if value is not None and not isinstance(value, bool):
-            raise Error(f"Unhandled define_metric() arg: {argument} type: {type(value).__name__}")
+            raise MetricError(f"Unhandled define_metric() arg: {argument} type: {type(value).__name__}")
     if goal is not None:
         if goal not in _GOALS:
-            raise Error(f"Unhandled define_metric() arg: goal: {goal!r}; expected 'minimize' or 'maximize'")
+            raise MetricError(
+                f"Unhandled define_metric() arg: goal: {goal!r}; expected 'minimize' or 'maximize'"
+            )
         goal = _GOALS[goal]
     words: list[str] = []
     if summary is not None:

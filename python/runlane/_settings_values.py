@@ -29,7 +29,13 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "base_url": check.base_url,
     "api_key": check.api_key,
 }
+#: What the user calls a setting that is an argument of `init`.
+_ARGUMENTS = {"run_name": "name", "run_notes": "notes", "run_group": "group", "run_job_type": "job_type"}
 _MINIMUM = {
+    "init_timeout": 0,
+    "finish_timeout": 0,
+    "login_timeout": 0,
+    "summary_timeout": 0,
     "console_chunk_max_bytes": 0,
     "console_chunk_max_seconds": 0,
     "x_service_wait": 0,
@@ -169,6 +175,6 @@ def parse(name: str, value: Any, *, from_text: bool = False) -> Any:
     elif kind == "map":
         return _map(name, value, from_text)
     elif kind == "text":
-        value = check.text(name, value)
+        value = check.text(_ARGUMENTS.get(name, name), value)
     checker = _CHECKS.get(name)
     return checker(value) if checker else value

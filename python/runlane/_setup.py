@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: How long a call waits for a daemon that has to be started.
 _DAEMON_START_SECS = 15.0
+#: Size of the path in a Unix socket's address, its closing NUL included.
+_SOCKET_PATH_BYTES = 108
 
 
 class Process:
@@ -90,7 +92,9 @@ class Process:
                 try:
                     self._connection = _core.Connection.open(runtime_dir(), core_binary(), _DAEMON_START_SECS)
                 except _core.DaemonError as error:
-                    raise CoreNotAvailableError(f"cannot reach the runlane daemon: {error}") from error
+                    raise CoreNotAvailableError(
+                        f"cannot reach the runlane daemon: {error}\nits runtime directory: `{runtime_dir()}`"
+                    ) from error
             return self._connection
 
     def forget_connection(self) -> None:
@@ -110,12 +114,28 @@ def process() -> Process:
 
 
 def runtime_dir() -> str:
-    """The directory of the daemon's socket."""
+    """The directory of the daemon's socket; `XDG_RUNTIME_DIR` is passed over where the socket's path would be too long.
+
+    Raises:
+        UsageError: `RUNLANE_RUNTIME_DIR` is too long for a socket's path.
+    """
     named = os.environ.get("RUNLANE_RUNTIME_DIR")
     if named:
-        return os.path.abspath(named)
+        place = os.path.abspath(named)
+        if not _fits_socket(place):
+            raise UsageError(
+                f"`RUNLANE_RUNTIME_DIR` is too long: the path of a socket in it has less than {_SOCKET_PATH_BYTES} bytes:"
+                f" `{place}`\nhint: set `RUNLANE_RUNTIME_DIR` to a shorter path"
+            )
+        return place
     xdg = os.environ.get("XDG_RUNTIME_DIR")
-    return os.path.join(xdg, "runlane") if xdg else f"/tmp/runlane-{os.getuid()}"  # noqa: S108 - mode and owner are checked
+    if xdg and _fits_socket(os.path.join(xdg, "runlane")):
+        return os.path.join(xdg, "runlane")
+    return f"/tmp/runlane-{os.getuid()}"  # noqa: S108 - mode and owner are checked
+
+
+def _fits_socket(directory: str) -> bool:
+    return len(os.fsencode(os.path.join(directory, "daemon-v1.sock"))) < _SOCKET_PATH_BYTES
 
 
 def core_binary() -> str:

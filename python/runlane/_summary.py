@@ -89,6 +89,24 @@ class SummarySubDict(MutableMapping):  # type: ignore[type-arg]
     def __repr__(self) -> str:
         return repr({key: value for key, value in self._as_dict().items() if self._path or key != "_wandb"})
 
+    # The mixins of a mapping would ask the daemon once per key.
+
+    def keys(self) -> Any:
+        """The present keys. Waits for the daemon."""
+        return list(self)
+
+    def items(self) -> Any:
+        """Keys and present values. Waits for the daemon."""
+        return [
+            (key, self._value(key, value))
+            for key, value in self._as_dict().items()
+            if self._path or key != "_wandb"
+        ]
+
+    def values(self) -> Any:
+        """The present values. Waits for the daemon."""
+        return [value for _, value in self.items()]
+
     def get(self, key: str, default: Any = None) -> Any:
         """The value of `key`, or `default`."""
         values = self._as_dict()

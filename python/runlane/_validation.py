@@ -55,8 +55,11 @@ def _unicode_problem(value: str) -> str | None:
     return None
 
 
-def _name_in_paths(kind: str, value: str, forbidden: str, limit: int) -> str:
-    rule = f"at most {limit} characters, without `{' '.join(forbidden)}` and control characters"
+def _name_in_paths(kind: str, value: str, forbidden: str, limit: int, rule: str = "") -> str:
+    article = "an" if kind[0] in "aeiou" else "a"
+    rule = rule or (
+        f"hint: {article} {kind} has at most {limit} characters, without `{' '.join(forbidden)}` and control characters"
+    )
     problem = None
     if len(value) > limit:
         problem = f"exceeded {limit} characters"
@@ -69,7 +72,7 @@ def _name_in_paths(kind: str, value: str, forbidden: str, limit: int) -> str:
     elif not value.isascii():
         problem = _unicode_problem(value)
     if problem:
-        raise UsageError(f"Invalid {kind} {_short(value)}: {problem}\nhint: a {kind} has {rule}")
+        raise UsageError(f"Invalid {kind} {_short(value)}: {problem}\n{rule}")
     return value
 
 
@@ -85,7 +88,7 @@ def run_id(value: Any) -> str:
         raise UsageError(
             f"Run ID cannot contain spaces or the characters: {_RUN_ID_FORBIDDEN} in {_short(checked)}\n{rule}"
         )
-    return _name_in_paths("run ID", checked, _RUN_ID_FORBIDDEN, _limits.RUN_ID)
+    return _name_in_paths("run ID", checked, _RUN_ID_FORBIDDEN, _limits.RUN_ID, rule)
 
 
 def project(value: Any) -> str:

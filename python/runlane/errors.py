@@ -52,6 +52,10 @@ class SettingsTypeError(SettingsError, TypeError):
     """A setting has a value of the wrong type."""
 
 
+class MetricError(UsageError, ValueError):
+    """A metric definition has an argument that is not allowed."""
+
+
 class CoreNotAvailableError(Error):
     """`runlane-core` is missing, or the daemon could not be started."""
 
@@ -65,6 +69,7 @@ __all__ = (
     "ConfigError",
     "CoreNotAvailableError",
     "Error",
+    "MetricError",
     "NotYetError",
     "SettingsError",
     "SettingsTypeError",

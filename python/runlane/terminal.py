@@ -90,6 +90,16 @@ def styled(text: str, codes: str) -> str:
     return f"\x1b[{codes}m{text}\x1b[0m" if colors_enabled() else text
 
 
+def printable(text: str) -> str:
+    """`text` of a user for the terminal: control characters, which could act on it, are shown escaped."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode("ascii")
+        for char in text
+    )
+
+
 def emoji(symbol: str) -> str:
     """`symbol` and a space where the terminal can show it, else nothing."""
     if _state.emoji is False:

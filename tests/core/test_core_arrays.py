@@ -34,7 +34,7 @@ def test_numpy_scalars(world: World) -> None:
         "f16": 0.5,
         "long": 0.5,
         "i8": -3,
-        "u64": ("json", str(2**64 - 1)),
+        "u64": ("json", f'{{"_type":"bigint","value":"{2**64 - 1}"}}'),
         "bool": True,
         "str": "x",
     }

@@ -39,9 +39,12 @@ def test_floats_are_bit_exact(world: World, value: float) -> None:
 def test_integers_beyond_64_bits_are_exact_decimal_text(world: World) -> None:
     run = world.open()
     data = {"a": 2**63, "b": -(2**63) - 1, "c": 2**70}
-    assert world.values(run, data) == {key: ("json", str(value)) for key, value in data.items()}
-    digits = world.values(run, {"x": 10**5000})["x"][1]
-    assert digits == "1" + "0" * 5000
+    assert world.values(run, data) == {
+        key: ("json", f'{{"_type":"bigint","value":"{value}"}}') for key, value in data.items()
+    }
+    text = world.values(run, {"x": 10**5000})["x"][1]
+    assert text == '{"_type":"bigint","value":"1' + "0" * 5000 + '"}'
+    assert [severity for severity, text in world.notices if "64 bits" in text] == [30]
     with pytest.raises(ValueError, match="the integer of key `x` is too large"):
         run.log({"x": 1 << 200_000})
 

@@ -15,6 +15,8 @@ use crate::sys::python::{Plain, read_plain};
 
 /// A converted value may need converting once more (a list of objects), not for ever.
 const MAX_CONVERSIONS: u8 = 2;
+/// A list that takes more text than this is worth a warning: every row repeats it.
+const LARGE_TEXT_BYTES: usize = 1 << 20;
 
 /// Appends the items of `data`; says whether the user gave a `_timestamp`.
 pub(super) fn encode(
@@ -132,7 +134,7 @@ impl Careful<'_> {
         }
         if let Ok(integer) = value.cast::<PyInt>() {
             self.items.json.clear();
-            write_big(&mut self.items.json, integer, path)?;
+            self.big_integer(integer, path)?;
             self.items.put_json_at(path);
             return Ok(());
         }
@@ -140,6 +142,12 @@ impl Careful<'_> {
             self.items.json.clear();
             // An object in a list decides for the whole list: a list of images is one value.
             if self.json(path, value, depth, conversions, conversions > 0)? {
+                if self.items.json.len() > LARGE_TEXT_BYTES {
+                    self.oddities.push(Oddity::LargeText {
+                        key: path.dotted(),
+                        bytes: self.items.json.len(),
+                    });
+                }
                 self.items.put_json_at(path);
                 return Ok(());
             }
@@ -179,7 +187,7 @@ impl Careful<'_> {
             return Ok(true);
         }
         if let Ok(integer) = value.cast::<PyInt>() {
-            write_big(&mut self.items.json, integer, path)?;
+            self.big_integer(integer, path)?;
             return Ok(true);
         }
         if let Ok(dict) = value.cast::<PyDict>() {
@@ -246,6 +254,18 @@ impl Careful<'_> {
             path.dotted(),
             type_name(value)
         )))
+    }
+
+    /// Appends an integer beyond 64 bits: `{"_type":"bigint","value":"<decimal digits>"}`. As a bare JSON number every
+    /// reader would round it.
+    fn big_integer(&mut self, integer: &Bound<'_, PyInt>, path: &Path) -> PyResult<()> {
+        if self.oddities.last() != Some(&Oddity::BigInteger) {
+            self.oddities.push(Oddity::BigInteger);
+        }
+        self.items.json.push_str(r#"{"_type":"bigint","value":""#);
+        write_big(&mut self.items.json, integer, path)?;
+        self.items.json.push_str(r#""}"#);
+        Ok(())
     }
 
     fn read_text<'a>(&mut self, text: &'a Bound<'_, PyString>) -> PyResult<Cow<'a, str>> {

@@ -9,6 +9,7 @@ mod careful;
 mod item;
 mod key;
 mod number;
+mod oddity;
 mod text;
 
 use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
@@ -17,6 +18,7 @@ use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString};
 use runlane_proto::wandb_internal::Record;
 
 pub(crate) use item::Items;
+pub(crate) use oddity::Oddity;
 pub(crate) use text::read as read_text;
 
 use crate::py::hooks::Hooks;
@@ -47,19 +49,6 @@ pub(crate) struct CallContext<'a> {
     pub(crate) commit: Option<bool>,
 }
 
-/// Something odd that was accepted; the user hears of each kind once per run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Oddity {
-    /// A key that the tracker fills in itself; the value was dropped.
-    ReservedKey(&'static str),
-    /// `_timestamp` was given and used.
-    GivenTimestamp,
-    /// Text that is not Unicode.
-    Surrogates,
-    /// A control character in a key.
-    ControlCharacters,
-}
-
 /// Encodes one call into `items`; on an error `items` holds nothing to be used.
 ///
 /// Returns what was odd. Errors: `TypeError` and `ValueError` of `reliability.md` 7.1, and whatever the hook raises.
@@ -79,7 +68,8 @@ pub(crate) fn encode_call(
         })
     });
     let mut timestamped = false;
-    if !quick {
+    // A call that is too large goes through the careful pass as well: that one names the value.
+    if !quick || items.out.len() > MAX_CALL_BYTES {
         items.clear();
         open_call(items);
         timestamped = careful::encode(data, items, context, &mut oddities)?;

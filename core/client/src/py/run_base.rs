@@ -298,7 +298,7 @@ impl RunBase {
         if stream.has_notices() {
             self.deliver_notices(py, stream);
         }
-        for oddity in oddities {
+        for oddity in &oddities {
             self.warn_once(py, oddity);
         }
         Ok(())
@@ -389,37 +389,10 @@ impl RunBase {
     }
 
     #[cold]
-    fn warn_once(&self, py: Python<'_>, oddity: Oddity) {
-        let (bit, text) = match oddity {
-            Oddity::ReservedKey(name) => {
-                let bit = match name {
-                    "_runtime" => 1,
-                    "_step" => 2,
-                    "_timestamp" => 4,
-                    _ => 8,
-                };
-                (
-                    bit,
-                    format!(
-                        "key `{name}` is filled in by runlane itself; the value given to log does not replace it"
-                    ),
-                )
-            }
-            Oddity::GivenTimestamp => (
-                4,
-                "key `_timestamp` is usually filled in by runlane; the given value is used".into(),
-            ),
-            Oddity::Surrogates => (
-                16,
-                "text with characters that are no Unicode was logged; they are stored as U+FFFD"
-                    .into(),
-            ),
-            Oddity::ControlCharacters => (
-                32,
-                "a key with control characters was logged; they are shown escaped".into(),
-            ),
-        };
-        self.warn_by_bit(py, bit, 30, &text);
+    fn warn_once(&self, py: Python<'_>, oddity: &Oddity) {
+        if self.warned.load(Ordering::Relaxed) & oddity.bit() == 0 {
+            self.warn_by_bit(py, oddity.bit(), 30, &oddity.text());
+        }
     }
 
     fn warn_by_bit(&self, py: Python<'_>, bit: u32, severity: u32, text: &str) {

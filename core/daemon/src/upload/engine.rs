@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use runlane_model::backoff::{Backoff, UPLOAD, Verdict};
-use runlane_model::json::Value;
 use runlane_model::limits;
 use runlane_proto::wandb_internal as pb;
 use tokio::task::JoinSet;
@@ -27,6 +26,7 @@ use super::job::Job;
 use super::projection::{LineFormat, Projection};
 use super::start::Started;
 use super::stream::{End, FileStream, Offsets, Step};
+use super::summary_line;
 use super::tail::LogTail;
 
 /// Records read at a stretch.
@@ -247,8 +247,15 @@ impl Engine {
         if self.projection.summary_changed && self.summary_due <= now {
             self.summary_due = now + self.interval;
             self.projection.summary_changed = false;
-            self.stream
-                .set_summary(Value::Object(self.projection.summary()).to_string());
+            let limit = self.projection.max_line_bytes();
+            let (line, left_out) = summary_line::fitting(self.projection.summary(), limit);
+            if let Some(largest) = left_out.first() {
+                self.warn(format!(
+                    "the summary is too large for the server: the value of `{}` is not uploaded there",
+                    largest.escape_debug()
+                ));
+            }
+            self.stream.set_summary(line);
         }
     }
 

@@ -10,6 +10,7 @@ pub(crate) mod job;
 mod projection;
 mod start;
 mod stream;
+mod summary_line;
 mod tail;
 
 use std::path::PathBuf;

@@ -367,6 +367,11 @@ impl Projection {
         }
     }
 
+    /// Longest line that the server takes.
+    pub(crate) fn max_line_bytes(&self) -> usize {
+        self.format.max_line_bytes
+    }
+
     /// The summary document.
     pub(crate) fn summary(&mut self) -> Object {
         if self.is_ours {
