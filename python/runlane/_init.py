@@ -271,7 +271,10 @@ def _open(run: Run, connection: _core.Connection, api_key: str | None, features:
             str(failure.get("message") or "the run could not be started")
         )
     run._answer = answer
+    asked = settings.entity
     _take_over(run, answer)
+    if asked and asked != settings.entity:
+        terminal.termlog(f"No entity `{asked}` at this server: the run is filed under `{settings.entity}`")
     _attach.remember(run, fields, record)
     run._writer_id = writer_id
 

@@ -149,6 +149,22 @@ run.finish()
     assert read_run(home, server, f"{project}/live0001")["state"] == "finished"
 
 
+def test_a_run_for_an_unknown_entity_is_filed_under_the_default_one(
+    home: Home, server: Server, project: str
+) -> None:
+    code = f"""
+import runlane as wandb
+with wandb.init(entity="nico", project={project!r}, id="filed001") as run:
+    run.log({{"accuracy": 0.9}})
+print("ENTITY", run.entity)
+"""
+    printed = home.python(code, env=server.env)
+    text = printed.stdout + printed.stderr
+    assert f"ENTITY {server.entity}" in text
+    assert text.count("No entity `nico` at this server") == 1 and f"filed under `{server.entity}`" in text
+    assert len(read_run(home, server, f"nico/{project}/filed001")["rows"]) == 1
+
+
 def test_a_stranger_gets_nothing(server: Server) -> None:
     query = json.dumps({"query": "query { viewer { username } }"}).encode()
 
