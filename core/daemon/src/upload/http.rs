@@ -285,7 +285,7 @@ mod tests {
         // `Sun, 06 Nov 1994 08:49:37 GMT` in Unix time, less 90 s.
         let clock = At(784_111_777.0 - 90.0);
         let wait = |header| retry_after(header, &clock);
-        assert_eq!(wait("120"), Some(Duration::from_secs(120)));
+        assert_eq!(wait("121"), Some(Duration::from_secs(121)));
         // The three forms of RFC 9110.
         for date in [
             "Sun, 06 Nov 1994 08:49:37 GMT",
