@@ -247,16 +247,21 @@ impl Engine {
         if self.projection.summary_changed && self.summary_due <= now {
             self.summary_due = now + self.interval;
             self.projection.summary_changed = false;
-            let limit = self.projection.max_line_bytes();
-            let (line, left_out) = summary_line::fitting(self.projection.summary(), limit);
-            if let Some(largest) = left_out.first() {
-                self.warn(format!(
-                    "the summary is too large for the server: the value of `{}` is not uploaded there",
-                    largest.escape_debug()
-                ));
-            }
-            self.stream.set_summary(line);
+            self.put_summary();
         }
+    }
+
+    /// Hands the summary as it is now to the stream.
+    fn put_summary(&mut self) {
+        let limit = self.projection.max_line_bytes();
+        let (line, left_out) = summary_line::fitting(self.projection.summary(), limit);
+        if let Some(largest) = left_out.first() {
+            self.warn(format!(
+                "the summary is too large for the server: the value of `{}` is not uploaded there",
+                largest.escape_debug()
+            ));
+        }
+        self.stream.set_summary(line);
     }
 
     /// The last request goes when nothing else is left.

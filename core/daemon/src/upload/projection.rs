@@ -1,11 +1,13 @@
 //! The run as its log tells it, record by record: what is to be sent of each, and what the run looks like by then.
 
+mod lines;
+
 use std::collections::BTreeMap;
 
 use prost::Message;
 use runlane_model::config::Config;
 use runlane_model::environment;
-use runlane_model::json::{Object, Value, parse, write_f64, write_i64, write_string, write_value};
+use runlane_model::json::{Object, Value, parse, write_f64, write_string, write_value};
 use runlane_model::key_path::KeyPath;
 use runlane_model::metric::MetricTable;
 use runlane_model::row::{KeyTable, Row};
@@ -14,6 +16,8 @@ use runlane_model::{telemetry, tree};
 use runlane_proto::wandb_internal as pb;
 use runlane_proto::wandb_internal::record::RecordType;
 
+pub(crate) use self::lines::LineFormat;
+use self::lines::{console_line, line_of};
 use super::stream::Lines;
 use crate::run::console::{Console, Line};
 use crate::run::recover::{PRODUCER, seconds_of};
@@ -27,14 +31,6 @@ pub(crate) struct Effects {
     pub(crate) alerts: Vec<pb::AlertRecord>,
     pub(crate) preempting: bool,
     pub(crate) warnings: Vec<String>,
-}
-
-/// How console lines are written.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct LineFormat {
-    pub(crate) structured_console: bool,
-    pub(crate) label: String,
-    pub(crate) max_line_bytes: usize,
 }
 
 /// Where a resumed run goes on.
@@ -447,66 +443,4 @@ impl Projection {
 /// Decodes a record of a log; `None` if it is none.
 pub(crate) fn decode(bytes: &[u8]) -> Option<pb::Record> {
     pb::Record::decode(bytes).ok()
-}
-
-/// A row as one nested JSON object.
-fn line_of(leaves: &[(KeyPath, Value)]) -> String {
-    let flat = leaves.iter().all(|(path, _)| path.components().len() == 1);
-    let mut line = String::with_capacity(leaves.len() * 24);
-    if !flat {
-        let mut object = Object::new();
-        for (path, value) in leaves {
-            tree::set(&mut object, path, value.clone());
-        }
-        write_value(&mut line, &Value::Object(object));
-        return line;
-    }
-    line.push('{');
-    for (index, (path, value)) in leaves.iter().enumerate() {
-        if index > 0 {
-            line.push(',');
-        }
-        write_string(&mut line, &path.components()[0]);
-        line.push(':');
-        match value {
-            Value::Int(number) => write_i64(&mut line, *number),
-            other => write_value(&mut line, other),
-        }
-    }
-    line.push('}');
-    line
-}
-
-/// A console line as the server takes it (`reference/wandb/filestream.md` §3).
-fn console_line(line: &Line, format: &LineFormat) -> String {
-    let at = environment::iso_without_zone(line.at.0, line.at.1);
-    let mut out = String::new();
-    if format.structured_console {
-        out.push('{');
-        if line.is_error {
-            out.push_str("\"level\":\"error\",");
-        }
-        out.push_str("\"ts\":");
-        write_string(&mut out, &at);
-        if !format.label.is_empty() {
-            out.push_str(",\"label\":");
-            write_string(&mut out, &format.label);
-        }
-        out.push_str(",\"content\":");
-        write_string(&mut out, &line.text);
-        out.push('}');
-        return out;
-    }
-    if line.is_error {
-        out.push_str("ERROR ");
-    }
-    out.push_str(&at);
-    out.push(' ');
-    if !format.label.is_empty() {
-        out.push('[');
-        out.push_str(&format.label);
-        out.push_str("] ");
-    }
-    out.push_str(&line.text);
-    out
 }

@@ -2,8 +2,6 @@
 
 use std::time::Instant;
 
-use runlane_model::json::Value;
-
 use super::super::LogEnd;
 use super::super::projection::Effects;
 use super::{Engine, RECORDS};
@@ -94,8 +92,7 @@ impl Engine {
         self.take(effects, true);
         self.checkpoint(self.tail.offset());
         if self.projection.summary_changed {
-            self.stream
-                .set_summary(Value::Object(self.projection.summary()).to_string());
+            self.put_summary();
             self.projection.summary_changed = false;
         }
         let names = tokio::task::block_in_place(|| {
