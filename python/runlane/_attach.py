@@ -202,8 +202,11 @@ _hooked_workers = False
 
 
 def _before_fork() -> None:
-    """Have workers flush at their end. A worker that is still being set up (its arguments are unpickled) counts too:
-    `multiprocessing` forgets what was to be done at its end, and calls what was to be done after a fork."""
+    """Have workers flush at their end.
+
+    A worker that is still being set up (its arguments are unpickled) counts too: `multiprocessing` forgets what was to be
+    done at its end, and then calls what was to be done after a fork.
+    """
     global _hooked_workers
     util = sys.modules.get("multiprocessing.util")
     if util is not None and not _hooked_workers:

@@ -16,6 +16,7 @@ from . import (
     _preinit,
     _resume,
     _run_dir,
+    _run_lines,
     _setup,
     _telemetry,
     terminal,
@@ -313,7 +314,7 @@ def _begin(state: _setup.Process, run: Run, offline_reason: str | None) -> None:
     if settings.reinit != "create_new":
         _attach.bind(run)
     _exit_hooks.install()
-    _announce(state, run, offline_reason)
+    _run_lines.started(state.settings_files, run, offline_reason)
     if settings.console != "off":
         _console.start(run._on_output)
     if settings.x_primary:
@@ -324,29 +325,3 @@ def _begin(state: _setup.Process, run: Run, offline_reason: str | None) -> None:
         import webbrowser
 
         webbrowser.open(run.url)
-
-
-def _announce(state: _setup.Process, run: Run, offline_reason: str | None) -> None:
-    settings = run._settings
-    if not terminal.is_quiet():
-        from . import __version__, _settings_files
-
-        _settings_files.announce(state.settings_files)
-        terminal.termlog(f"Tracking run with runlane version {__version__}")
-        terminal.termlog(f"Run data is saved locally in {terminal.styled(settings.sync_dir, '1;35')}")
-    if settings._offline:
-        terminal.termlog(
-            offline_reason or "Nothing is uploaded: the mode is `offline`. Look at the run with `runlane ui`."
-        )
-        return
-    if run._answer.get("detached"):
-        terminal.termwarn(
-            f"The server at {settings.base_url} does not answer: the run goes on from local state and is uploaded when it does."
-        )
-    name = terminal.styled(run.name or run.id, "33")
-    terminal.termlog(f"{'Resuming' if run.resumed else 'Syncing'} run {name}")
-    url, project_url = run.url, run.project_url
-    if project_url:
-        terminal.termlog(f"{terminal.emoji('⭐️')}View project at {terminal.styled(project_url, '4;34')}")
-    if url:
-        terminal.termlog(f"{terminal.emoji('🚀')}View run at {terminal.styled(url, '4;34')}")

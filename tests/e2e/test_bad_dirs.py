@@ -85,18 +85,6 @@ def test_odd_but_possible_directories_work(home: Home) -> None:
         assert log.stat().st_size > 7, name
 
 
-def test_a_directory_that_disappears_while_the_run_goes_on(home: Home) -> None:
-    codes = [
-        "import shutil; run = wandb.init(reinit='create_new'); run.log({'a': 1})",
-        "shutil.rmtree('wandb')",
-        "run.log({'a': 2})",
-        "run.finish()",
-    ]
-    found = try_starts(home, codes)
-    assert found.raised[:3] == [None] * 3
-    assert found.raised[3] is None, found.raised[3]
-
-
 def test_a_socket_path_beyond_108_bytes_works_or_says_so(home: Home) -> None:
     long = home.root / ("r" * 120)
     cases = [("wandb.init()", "UsageError", "RUNLANE_RUNTIME_DIR")]

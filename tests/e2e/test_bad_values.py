@@ -251,11 +251,16 @@ def test_too_large_values_and_rows_are_refused_whole(home: Home, server: Server,
 
 def test_a_row_of_several_calls_that_grows_too_large(home: Home, server: Server, project: str) -> None:
     codes = [f"run.log({{'k{number}': 'x' * (3 << 20)}}, step=0)" for number in range(4)]
+    codes.append("run.log({'next': 1}, step=1)")
     found = try_calls(home, server, project, codes)
-    assert found.raised == [None] * 4
+    assert found.raised == [None] * 5
     # Known only when the row closes: it stays in the log as a whole, and is not stored in part.
-    assert found.rows == [{"last": 1}]
-    assert len(found.warnings("too long and is not uploaded")) == 1
+    assert found.rows == [{"next": 1, "last": 1}]
+    assert len(found.warnings("a row of", "too long and is not uploaded")) == 1
+    # The summary of all that does not fit either: the upload leaves out what is too much of it, and goes on.
+    assert len(found.warnings("the summary is too large", "`k3`")) == 1
+    assert {"k0", "next", "last"} <= found.document["summary"].keys()
+    assert found.document["state"] == "finished"
 
 
 def test_values_are_those_of_the_moment_of_the_call(home: Home, server: Server, project: str) -> None:
