@@ -68,6 +68,7 @@ def world(tmp_path, monkeypatch, in_memory_core):
     _credentials.forget()
     _preinit.take_config()
     terminal._state.once.clear()
+    terminal.termsetup(None)
     yield work
     _setup.teardown()
     _setup._process = None
