@@ -40,7 +40,7 @@ for line in sys.stdin:
 """
 
 
-class Raised(AssertionError):
+class TrainerError(AssertionError):
     """A line of a trainer raised."""
 
 
@@ -77,7 +77,7 @@ class Trainer:
         assert self.process.stdin is not None
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
-        printed = []
+        printed: list[str] = []
         deadline = time.monotonic() + timeout
         while True:
             try:
@@ -87,7 +87,7 @@ class Trainer:
             if answer == "DONE":
                 return printed
             if answer.startswith("RAISED "):
-                raise Raised(answer.removeprefix("RAISED "))
+                raise TrainerError(answer.removeprefix("RAISED "))
             printed.append(answer)
 
     def log(self, steps: range) -> None:
@@ -246,9 +246,12 @@ def test_a_resumed_run_goes_on_where_it_stood(
 ) -> None:
     a_finished_run(trainer, server, project)
     env = {**server.env, "WANDB_RESUME": "allow"} if how == "variable" else server.env
-    words = {"argument": {"resume": "allow"}, "must": {"resume": "must"}, "true": {"resume": True}}.get(
-        how, {}
-    )
+    modes: dict[str, dict[str, Any]] = {
+        "argument": {"resume": "allow"},
+        "must": {"resume": "must"},
+        "true": {"resume": True},
+    }
+    words = modes.get(how, {})
     second = trainer(env)
     second.do(init(project, config={"lr": 0.5, "added": True}, **words))
     (line,) = second.do(RESUME_FACTS)
@@ -284,11 +287,11 @@ def test_resume_refuses_what_it_was_told_to_refuse(
     home: Home, server: Server, project: str, trainer: Start
 ) -> None:
     one = trainer(server.env)
-    with pytest.raises(Raised, match=r"^UsageError: run `nobody` does not exist"):
+    with pytest.raises(TrainerError, match=r"^UsageError: run `nobody` does not exist"):
         one.do(init(project, "nobody", resume="must"))
     assert stored(server, f"{project}/nobody") is None
     a_finished_run(trainer, server, project)
-    with pytest.raises(Raised, match=r"^UsageError: run `online` already exists"):
+    with pytest.raises(TrainerError, match=r"^UsageError: run `online` already exists"):
         one.do(init(project, resume="never"))
     # The process goes on, and what was refused left nothing behind for `sync`.
     one.do(init(project, "other", resume="never"))
@@ -378,7 +381,7 @@ def test_a_start_that_needs_the_server_fails_without_it(
     own_server.stop()
     one = trainer(server.env)
     started = time.monotonic()
-    with pytest.raises(Raised, match=f"^CommError: .*{server.base_url}"):
+    with pytest.raises(TrainerError, match=f"^CommError: .*{server.base_url}"):
         one.do(init(project, **words))
     assert time.monotonic() - started < 8
 
@@ -387,7 +390,7 @@ def test_a_rejected_key_is_an_error_at_once(home: Home, server: Server, project:
     key = server.api_key[:-1] + ("A" if server.api_key[-1] != "A" else "B")
     one = trainer({**server.env, "WANDB_API_KEY": key})
     started = time.monotonic()
-    with pytest.raises(Raised, match=r"^AuthenticationError: the server refuses the API key") as raised:
+    with pytest.raises(TrainerError, match=r"^AuthenticationError: the server refuses the API key") as raised:
         one.do(init(project))
     assert time.monotonic() - started < 5
     assert key not in str(raised.value) + one.said()
