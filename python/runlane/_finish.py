@@ -161,7 +161,7 @@ def _print_block(run: Run, results: _Results, progress: dict[str, Any]) -> None:
 def _print_links(run: Run, progress: dict[str, Any]) -> None:
     url, project_url = run.url, run.project_url
     if url:
-        name = terminal.styled(run.name or run.id, "33")
+        name = terminal.styled(terminal.printable(run.name or run.id), "33")
         terminal.termlog(f"{terminal.emoji('🚀')}View run {name} at: {terminal.styled(url, '4;34')}")
     if project_url:
         terminal.termlog(f"{terminal.emoji('⭐️')}View project at: {terminal.styled(project_url, '4;34')}")

@@ -27,7 +27,7 @@ def started(settings_files: list[str], run: Run, offline_reason: str | None) -> 
         terminal.termwarn(
             f"The server at {settings.base_url} does not answer: the run goes on from local state and is uploaded when it does."
         )
-    name = terminal.styled(run.name or run.id, "33")
+    name = terminal.styled(terminal.printable(run.name or run.id), "33")
     terminal.termlog(f"{'Resuming' if run.resumed else 'Syncing'} run {name}")
     url, project_url = run.url, run.project_url
     if project_url:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from attempts import mismatches, try_starts
-from conftest import Home
+from attempts import mismatches, try_calls, try_starts
+from conftest import Home, Server
 
 BAD_IDS = [
     "",
@@ -96,6 +96,13 @@ def test_a_refused_start_leaves_no_trace(home: Home) -> None:
     assert found.raised[1] is None
     assert "NAME None uncategorized" in found.printed
     assert len(home.run_dirs()) == 1
+
+
+def test_a_name_with_escape_sequences_is_shown_escaped(home: Home, server: Server, project: str) -> None:
+    found = try_calls(home, server, project, [], name="red\x1b[31m\rfish")
+    assert found.document["name"] == "red\x1b[31m\rfish"
+    assert "Syncing run red\\x1b[31m\\rfish" in found.printed
+    assert "\x1b" not in found.printed and "\r" not in found.printed
 
 
 def test_limits_are_inclusive_and_one_string_is_one_tag(home: Home) -> None:
