@@ -66,8 +66,10 @@ test-web: web/node_modules/.package-lock.json
 	tools/ensure-chromium.sh
 	cd web && npm run --silent test && npm run --silent build && npm run --silent test:browser
 
+# tests/sdk replaces the native part by an in-memory one, so it has a process of its own.
 test-python: setup
-	RUNLANE_TEST_WANDB=$(abspath $(PEER)/bin/python) $(PY) -m pytest -n 2 --dist worksteal tests
+	$(PY) -m pytest -n 2 --dist worksteal tests/sdk
+	RUNLANE_TEST_WANDB=$(abspath $(PEER)/bin/python) $(PY) -m pytest -n 2 --dist worksteal --ignore tests/sdk tests
 
 lint: $(VENV)/.wheel web/node_modules/.package-lock.json
 	cargo fmt --all --check

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import runlane
-from conftest import Home
+from world import Home
 
 HEAVY = ["numpy", "google.protobuf", "grpc", "click", "yaml", "rich", "psutil", "asyncio", "urllib.request"]
 

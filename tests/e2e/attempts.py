@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from reading import read_run
 
 if TYPE_CHECKING:
-    from conftest import Home, Server
+    from world import Home, Server
 
 AUTOMATIC = frozenset(("_step", "_runtime", "_timestamp"))
 

@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any
 
-from conftest import Home, Server
+from world import Home, Server
 
 # Runs in either client: prints one JSON document with everything that a test compares. NaN and infinities stay what
 # Python's json makes of them.

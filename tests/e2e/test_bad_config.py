@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attempts import mismatches, try_calls, try_starts
-from conftest import Home, Server
+from world import Home, Server
 
 FILES: dict[str, bytes] = {
     "unclosed.yaml": b"a: [",

@@ -6,7 +6,7 @@ import os
 
 import pytest
 from attempts import mismatches, try_starts
-from conftest import Home
+from world import Home
 
 SHOW = "print('DIR', ascii(run.dir))"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from attempts import mismatches, try_calls, try_starts
-from conftest import Home, Server
+from world import Home, Server
 
 BAD_IDS = [
     "",

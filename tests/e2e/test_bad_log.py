@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from attempts import mismatches, script, try_calls
-from conftest import Home, Server
 from reading import read_run
+from world import Home, Server
 
 # Code, exception, part of its text.
 REFUSED: list[tuple[str, str, str]] = [

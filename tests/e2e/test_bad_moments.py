@@ -6,8 +6,8 @@ import collections
 
 import pytest
 from attempts import mismatches, script, try_calls, try_starts
-from conftest import Home, Server
 from reading import read_run
+from world import Home, Server
 
 # A deadlock fails the test by this, not by the suite's patience.
 DEADLOCK_SECS = 50

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from attempts import mismatches, try_calls
-from conftest import Home, Server
+from world import Home, Server
 
 REFUSED: list[tuple[str, str, str]] = [
     ("run.save('../above.txt')", "ValueError", "not below the base path"),

@@ -8,8 +8,8 @@ import uuid
 from typing import Any
 
 from attempts import mismatches, try_calls
-from conftest import Home, Server
 from reading import plain
+from world import Home, Server
 
 
 def _bits(value: float) -> bytes:

@@ -11,8 +11,8 @@ from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
-from conftest import PYTHON, REPOSITORY, Home, Server, let_end, start_server, stop_server
 from reading import read_run
+from world import PYTHON, REPOSITORY, Home, Server, let_end, start_server, stop_server
 
 WEB = REPOSITORY / "web"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import FIXTURES, Home, Server
 from reading import leaf_paths, plain, read_run
+from world import FIXTURES, Home, Server
 
 NAMES = sorted(path.parent.name for path in FIXTURES.glob("*/expected.json"))
 STATES = {0: "finished", None: "crashed"}

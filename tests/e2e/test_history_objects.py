@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from conftest import Home, make_home, start_server, stop_server
 from reading import plain, read_run
 from test_fixtures import unpacked
+from world import Home, make_home, start_server, stop_server
 
 # Reads the objects with pyarrow alone: prints rows, steps and one column's sum.
 READ = """

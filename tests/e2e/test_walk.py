@@ -9,8 +9,8 @@ import urllib.request
 from base64 import b64encode
 
 import pytest
-from conftest import Home, Server, let_end
 from reading import plain, read_run
+from world import Home, Server, let_end
 
 TRAIN = """
 import runlane as wandb

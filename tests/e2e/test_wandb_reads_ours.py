@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Home, Server
 from reading import plain, read_run
+from world import Home, Server
 
 SCRIPT = """
 import math

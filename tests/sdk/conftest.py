@@ -5,11 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-import pytest
-
-sys.path.insert(0, os.path.dirname(__file__))
-
 import fake_core
+import pytest
 
 # Modules that hold classes made from the native part.
 _ON_CORE = ("_core", "_run", "_attach", "_disabled", "_finish", "_init")
