@@ -12,7 +12,6 @@ import tempfile
 from time import perf_counter_ns
 
 CALLS = 20_000
-PAUSE_EVERY = 500
 
 
 def empty_call(data: dict[str, float]) -> None:

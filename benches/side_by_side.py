@@ -133,7 +133,7 @@ def compare_log(ours: World, peer: World, rounds: int, report: Report) -> None:
     """One `log()` call of 1, 10 and 100 floats."""
     for scalars in (1, 10, 100):
         mine, theirs = [], []
-        for _ in range(max(3, rounds // 2)):
+        for _ in range(rounds):
             mine.append(ours.probe("log", str(scalars)))
             theirs.append(peer.probe("log", str(scalars)))
         for point, goal in (("p50", 100), ("p99", 50)):
