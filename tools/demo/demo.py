@@ -92,6 +92,33 @@ def stop_daemon(env: dict[str, str]) -> None:
         os.kill(_core.Connection.open(runtime, binary(), 5.0).daemon_pid, signal.SIGTERM)
 
 
+def train_and_check(env: dict[str, str], data: str, interactive: bool) -> int:
+    """Train against the server of `data` and check what arrived; with a terminal, then serve until Ctrl-C."""
+    server = exports(runlane(env, "server", "env", "--data-dir", data))
+    link = runlane(env, "server", "link", "--data-dir", data).strip()
+    print(f"\n  Watch the three runs live: {link}\n", flush=True)
+    if interactive:
+        webbrowser.open(link)
+    processes = train({**env, **server}, PACE_SECS if interactive else 0.0)
+    try:
+        codes = [process.wait() for process in processes]
+    finally:
+        # Ctrl-C reaches them, too: they end their runs, and the server must live until they have.
+        for process in processes:
+            process.wait()
+    faults = [f"training exited with {code}" for code in codes if code] + check(server)
+    for fault in faults:
+        print(f"error: {fault}")
+    if faults:
+        return 1
+    print(f"\n  All {len(codes)} runs and their {STEPS * len(codes):,} rows are at the server.")
+    if interactive:
+        print(f"  Look at them at {server['WANDB_BASE_URL']} · Ctrl-C stops the demo.", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.pause()
+    return 0
+
+
 def main() -> int:
     """Run the demo; the exit code says whether everything arrived."""
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
@@ -101,27 +128,13 @@ def main() -> int:
         data = str(home / "server")
         runlane(env, "server", "start", "--detach", "--port", "0", "--data-dir", data)
         try:
-            server = exports(runlane(env, "server", "env", "--data-dir", data))
-            link = runlane(env, "server", "link", "--data-dir", data).strip()
-            print(f"\n  Watch the three runs live: {link}\n", flush=True)
-            if interactive:
-                webbrowser.open(link)
-            processes = train({**env, **server}, PACE_SECS if interactive else 0.0)
-            codes = [process.wait() for process in processes]
-            faults = [f"training exited with {code}" for code in codes if code] + check(server)
-            for fault in faults:
-                print(f"error: {fault}")
-            if faults:
-                return 1
-            print(f"\n  All {len(codes)} runs and their {STEPS * len(codes):,} rows are at the server.")
-            if interactive:
-                print(f"  Look at them at {server['WANDB_BASE_URL']} · Ctrl-C stops the demo.")
-                with contextlib.suppress(KeyboardInterrupt):
-                    subprocess.run(["sleep", "infinity"], check=False)
+            return train_and_check(env, data, interactive)
+        except KeyboardInterrupt:
+            print("\n  Stopped before everything had arrived.")
+            return 130
         finally:
             runlane(env, "server", "stop", "--data-dir", data)
             stop_daemon(env)
-    return 0
 
 
 if __name__ == "__main__":
