@@ -1,0 +1,130 @@
+"""The oracle of the fault tests: what a process attempted and what returned, in a file that outlives every kill.
+
+A trainer writes into a shared mapping right before and right after each call; the kernel keeps the pages when the process is
+killed. The test, which kills, has the same clock (CLOCK_MONOTONIC) and compares with what it finds in the log afterwards.
+
+Layout, little-endian u64: attempted, returned, longest call (ns), size of the ring, the ring: when call n returned (ns) at
+place n modulo its size. Each word is written in one go and after what it vouches for.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_WORD = struct.Struct("<Q")
+_HEADER_WORDS = 4
+_RING = 1 << 16
+#: So that scripts that run elsewhere find this module.
+HERE = str(Path(__file__).resolve().parent)
+
+
+class Page:
+    """The mapping. One for each thread or process that logs; calls are numbered from 0."""
+
+    def __init__(self, path: str | Path, ring: int = _RING) -> None:
+        new = not Path(path).exists()
+        with open(path, "r+b" if not new else "w+b") as file:
+            if new:
+                file.truncate(8 * (_HEADER_WORDS + ring))
+            self._map = mmap.mmap(file.fileno(), 0)
+        if new:
+            self._put(3, ring)
+        self._ring = self._get(3)
+        self._began_ns = 0
+
+    def _get(self, word: int) -> int:
+        return int(_WORD.unpack_from(self._map, 8 * word)[0])
+
+    def _put(self, word: int, value: int) -> None:
+        _WORD.pack_into(self._map, 8 * word, value)
+
+    def attempt(self, call: int) -> None:
+        """Call `call` begins."""
+        self._put(0, call + 1)
+        self._began_ns = time.monotonic_ns()
+
+    def done(self, call: int) -> None:
+        """Call `call` has returned."""
+        now = time.monotonic_ns()
+        self._put(_HEADER_WORDS + call % self._ring, now)
+        self._put(1, call + 1)
+        if now - self._began_ns > self._get(2):
+            self._put(2, now - self._began_ns)
+
+    @property
+    def attempted(self) -> int:
+        """Calls that began."""
+        return self._get(0)
+
+    @property
+    def returned(self) -> int:
+        """Calls that returned."""
+        return self._get(1)
+
+    @property
+    def longest_call_ms(self) -> float:
+        """The longest call, measured around it."""
+        return self._get(2) / 1e6
+
+    def returned_at_ns(self, call: int) -> int:
+        """When a call returned; 0 if the ring does not reach back so far."""
+        if call < self.returned - self._ring:
+            return 0
+        return self._get(_HEADER_WORDS + call % self._ring)
+
+    def wait_for(self, returned: int, timeout: float = 30.0) -> None:
+        """Wait until so many calls have returned."""
+        deadline = time.monotonic() + timeout
+        while self.returned < returned:
+            assert time.monotonic() < deadline, f"{self.returned} of {returned} calls returned in {timeout} s"
+            time.sleep(0.0005)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a fault cost."""
+
+    attempted: int
+    returned: int
+    recovered: int
+    missing: int
+    #: Age at the kill of the oldest call that returned and is missing; 0 if none is.
+    worst_age_ms: float
+
+
+def judge(page: Page, recovered: Sequence[int], killed_at_ns: int) -> Verdict:
+    """Compare the numbers of the calls that were found, in their order in the log, with what returned.
+
+    Args:
+        page: The writer's page, after its death.
+        recovered: Numbers of the writer's calls as they stand in the log.
+        killed_at_ns: CLOCK_MONOTONIC right before the signal was sent.
+
+    Fails if a call was found that nobody attempted, twice, in another order, or if one is missing in the middle.
+    """
+    found = list(recovered)
+    assert found == list(range(len(found))), first_odd(found)
+    assert len(found) <= page.attempted, f"found {len(found)} calls of {page.attempted} attempted"
+    missing = max(0, page.returned - len(found))
+    worst = 0.0
+    if missing:
+        returned_at = page.returned_at_ns(len(found))
+        assert returned_at, f"{missing} calls are missing, more than the ring remembers"
+        # The signal takes effect after it was sent: a call may even return later.
+        killed_at_ns = max(killed_at_ns, page.returned_at_ns(page.returned - 1))
+        worst = (killed_at_ns - returned_at) / 1e6
+    return Verdict(page.attempted, page.returned, len(found), missing, worst)
+
+
+def first_odd(found: Sequence[int]) -> str:
+    """Where a sequence that should count from 0 does not."""
+    for place, number in enumerate(found):
+        if number != place:
+            around = list(found[max(0, place - 3) : place + 4])
+            return f"call {place} is missing, double or out of order: … {around} …"
+    return "in order"
