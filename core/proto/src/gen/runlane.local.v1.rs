@@ -82,6 +82,9 @@ pub struct OpenRun {
     /// Written to the log right behind the run record (environment, telemetry, metadata).
     #[prost(message, repeated, tag = "7")]
     pub preface: ::prost::alloc::vec::Vec<crate::wandb_internal::Record>,
+    /// Who this writer is; written to the log with its first record.
+    #[prost(message, optional, tag = "8")]
+    pub writer_info: ::core::option::Option<crate::wandb_internal::RunlaneWriter>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct OpenRunReply {
@@ -193,6 +196,9 @@ pub struct RunSettings {
     /// Whether an unreachable server makes OpenRun fail (`force=True`) instead of going on from local state.
     #[prost(bool, tag = "36")]
     pub force: bool,
+    /// "" (synced within 500 ms), "strict" (each entry acknowledged only when synced), "relaxed" (no periodic sync).
+    #[prost(string, tag = "37")]
+    pub durability: ::prost::alloc::string::String,
 }
 /// Consecutive entries of one stream; entry i has sequence number first_seq + i.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -206,7 +212,7 @@ pub struct Batch {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Entry {
-    #[prost(oneof = "entry::Entry", tags = "1, 2")]
+    #[prost(oneof = "entry::Entry", tags = "1, 2, 3")]
     pub entry: ::core::option::Option<entry::Entry>,
 }
 /// Nested message and enum types in `Entry`.
@@ -220,6 +226,9 @@ pub mod entry {
         /// Any other record, in order with the calls.
         #[prost(message, tag = "2")]
         Record(crate::wandb_internal::Record),
+        /// In the place of calls that the client could not keep: what it counted. It has one number like any other entry.
+        #[prost(message, tag = "3")]
+        Loss(crate::wandb_internal::RunlaneLoss),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -391,6 +400,15 @@ pub struct Status {
     pub should_stop: bool,
     #[prost(string, tag = "6")]
     pub problem: ::prost::alloc::string::String,
+    /// Every entry of this writer up to here is stored at the server (0 offline).
+    #[prost(uint64, tag = "7")]
+    pub uploaded_seq: u64,
+    /// Rows and console lines of the run that could not be kept, by loss markers.
+    #[prost(uint64, tag = "8")]
+    pub lost: u64,
+    /// Uploading waits for new credentials or a person.
+    #[prost(bool, tag = "9")]
+    pub is_paused: bool,
 }
 /// A line for the user's terminal.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -1523,6 +1523,49 @@ pub struct Control {
     pub runlane_writer: u64,
     #[prost(uint64, tag = "2001")]
     pub runlane_seq: u64,
+    /// On the first record of a writer in a log where more than one writes, or the one has a label or a rank.
+    #[prost(message, optional, tag = "2002")]
+    pub runlane_writer_info: ::core::option::Option<RunlaneWriter>,
+    /// The record (console output that says the same in words) stands for data that could not be kept.
+    #[prost(message, optional, tag = "2003")]
+    pub runlane_loss: ::core::option::Option<RunlaneLoss>,
+}
+/// A process that logs to a run. `rank`, `world_size` and `local_rank` are of the launcher (torchrun, SLURM, MPI).
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RunlaneWriter {
+    #[prost(string, tag = "1")]
+    pub label: ::prost::alloc::string::String,
+    #[prost(uint32, optional, tag = "2")]
+    pub rank: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "3")]
+    pub world_size: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "4")]
+    pub local_rank: ::core::option::Option<u32>,
+    #[prost(string, tag = "5")]
+    pub host: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "6")]
+    pub pid: u32,
+    /// Shared mode: identifies the writer at the server, over restarts and `sync`.
+    #[prost(string, tag = "7")]
+    pub client_id: ::prost::alloc::string::String,
+}
+/// Data whose call returned and which is neither in the log nor on its way: how much, where, why.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RunlaneLoss {
+    /// history, console, system, other.
+    #[prost(string, tag = "1")]
+    pub stream: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub writer: u64,
+    /// Entries of the writer with these numbers, both included; 0 if they never got a number.
+    #[prost(uint64, tag = "3")]
+    pub first_seq: u64,
+    #[prost(uint64, tag = "4")]
+    pub last_seq: u64,
+    #[prost(uint64, tag = "5")]
+    pub count: u64,
+    #[prost(string, tag = "6")]
+    pub reason: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ErrorInfo {
