@@ -1,4 +1,5 @@
-//! Generated protobuf types, nothing else: W&B's records and the frames of runlane's local socket.
+//! Generated protobuf types, nothing else: W&B's records, the frames of runlane's local socket, the messages
+//! of its control service.
 //!
 //! Sources are in `proto/`; `make proto` writes `src/gen`, which is committed.
 
@@ -22,4 +23,15 @@ pub mod wandb_internal {
 )]
 pub mod local {
     include!("gen/runlane.local.v1.rs");
+}
+
+/// The messages of the daemon's control service (package `runlane.control.v1`).
+#[expect(
+    missing_docs,
+    clippy::all,
+    clippy::pedantic,
+    reason = "generated from proto/runlane_control.proto"
+)]
+pub mod control {
+    include!("gen/runlane.control.v1.rs");
 }
