@@ -95,6 +95,19 @@ pub fn to_json(record: &pb::EnvironmentRecord) -> Object {
         members.text(name, value);
     }
     out.object("slurm", members);
+    if let Some(writer) = &record.runlane_writer {
+        let mut members = Members::default();
+        for (name, value) in [
+            ("rank", writer.rank),
+            ("worldSize", writer.world_size),
+            ("localRank", writer.local_rank),
+        ] {
+            if let Some(value) = value {
+                members.0.insert(name.to_owned(), Value::Int(value.into()));
+            }
+        }
+        out.object("distributed", members);
+    }
     accelerators(record, &mut out);
     out.text("writerId", &record.writer_id);
     out.0

@@ -25,6 +25,14 @@ impl RecordBatch {
         self.push_with(|out| out.extend_from_slice(record));
     }
 
+    /// Appends to the last record.
+    pub(crate) fn amend_last(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        if let Some(end) = self.ends.last_mut() {
+            write(&mut self.bytes);
+            *end = self.bytes.len();
+        }
+    }
+
     /// The records in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let mut start = 0;

@@ -5,7 +5,7 @@ use runlane_model::limits;
 use runlane_model::row::KeyTable;
 
 /// Keys in the table that the user did not log.
-const INTERNAL: [&str; 3] = ["_step", "_runtime", "_timestamp"];
+const INTERNAL: [&str; 5] = ["_step", "_runtime", "_timestamp", "_label", "_rank"];
 
 /// Admits new keys of one run up to its limit, and counts what is refused beyond.
 #[derive(Debug, Clone)]

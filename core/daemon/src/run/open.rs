@@ -106,6 +106,8 @@ impl Actor {
 
     fn add_writer(&mut self, open: &local::OpenRun, link: PeerLink) {
         let spill_path = PathBuf::from(&open.spill_path);
+        self.state
+            .writer_joined(open.writer, open.writer_info.clone().unwrap_or_default());
         self.writers.insert(
             open.writer,
             WriterLink {
@@ -319,7 +321,8 @@ impl Actor {
 fn state_settings(settings: &local::RunSettings) -> StateSettings {
     StateSettings {
         typed_history: settings.typed_history,
-        ignore_steps: settings.shared,
+        shared: settings.shared,
+        is_named: !settings.label.is_empty(),
         explicit_summary_only: settings.server_side_derived_summary,
         key_budget: KeyBudget::default(),
     }

@@ -4,6 +4,7 @@
 mod ending;
 mod merge;
 mod replay;
+mod writers;
 
 use std::collections::BTreeMap;
 
@@ -12,13 +13,14 @@ use runlane_model::config::Config;
 use runlane_model::json::{Object, Value};
 use runlane_model::key_path::KeyPath;
 use runlane_model::metric::MetricTable;
-use runlane_model::row::{KeyTable, Row, StepMerger};
+use runlane_model::row::{KeyId, KeyTable, OpenRows, Row, StepBehind};
 use runlane_model::step_sync::StepSync;
 use runlane_model::summary::Summary;
 use runlane_proto::wandb_internal as pb;
 use runlane_proto::wandb_internal::record::RecordType;
 use thiserror::Error;
 
+use self::writers::{Writers, put_writer_info};
 use super::console::{Console, Line};
 use super::decode::CallDecoder;
 use super::encode::{Mark, RecordBatch, RowEncoder, put_mark};
@@ -27,6 +29,16 @@ use super::samples::Samples;
 use crate::wire::{Field, Fields, WireError};
 
 pub(crate) use self::merge::merge_run;
+
+/// What rows of several writers carry beside `_step`: who logged them.
+pub(crate) const LABEL_KEY: &str = "_label";
+/// The rank of who logged a row, if a launcher gave one.
+pub(crate) const RANK_KEY: &str = "_rank";
+
+/// Whether a key of a labelled row names its writer.
+pub(crate) fn is_writer_name(path: &KeyPath) -> bool {
+    matches!(path.components(), [only] if only == LABEL_KEY || only == RANK_KEY)
+}
 
 /// Entries that break the protocol; the connection they came on is closed.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -58,7 +70,10 @@ pub(crate) struct Remark {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct StateSettings {
     pub(crate) typed_history: bool,
-    pub(crate) ignore_steps: bool,
+    /// Other processes log to the same run elsewhere: steps mean nothing, and every row names its writer.
+    pub(crate) shared: bool,
+    /// The run was given a label of its own.
+    pub(crate) is_named: bool,
     /// Derive no summary from rows; the server does.
     pub(crate) explicit_summary_only: bool,
     pub(crate) key_budget: KeyBudget,
@@ -74,20 +89,18 @@ pub(crate) struct RunState {
     pub(crate) exit: Option<pb::RunExitRecord>,
     settings: StateSettings,
     summary: Summary,
-    merger: StepMerger,
+    open: OpenRows,
+    writers: Writers,
     step_sync: StepSync,
     samples: Samples,
     decoder: CallDecoder,
     encoder: RowEncoder,
-    console: Console,
     /// Lines for `output.log` since they were last taken.
     pub(crate) lines: Vec<Line>,
     pub(crate) remarks: Vec<Remark>,
     /// Per writer, the highest entry applied.
     seqs: BTreeMap<u64, u64>,
-    /// The last call in the open row.
-    open_mark: Option<Mark>,
-    /// Calls of the open row as they came, for the pending file.
+    /// Calls of the open rows as they came, for the pending file.
     pub(crate) open_calls: OpenCalls,
     /// Records to append.
     pub(crate) batch: RecordBatch,
@@ -96,19 +109,43 @@ pub(crate) struct RunState {
     /// Values that could not be read, and how many there were when the user was told.
     unreadable: u64,
     unreadable_told: u64,
-    runtime_key: Option<runlane_model::row::KeyId>,
-    step_key: Option<runlane_model::row::KeyId>,
+    runtime_key: Option<KeyId>,
+    step_key: Option<KeyId>,
+    label_keys: Option<(KeyId, KeyId)>,
     last_runtime: f64,
 }
 
-/// Calls of the open row, encoded.
+/// Calls of the open rows of all writers, encoded, in the order in which they came.
 #[derive(Debug, Default)]
 pub(crate) struct OpenCalls {
     pub(crate) calls: Vec<(Mark, Box<[u8]>)>,
-    /// How many of them the pending file holds.
+    /// How many of them, from the first, the pending file holds.
     pub(crate) saved: usize,
-    /// A row was committed since the pending file was written: what it holds is stale.
+    /// A row was committed since the pending file was written: some of what it holds is stale.
     pub(crate) stale: bool,
+}
+
+impl OpenCalls {
+    /// The last call in a writer's open row.
+    fn last_of(&self, writer: u64) -> Option<Mark> {
+        let mut marks = self.calls.iter().rev().map(|(mark, _)| *mark);
+        marks.find(|mark| mark.writer == writer)
+    }
+
+    /// A writer's row is committed: its calls are in the log.
+    fn committed(&mut self, writer: u64) {
+        let saved = self.saved;
+        let mut kept = saved;
+        let mut place = 0;
+        self.calls.retain(|(mark, _)| {
+            let is_other = mark.writer != writer;
+            kept -= usize::from(!is_other && place < saved);
+            place += 1;
+            is_other
+        });
+        self.stale |= kept < saved;
+        self.saved = kept;
+    }
 }
 
 impl RunState {
@@ -117,7 +154,8 @@ impl RunState {
         if let Some(record) = &run.config {
             config.apply(record);
         }
-        let merger = StepMerger::new(run.starting_step, settings.ignore_steps);
+        let open = OpenRows::new(run.starting_step, settings.shared);
+        let writers = Writers::new(settings.shared, settings.is_named);
         let encoder = RowEncoder::new(settings.typed_history);
         let decoder = CallDecoder::new(settings.key_budget.clone());
         Self {
@@ -128,16 +166,15 @@ impl RunState {
             exit: None,
             settings,
             summary: Summary::default(),
-            merger,
+            open,
+            writers,
             step_sync: StepSync::default(),
             samples: Samples::default(),
             decoder,
             encoder,
-            console: Console::default(),
             lines: Vec::new(),
             remarks: Vec::new(),
             seqs: BTreeMap::new(),
-            open_mark: None,
             open_calls: OpenCalls::default(),
             batch: RecordBatch::default(),
             rows: 0,
@@ -146,6 +183,7 @@ impl RunState {
             unreadable_told: 0,
             runtime_key: None,
             step_key: None,
+            label_keys: None,
             last_runtime: 0.0,
         }
     }
@@ -165,9 +203,19 @@ impl RunState {
         self.seqs.clone()
     }
 
-    /// The step that the next row gets.
+    /// The step that the next row gets, unless it names one.
     pub(crate) fn next_step(&self) -> i64 {
-        self.merger.step()
+        self.open.next_step()
+    }
+
+    /// The step that the next row of a writer gets: that of its open row, if it has one.
+    pub(crate) fn next_step_of(&self, writer: u64) -> i64 {
+        self.open.next_step_of(writer)
+    }
+
+    /// A process is connected that may log to the run.
+    pub(crate) fn writer_joined(&mut self, writer: u64, info: pb::RunlaneWriter) {
+        self.writers.joined(writer, info);
     }
 
     /// Applies the entry with number `seq` of `writer`; `runtime` is the run's age in seconds. An entry that was applied
@@ -210,49 +258,47 @@ impl RunState {
 
     fn apply_call(&mut self, mark: Mark, bytes: &[u8], runtime: f64) -> Result<(), EntryError> {
         let call = self.decoder.decode(bytes, &mut self.keys)?;
-        // A later explicit step commits the open row before this call is looked at: that row ends with an earlier call.
-        let closes_open_row = self.merger.is_open()
-            && !self.settings.ignore_steps
-            && call.step.is_some_and(|step| step > self.merger.step());
-        let mut earlier = if closes_open_row {
-            self.open_mark
-        } else {
-            None
-        };
-        let mut committed: [Option<Row>; 2] = [None, None];
-        let outcome = self.merger.apply(&self.keys, call, &mut |row| {
-            let slot = usize::from(committed[0].is_some());
-            committed[slot] = Some(row);
-        });
-        if let Err(behind) = outcome {
-            self.steps_behind += 1;
-            // Once, and then ever more rarely: a loop that is wrong once is wrong every time.
-            if self.steps_behind.is_power_of_two() {
-                let text = match self.steps_behind {
-                    1 => behind.to_string(),
-                    count => format!("{behind} ({count} calls so far)"),
-                };
-                self.remarks.push(Remark { severity: 30, text });
+        let writer = mark.writer;
+        let committed = match self.open.apply(&self.keys, writer, call) {
+            Ok(committed) => committed,
+            Err(behind) => {
+                self.report_step_behind(&behind);
+                return Ok(());
             }
-            return Ok(());
+        };
+        self.writers.has_row(writer);
+        if let Some(row) = committed.earlier {
+            // A later explicit step ended this row before this call was looked at: it ends with an earlier call.
+            let last = self.open_calls.last_of(writer);
+            self.commit(row, last.unwrap_or(mark), runtime);
+            self.open_calls.committed(writer);
         }
-        for row in committed.into_iter().flatten() {
-            let mark = earlier.take().unwrap_or(mark);
-            self.commit(row, Some(mark), runtime);
-            self.open_calls.calls.clear();
-            self.open_calls.stale |= self.open_calls.saved > 0;
-            self.open_calls.saved = 0;
-            self.open_mark = None;
-        }
-        if self.merger.is_open() {
-            self.open_mark = Some(mark);
+        if let Some(row) = committed.row {
+            self.commit(row, mark, runtime);
+            if !self.open_calls.calls.is_empty() {
+                self.open_calls.committed(writer);
+            }
+        } else {
             self.open_calls.calls.push((mark, bytes.into()));
         }
         self.report_refusals();
         Ok(())
     }
 
-    fn commit(&mut self, mut row: Row, mark: Option<Mark>, runtime: f64) {
+    fn report_step_behind(&mut self, behind: &StepBehind) {
+        self.steps_behind += 1;
+        // Once, and then ever more rarely: a loop that is wrong once is wrong every time.
+        if self.steps_behind.is_power_of_two() {
+            let text = match self.steps_behind {
+                1 => behind.to_string(),
+                count => format!("{behind} ({count} calls so far)"),
+            };
+            self.remarks.push(Remark { severity: 30, text });
+        }
+    }
+
+    /// Writes a row that ends with the call of `mark`.
+    fn commit(&mut self, mut row: Row, mark: Mark, runtime: f64) {
         let summary = &self.summary;
         self.step_sync
             .fill(&mut self.keys, &self.metrics, &mut row, |id| {
@@ -270,8 +316,39 @@ impl RunState {
         row.items
             .push((runtime_key, Value::Float(self.last_runtime)));
         row.items.push((step_key, Value::Int(row.step)));
-        self.encoder.encode(&mut self.batch, &self.keys, &row, mark);
-        self.observe(&row);
+        if self.writers.label_rows() {
+            let label_keys = self.label_keys();
+            // Whatever the user logged under these names: it is neither a metric nor the writer's name.
+            row.items
+                .retain(|(id, _)| *id != label_keys.0 && *id != label_keys.1);
+            self.observe(&row);
+            let (label, rank) = self.writers.name(mark.writer);
+            row.items.push((label_keys.0, Value::from(label)));
+            row.items
+                .extend(rank.map(|rank| (label_keys.1, Value::Int(rank.into()))));
+        } else {
+            self.observe(&row);
+        }
+        self.encoder
+            .encode(&mut self.batch, &self.keys, &row, Some(mark));
+        self.tell_of_writer(mark.writer);
+    }
+
+    fn label_keys(&mut self) -> (KeyId, KeyId) {
+        let keys = &mut self.keys;
+        *self.label_keys.get_or_insert_with(|| {
+            (
+                keys.intern(&KeyPath::flat(LABEL_KEY)),
+                keys.intern(&KeyPath::flat(RANK_KEY)),
+            )
+        })
+    }
+
+    /// Adds to the record just written who its writer is, if the log has to say so.
+    fn tell_of_writer(&mut self, writer: u64) {
+        if let Some(info) = self.writers.to_tell(writer) {
+            self.batch.amend_last(|out| put_writer_info(out, &info));
+        }
     }
 
     fn observe(&mut self, row: &Row) {
@@ -330,7 +407,8 @@ impl RunState {
             }
             put_mark(out, mark);
         });
-        self.apply_record(kind);
+        self.apply_record(kind, mark.writer);
+        self.tell_of_writer(mark.writer);
         Ok(())
     }
 
@@ -346,11 +424,11 @@ impl RunState {
             }
             .encode_to_vec(),
         );
-        self.apply_record(kind);
+        self.apply_record(kind, 0);
     }
 
-    /// Applies what a record other than a row says.
-    fn apply_record(&mut self, kind: &RecordType) {
+    /// Applies what a record of a writer (0: of the run itself) says, other than a row.
+    fn apply_record(&mut self, kind: &RecordType, writer: u64) {
         match kind {
             RecordType::Config(record) => {
                 for (path, error) in self.config.apply(record) {
@@ -375,7 +453,9 @@ impl RunState {
                 self.inherit(record);
                 merge_run(&mut self.run, record);
             }
-            RecordType::OutputRaw(record) => self.console.write(record, &mut self.lines),
+            RecordType::OutputRaw(record) => {
+                self.writers.console(writer).write(record, &mut self.lines);
+            }
             RecordType::OutputLogger(record) => {
                 Console::write_logged(record, (0, 0), &mut self.lines);
             }

@@ -2,20 +2,34 @@
 
 use prost::Message;
 use runlane_model::json::write_value;
+use runlane_model::row::Row;
 use runlane_proto::wandb_internal as pb;
 use runlane_proto::wandb_internal::record::RecordType;
 
 use super::{Remark, RunState};
 
 impl RunState {
-    /// Commits the open row, as the end of a run does.
-    pub(crate) fn commit_open_row(&mut self, runtime: f64) {
-        if let Some(row) = self.merger.take() {
-            let mark = self.open_mark.take();
+    /// Commits the open rows of all writers, as the end of a run does.
+    pub(crate) fn commit_open_rows(&mut self, runtime: f64) {
+        for writer in self.open.open_writers() {
+            if let Some(row) = self.open.take(writer) {
+                self.commit_taken(writer, row, runtime);
+            }
+        }
+    }
+
+    /// Writes out what a process left that is gone: its open row, its unfinished console lines. The run goes on.
+    pub(crate) fn writer_gone(&mut self, writer: u64, runtime: f64) {
+        if let Some(row) = self.open.release(writer) {
+            self.commit_taken(writer, row, runtime);
+        }
+        self.writers.finish_console(writer, &mut self.lines);
+    }
+
+    fn commit_taken(&mut self, writer: u64, row: Row, runtime: f64) {
+        if let Some(mark) = self.open_calls.last_of(writer) {
             self.commit(row, mark, runtime);
-            self.open_calls.stale |= self.open_calls.saved > 0;
-            self.open_calls.calls.clear();
-            self.open_calls.saved = 0;
+            self.open_calls.committed(writer);
         }
     }
 
@@ -57,9 +71,9 @@ impl RunState {
 
     /// Ends the run: the last lines, the last summary, the exit record.
     pub(crate) fn write_exit(&mut self, exit: pb::RunExitRecord, runtime: f64) {
-        self.commit_open_row(runtime);
+        self.commit_open_rows(runtime);
         self.report_refused_keys();
-        self.console.finish(&mut self.lines);
+        self.writers.finish_consoles(&mut self.lines);
         self.write_summary(Some(runtime.max(self.last_runtime)));
         let exit = pb::RunExitRecord {
             runtime: whole_seconds(runtime),
@@ -75,9 +89,9 @@ impl RunState {
 
     /// Ends a run whose process died: everything but an exit record.
     pub(crate) fn write_death(&mut self, runtime: f64) {
-        self.commit_open_row(runtime);
+        self.commit_open_rows(runtime);
         self.report_refused_keys();
-        self.console.finish(&mut self.lines);
+        self.writers.finish_consoles(&mut self.lines);
         self.write_summary(Some(runtime.max(self.last_runtime)));
     }
 

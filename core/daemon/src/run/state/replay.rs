@@ -1,17 +1,17 @@
 //! Taking over what others know of the run: its server, its log, its pending file.
 
 use runlane_model::key_path::KeyPath;
-use runlane_model::row::{Row, StepMerger};
+use runlane_model::row::Row;
 use runlane_proto::wandb_internal as pb;
 use runlane_proto::wandb_internal::record::RecordType;
 
 use super::super::encode::Mark;
-use super::{EntryError, RunState};
+use super::{EntryError, RunState, is_writer_name};
 
 impl RunState {
     /// Continues the run where a server says that it stands.
     pub(crate) fn start_at(&mut self, run: pb::RunRecord) {
-        self.merger = StepMerger::new(run.starting_step, self.settings.ignore_steps);
+        self.open.begin_at(run.starting_step);
         self.inherit(&run);
         self.run = run;
     }
@@ -55,17 +55,27 @@ impl RunState {
             let seq = self.seqs.entry(mark.writer).or_default();
             *seq = mark.seq.max(*seq);
         }
+        let writer = mark.map_or(0, |mark| mark.writer);
+        if let Some(info) = record
+            .control
+            .as_ref()
+            .and_then(|control| control.runlane_writer_info.as_ref())
+        {
+            self.writers.read(writer, info);
+        }
         match &record.record_type {
-            Some(RecordType::History(history)) => self.replay_row(history),
+            Some(RecordType::History(history)) => {
+                self.replay_row(history, mark.map(|mark| mark.writer));
+            }
             // Derived values follow from the rows; only what was set by hand carries a mark.
             Some(RecordType::Summary(_)) if mark.is_none() => {}
             Some(kind) => {
-                self.apply_record(kind);
+                self.apply_record(kind, writer);
                 if let RecordType::Run(run) = kind
-                    && run.starting_step > self.merger.step()
+                    && run.starting_step > self.open.next_step()
                 {
                     // Where the server said that the run goes on; no row was committed since.
-                    self.merger = StepMerger::new(run.starting_step, self.settings.ignore_steps);
+                    self.open.begin_at(run.starting_step);
                 }
             }
             None => {}
@@ -74,16 +84,17 @@ impl RunState {
         mark
     }
 
-    fn replay_row(&mut self, history: &pb::HistoryRecord) {
+    fn replay_row(&mut self, history: &pb::HistoryRecord, writer: Option<u64>) {
+        let is_labelled = writer.is_some_and(|writer| self.writers.has_labelled(writer));
         let step = history.step.map_or(0, |step| step.num);
         let mut items = Vec::with_capacity(history.item.len());
         for item in &history.item {
+            let path = KeyPath::of_item(&item.key, &item.nested_key);
+            if is_labelled && is_writer_name(&path) {
+                continue;
+            }
             if let Ok(value) = runlane_model::json::parse(&item.value_json) {
-                items.push((
-                    self.keys
-                        .intern(&KeyPath::of_item(&item.key, &item.nested_key)),
-                    value,
-                ));
+                items.push((self.keys.intern(&path), value));
             }
         }
         let row = Row { step, items };
@@ -102,7 +113,10 @@ impl RunState {
                 summary.last(id).cloned()
             });
         self.observe(&row);
-        self.merger = StepMerger::new(step + 1, self.settings.ignore_steps);
+        self.open.passed(writer, step);
+        if let Some(writer) = writer {
+            self.writers.has_row(writer);
+        }
         self.decoder.budget.taken_up(&self.keys);
     }
 

@@ -1,0 +1,262 @@
+//! The processes that log to the run: how rows and console lines name them, and what the log says of them.
+//!
+//! A run with one writer says nothing of it: its rows are W&B's. As soon as a second writer logs, and always in shared mode,
+//! each row carries `_label` and, where a launcher gave one, `_rank`. The log tells of a writer with the first record that needs
+//! it (`control.runlane_writer_info`), so that another daemon and `sync` know the names as well.
+
+use std::collections::BTreeMap;
+
+use prost::Message;
+use runlane_proto::wandb_internal as pb;
+
+use super::super::console::{Console, Line};
+use crate::wire::put_bytes;
+
+/// How much the log says of a writer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Told {
+    #[default]
+    Nothing,
+    /// Its rank: of a lone writer, whose rows carry no label.
+    Rank,
+    /// Everything.
+    Label,
+}
+
+#[derive(Debug, Default)]
+struct Writer {
+    info: pb::RunlaneWriter,
+    told: Told,
+    has_rows: bool,
+    prints: bool,
+    console: Console,
+}
+
+/// The writers of one run.
+#[derive(Debug, Default)]
+pub(crate) struct Writers {
+    known: BTreeMap<u64, Writer>,
+    first: Option<u64>,
+    /// How many have logged rows, and how many have printed.
+    with_rows: usize,
+    printing: usize,
+    /// Several hosts may log to the run: every row is labelled.
+    shared: bool,
+    /// The run was given a label: console lines carry it from the first one on.
+    is_named: bool,
+}
+
+impl Writers {
+    /// The writers of a run that nobody has logged to. `shared`: labels from the first row on; `is_named`: labels on the
+    /// console.
+    pub(crate) fn new(shared: bool, is_named: bool) -> Self {
+        Self {
+            shared,
+            is_named,
+            ..Self::default()
+        }
+    }
+
+    /// A process is connected. What the log said of it before holds.
+    pub(crate) fn joined(&mut self, id: u64, info: pb::RunlaneWriter) {
+        if self
+            .known
+            .get(&id)
+            .is_some_and(|known| known.told == Told::Label)
+        {
+            return;
+        }
+        let mut info = info;
+        if info.label.is_empty() {
+            info.label = fallback_label(id, info.pid);
+        }
+        let taken = self.known.iter().any(|(other, known)| {
+            *other != id
+                && known.info.label == info.label
+                && (known.info.pid, &known.info.host) != (info.pid, &info.host)
+        });
+        if taken {
+            // A child inherits what its launcher told its parent.
+            info.label = format!("{}-{}", info.label, info.pid);
+        }
+        self.entry(id).info = info;
+    }
+
+    /// What a record of the log says of a writer.
+    pub(crate) fn read(&mut self, id: u64, info: &pb::RunlaneWriter) {
+        let writer = self.entry(id);
+        writer.info = info.clone();
+        writer.told = if info.label.is_empty() {
+            Told::Rank
+        } else {
+            Told::Label
+        };
+    }
+
+    /// The writer has logged to a row.
+    pub(crate) fn has_row(&mut self, id: u64) {
+        let writer = self.entry(id);
+        if !std::mem::replace(&mut writer.has_rows, true) {
+            self.with_rows += 1;
+        }
+    }
+
+    /// The writer's console.
+    pub(crate) fn console(&mut self, id: u64) -> &mut Console {
+        let writer = self.entry(id);
+        let is_new = !std::mem::replace(&mut writer.prints, true);
+        self.printing += usize::from(is_new);
+        &mut self.entry(id).console
+    }
+
+    /// Whether rows carry the names of their writers.
+    pub(crate) fn label_rows(&self) -> bool {
+        self.shared || self.with_rows > 1
+    }
+
+    /// Whether rows of a writer in the log may carry its name.
+    pub(crate) fn has_labelled(&self, id: u64) -> bool {
+        self.known
+            .get(&id)
+            .is_some_and(|writer| writer.told == Told::Label)
+    }
+
+    /// How rows name a writer: its label, and its rank if it has one.
+    pub(crate) fn name(&mut self, id: u64) -> (&str, Option<u32>) {
+        let writer = self.entry(id);
+        if writer.info.label.is_empty() {
+            writer.info.label = fallback_label(id, writer.info.pid);
+        }
+        (&writer.info.label, writer.info.rank)
+    }
+
+    /// What the next record of a writer has to say of it, if anything.
+    pub(crate) fn to_tell(&mut self, id: u64) -> Option<pb::RunlaneWriter> {
+        let names = self.shared || self.is_named || self.with_rows > 1 || self.printing > 1;
+        let wanted = if names || self.first != Some(id) {
+            Told::Label
+        } else if self.entry(id).info.rank.is_some() {
+            Told::Rank
+        } else {
+            Told::Nothing
+        };
+        if self
+            .known
+            .get(&id)
+            .is_some_and(|writer| writer.told >= wanted)
+        {
+            return None;
+        }
+        // Not before: a writer that nobody introduced gets a name.
+        self.name(id);
+        let writer = self.entry(id);
+        writer.told = wanted;
+        let mut info = writer.info.clone();
+        if wanted == Told::Rank {
+            info.label.clear();
+        }
+        Some(info)
+    }
+
+    /// The unfinished console lines of one writer.
+    pub(crate) fn finish_console(&mut self, id: u64, done: &mut Vec<Line>) {
+        if let Some(writer) = self.known.get_mut(&id) {
+            writer.console.finish(done);
+        }
+    }
+
+    /// The unfinished console lines of all writers.
+    pub(crate) fn finish_consoles(&mut self, done: &mut Vec<Line>) {
+        for writer in self.known.values_mut() {
+            writer.console.finish(done);
+        }
+    }
+
+    fn entry(&mut self, id: u64) -> &mut Writer {
+        self.first.get_or_insert(id);
+        self.known.entry(id).or_default()
+    }
+}
+
+fn fallback_label(id: u64, pid: u32) -> String {
+    if pid == 0 {
+        format!("writer-{:08x}", id >> 32)
+    } else {
+        format!("pid-{pid}")
+    }
+}
+
+/// Appends `control {runlane_writer_info}` to a record: readers merge it with the control that carries the mark.
+pub(crate) fn put_writer_info(out: &mut Vec<u8>, info: &pb::RunlaneWriter) {
+    let mut control = Vec::new();
+    put_bytes(&mut control, 2002, &info.encode_to_vec());
+    put_bytes(out, 16, &control);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(label: &str, pid: u32, rank: Option<u32>) -> pb::RunlaneWriter {
+        pb::RunlaneWriter {
+            label: label.to_owned(),
+            pid,
+            rank,
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_lone_writer_is_not_named_and_its_rank_is_told_once() {
+        let mut writers = Writers::new(false, false);
+        writers.joined(1, info("rank-3", 10, Some(3)));
+        writers.has_row(1);
+        assert!(!writers.label_rows());
+        assert_eq!(writers.to_tell(1), Some(info("", 10, Some(3))));
+        assert_eq!(writers.to_tell(1), None);
+
+        let mut plain = Writers::new(false, false);
+        plain.joined(1, info("pid-10", 10, None));
+        plain.has_row(1);
+        plain.console(1);
+        assert_eq!(plain.to_tell(1), None);
+    }
+
+    #[test]
+    fn a_second_writer_names_both() {
+        let mut writers = Writers::new(false, false);
+        writers.joined(1, info("pid-10", 10, None));
+        writers.has_row(1);
+        writers.joined(2, info("Process-1", 11, None));
+        assert!(!writers.label_rows());
+        // Before it logs a row: it may die before it does.
+        assert_eq!(writers.to_tell(2), Some(info("Process-1", 11, None)));
+        assert_eq!(writers.to_tell(1), None);
+        writers.has_row(2);
+        assert!(writers.label_rows());
+        assert_eq!(writers.to_tell(1), Some(info("pid-10", 10, None)));
+        assert_eq!(writers.name(2), ("Process-1", None));
+    }
+
+    #[test]
+    fn a_label_belongs_to_one_process() {
+        let mut writers = Writers::new(true, true);
+        writers.joined(1, info("rank-0", 10, Some(0)));
+        writers.joined(2, info("rank-0", 11, Some(0)));
+        writers.joined(3, info("", 12, None));
+        assert_eq!(writers.name(1).0, "rank-0");
+        assert_eq!(writers.name(2), ("rank-0-11", Some(0)));
+        assert_eq!(writers.name(3).0, "pid-12");
+        assert_eq!(writers.name(0xabcd_0123_0000_0000).0, "writer-abcd0123");
+    }
+
+    #[test]
+    fn what_the_log_says_holds() {
+        let mut writers = Writers::new(false, false);
+        writers.read(2, &info("worker", 11, None));
+        writers.joined(2, info("pid-12", 12, None));
+        assert_eq!(writers.name(2).0, "worker");
+        assert_eq!(writers.to_tell(2), None);
+        assert!(writers.has_labelled(2));
+    }
+}
