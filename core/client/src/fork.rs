@@ -1,7 +1,7 @@
 //! Processes: who owns which hub.
 //!
 //! A child of `fork` has its parent's memory and none of its threads. It forgets every handle without flushing, joining or
-//! taking a lock, closes its copies of the sockets, and makes new handles when it logs for the first time. What belongs to
+//! taking a lock, closes its copies of the descriptors, and makes new handles when it logs for the first time. What belongs to
 //! the parent is left as it is and never freed.
 
 use std::io;
@@ -16,6 +16,8 @@ use crate::sys::chain::Chain;
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 /// One element per generation that had a hub.
 static PROCESSES: Chain<Process> = Chain::new();
+/// What processes are called, with their generation.
+static NAMES: Chain<(u32, String)> = Chain::new();
 
 struct Process {
     generation: u32,
@@ -28,10 +30,23 @@ pub(crate) fn generation() -> u32 {
     GENERATION.load(Ordering::Relaxed)
 }
 
-/// Called in the child, by its only thread.
+/// Called in the child, by its only thread: atomics and system calls only.
 pub(crate) fn after_fork_in_child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
-    crate::io::socket::close_inherited_sockets();
+    crate::io::descriptor::close_inherited();
+}
+
+/// Gives this process a name, for the rows that it logs to a run of its parent.
+pub(crate) fn name_process(name: String) {
+    NAMES.push_unless((generation(), name), |_| false);
+}
+
+/// The name of this process; empty if it was given none.
+pub(crate) fn process_name() -> &'static str {
+    match NAMES.newest() {
+        Some((generation, name)) if *generation == self::generation() => name,
+        _ => "",
+    }
 }
 
 /// The hub of this process for `config`; its writer thread is started with the first call.

@@ -4,16 +4,17 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use runlane_proto::local::{OpenRunReply, Request, Response, RunSettings};
-use runlane_proto::wandb_internal::{Record, RunRecord};
+use runlane_proto::wandb_internal::{Record, RunRecord, RunlaneWriter};
 
 use crate::io::wake::Wake;
 use crate::queue::budget::Budget;
 use crate::queue::intake::{Intake, Refused};
+use crate::queue::loss::Kind;
 
 /// Bytes of queued entries in memory, per connection (`reliability.md` P6).
 const QUEUE_BYTES: usize = 64 << 20;
@@ -24,6 +25,10 @@ const ROOM_WAIT: Duration = Duration::from_millis(35);
 const CROWDED_WAIT: Duration = Duration::from_millis(2);
 /// How long the end of a process waits for the spill files.
 const SPILL_WAIT: Duration = Duration::from_secs(1);
+/// A caller that finds the last look at the rows so long ago hands them over itself: the writer thread did not get a processor.
+const LATE_MICROS: u64 = 3_000;
+/// So many calls in a row do so after a pause: a training step logs a few rows and is then busy for long.
+const BURST: u32 = 8;
 /// Notices that wait for a caller, per stream.
 const NOTICES: usize = 64;
 
@@ -34,6 +39,12 @@ pub(crate) struct HubConfig {
     pub(crate) runtime_dir: PathBuf,
     /// Absolute path of `runlane-core`.
     pub(crate) binary: PathBuf,
+}
+
+/// Hands over what was appended, for a caller that finds the writer thread late.
+pub(crate) trait Help: Send + Sync {
+    /// Does not wait for anything; does nothing if the writer is at it.
+    fn help(&self);
 }
 
 /// The callers' side of one connection.
@@ -50,6 +61,9 @@ pub(crate) struct Hub {
     waiters: AtomicUsize,
     next_id: AtomicU64,
     streams: Mutex<Vec<Arc<Stream>>>,
+    helper: OnceLock<Weak<dyn Help>>,
+    looked_at_micros: AtomicU64,
+    burst: AtomicU32,
 }
 
 /// The state of the connection, for those who wait for it.
@@ -102,12 +116,55 @@ impl Hub {
             waiters: AtomicUsize::new(0),
             next_id: AtomicU64::new(1),
             streams: Mutex::default(),
+            helper: OnceLock::new(),
+            looked_at_micros: AtomicU64::new(0),
+            burst: AtomicU32::new(0),
         })
     }
 
     /// A number that was not used before on this connection.
     pub(crate) fn fresh_id(&self) -> u64 {
         self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Who helps callers. Set once, before the first call.
+    pub(crate) fn set_helper(&self, helper: Weak<dyn Help>) {
+        _ = self.helper.set(helper);
+    }
+
+    /// Somebody is about to look for rows.
+    pub(crate) fn looks(&self) {
+        self.looked_at_micros
+            .store(unix_micros(), Ordering::Relaxed);
+    }
+
+    /// A caller has stored something: sees to it that it is handed over soon. A system call is made after a pause and, while
+    /// rows come fast, when the writer thread is late.
+    #[inline]
+    fn appended(&self, now_micros: u64) {
+        let sleeps = self.wake.claims_sleeper();
+        // A clock that was set back or forward looks like a pause.
+        let late = now_micros.abs_diff(self.looked_at_micros.load(Ordering::Relaxed)) >= LATE_MICROS;
+        if sleeps || late || self.burst.load(Ordering::Relaxed) > 0 {
+            self.hand_over(sleeps);
+        }
+    }
+
+    #[cold]
+    fn hand_over(&self, sleeps: bool) {
+        if sleeps {
+            self.burst.store(BURST, Ordering::Relaxed);
+        } else {
+            // Two threads may count one down once; it is no more than a hint.
+            let left = self.burst.load(Ordering::Relaxed);
+            self.burst.store(left.saturating_sub(1), Ordering::Relaxed);
+        }
+        if let Some(helper) = self.helper.get().and_then(Weak::upgrade) {
+            helper.help();
+        }
+        if sleeps {
+            self.wake.always();
+        }
     }
 
     /// Hands a command to the writer thread.
@@ -211,6 +268,22 @@ pub(crate) struct OpenSpec {
     pub(crate) settings: RunSettings,
     /// The run as it was opened.
     pub(crate) run: RunRecord,
+    /// Who logs; the process is filled in.
+    pub(crate) writer_info: Option<RunlaneWriter>,
+}
+
+impl OpenSpec {
+    /// As a child of `fork` joins the run: under the child's name, or none, which leaves it to the daemon.
+    pub(crate) fn for_child(&self, name: &str) -> Self {
+        Self {
+            settings: self.settings.clone(),
+            run: self.run.clone(),
+            writer_info: self.writer_info.clone().map(|info| RunlaneWriter {
+                label: name.to_owned(),
+                ..info
+            }),
+        }
+    }
 }
 
 /// One open run of this process.
@@ -225,18 +298,36 @@ pub(crate) struct Stream {
     pub(crate) spec: Arc<OpenSpec>,
     /// `<sync_dir>/run-<id>.<writer hex>.runlane-spill`
     pub(crate) spill_path: PathBuf,
+    /// A call returns when its entry is on stable storage (`durability="strict"`).
+    pub(crate) is_strict: bool,
     /// Where callers put entries.
     pub(crate) intake: Intake,
     /// The connection.
     pub(crate) hub: Arc<Hub>,
     state: AtomicU8,
+    handed_over: AtomicU64,
     logged: AtomicU64,
+    synced: AtomicU64,
+    damaged: AtomicU64,
     stop_requested: AtomicBool,
     has_notices: AtomicBool,
     full: AtomicBool,
     spill_failed: AtomicBool,
     hopeless: AtomicBool,
     notices: Mutex<VecDeque<(u32, String)>>,
+}
+
+/// The highest sequence number on each rung of the durability ladder (`reliability.md` 2), D0 to D3.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reached {
+    /// The call returned.
+    pub(crate) returned: u64,
+    /// The kernel has it.
+    pub(crate) handed_over: u64,
+    /// It is in the log's page cache.
+    pub(crate) logged: u64,
+    /// It is on stable storage.
+    pub(crate) synced: u64,
 }
 
 /// Whether a stream takes calls.
@@ -256,16 +347,21 @@ impl Stream {
         let settings = &spec.settings;
         let name = format!("run-{}.{writer:016x}.runlane-spill", settings.run_id);
         let spill_path = PathBuf::from(&settings.sync_dir).join(name);
+        let is_strict = settings.durability == "strict";
         Self {
             id: hub.fresh_id(),
             generation,
             writer,
             spec,
             spill_path,
-            intake: Intake::new(),
+            is_strict,
+            intake: Intake::new(writer),
             hub,
             state: AtomicU8::new(0),
+            handed_over: AtomicU64::new(0),
             logged: AtomicU64::new(0),
+            synced: AtomicU64::new(0),
+            damaged: AtomicU64::new(0),
             stop_requested: AtomicBool::new(false),
             has_notices: AtomicBool::new(false),
             full: AtomicBool::new(false),
@@ -275,24 +371,26 @@ impl Stream {
         }
     }
 
-    /// Appends an entry; never blocks on I/O. `wait` is called with a closure that may wait up to 30 ms for room.
+    /// Appends an entry; never blocks on I/O. `now_micros` is the Unix time. `wait` is called with a closure that may wait up to 30 ms for room.
     ///
     /// A full queue with nowhere to spill drops the entry, counts it and says so once; it is not an error.
     #[inline]
     pub(crate) fn append(
         &self,
         entry: &[u8],
+        kind: Kind,
+        now_micros: u64,
         wait: impl FnOnce(&mut (dyn FnMut() + Send)),
     ) -> Result<(), Refused> {
         match self.intake.append(entry, &self.hub.budget) {
             Ok(_) => {
-                self.hub.wake.if_asleep();
+                self.hub.appended(now_micros);
                 if self.hub.budget.is_crowded() {
                     self.slow_down(wait);
                 }
                 Ok(())
             }
-            Err(Refused::Full) => self.append_when_full(entry, wait),
+            Err(Refused::Full) => self.append_when_full(entry, kind, wait),
             Err(Refused::Closed) => Err(Refused::Closed),
         }
     }
@@ -314,6 +412,7 @@ impl Stream {
     fn append_when_full(
         &self,
         entry: &[u8],
+        kind: Kind,
         wait: impl FnOnce(&mut (dyn FnMut() + Send)),
     ) -> Result<(), Refused> {
         self.hub.wake.always();
@@ -329,7 +428,7 @@ impl Stream {
         match self.intake.append(entry, &self.hub.budget) {
             Ok(_) => Ok(()),
             Err(Refused::Full) => {
-                let lost = self.intake.count_lost();
+                let lost = self.intake.count_lost(kind);
                 if !self.full.swap(true, Ordering::Relaxed) {
                     self.notify(
                         40,
@@ -351,6 +450,7 @@ impl Stream {
     pub(crate) fn look_for_room(&self) {
         if self.full.load(Ordering::Relaxed) && !self.hub.budget.is_tight() {
             self.full.store(false, Ordering::Relaxed);
+            self.intake.mark_losses(&self.hub.budget);
             let lost = self.intake.lost();
             self.notify(
                 40,
@@ -367,6 +467,15 @@ impl Stream {
     /// The daemon will not take this stream up again.
     pub(crate) fn set_hopeless(&self) {
         self.hopeless.store(true, Ordering::Relaxed);
+    }
+
+    /// Who logs, in this process.
+    pub(crate) fn writer_info(&self) -> Option<RunlaneWriter> {
+        let info = self.spec.writer_info.clone()?;
+        Some(RunlaneWriter {
+            pid: std::process::id(),
+            ..info
+        })
     }
 
     /// Whether calls are taken.
@@ -387,12 +496,47 @@ impl Stream {
             StreamState::Abandoned => 2,
         };
         self.state.store(value, Ordering::Relaxed);
-        self.intake.close();
+        self.intake.close(&self.hub.budget);
     }
 
-    /// The daemon has everything up to `seq` in its log.
-    pub(crate) fn set_logged(&self, seq: u64) {
-        self.logged.fetch_max(seq, Ordering::Release);
+    /// The daemon has everything up to `logged` in its log, and up to `synced` on stable storage.
+    pub(crate) fn set_logged(&self, logged: u64, synced: u64) {
+        self.logged.fetch_max(logged, Ordering::Release);
+        self.synced.fetch_max(synced, Ordering::Release);
+    }
+
+    /// Everything up to `seq` is with the kernel.
+    pub(crate) fn set_handed_over(&self, seq: u64) {
+        self.handed_over.fetch_max(seq, Ordering::Release);
+    }
+
+    /// Entries that the spill file lost.
+    pub(crate) fn count_damaged(&self, entries: u64) {
+        self.damaged.fetch_add(entries, Ordering::Relaxed);
+    }
+
+    /// Entries of this process that could not be kept.
+    pub(crate) fn lost(&self) -> u64 {
+        self.intake.lost() + self.damaged.load(Ordering::Relaxed)
+    }
+
+    /// How far the entries are.
+    pub(crate) fn reached(&self) -> Reached {
+        // From the top down: a rung is never ahead of the one below it.
+        let synced = self.synced.load(Ordering::Acquire);
+        let logged = self.logged.load(Ordering::Acquire).max(synced);
+        let handed_over = self.handed_over.load(Ordering::Acquire).max(logged);
+        Reached {
+            returned: self.intake.last_seq(),
+            handed_over,
+            logged,
+            synced,
+        }
+    }
+
+    /// Whether the daemon will not take this stream up again.
+    pub(crate) fn is_hopeless(&self) -> bool {
+        self.hopeless.load(Ordering::Relaxed)
     }
 
     /// Everything that was logged is with the daemon, or nothing will ever be.
@@ -478,6 +622,15 @@ impl Slot {
                 .0;
         }
     }
+}
+
+/// Microseconds since 1970 now.
+#[inline]
+pub(crate) fn unix_micros() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    since.as_secs() * 1_000_000 + u64::from(since.subsec_micros())
 }
 
 /// Orders an append before the look at the sleeper's flag (pairs with the fence of the writer thread).

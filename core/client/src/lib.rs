@@ -24,7 +24,6 @@ mod wire;
 #[pyo3::pymodule(gil_used = false)]
 mod _core {
     use pyo3::prelude::*;
-    use pyo3::types::PyDict;
 
     #[pymodule_export]
     use crate::py::connection::{Connection, DaemonError};
@@ -38,19 +37,15 @@ mod _core {
         py.detach(|| crate::fork::flush_all(timeout))
     }
 
+    /// Name this process: rows that it logs to a run of its parent carry the name.
     #[pyfunction]
-    fn after_fork_in_child() {
-        crate::fork::after_fork_in_child();
+    fn name_process(name: String) {
+        crate::fork::name_process(name);
     }
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-        let py = module.py();
-        let hook = PyDict::new(py);
-        hook.set_item("after_in_child", module.getattr("after_fork_in_child")?)?;
-        py.import("os")?
-            .call_method("register_at_fork", (), Some(&hook))?;
-        module.delattr("after_fork_in_child")
+        crate::sys::descriptors::watch_forks();
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -62,6 +62,7 @@ pub(super) struct Lane<S> {
     pub(super) in_flight: Vec<Pending>,
     /// Nothing more comes: finished, or abandoned.
     pub(super) ends: bool,
+    taken: usize,
     spill: Option<S>,
     spill_paused_until: Option<Instant>,
     spill_complained: bool,
@@ -76,8 +77,8 @@ impl<S: SpillFile> Lane<S> {
         opener: Option<Arc<Slot>>,
     ) -> Self {
         Self {
+            outbox: Outbox::new(stream.writer),
             stream,
-            outbox: Outbox::new(),
             phase: Phase::Unopened,
             attach,
             preface,
@@ -85,6 +86,7 @@ impl<S: SpillFile> Lane<S> {
             waiting: VecDeque::new(),
             in_flight: Vec::new(),
             ends: false,
+            taken: 0,
             spill: None,
             spill_paused_until: None,
             spill_complained: false,
@@ -94,15 +96,21 @@ impl<S: SpillFile> Lane<S> {
     /// Takes what callers appended; says whether there was anything.
     pub(super) fn take_intake(&mut self, chunks: &mut Vec<Chunk>, now: Instant) -> bool {
         self.stream.intake.take(chunks);
-        let found = !chunks.is_empty();
-        if found {
-            // As many as the last moment took may be needed in the next one.
-            self.stream.intake.stock(chunks.len() + 2);
-        }
+        self.taken = chunks.len();
         for chunk in chunks.drain(..) {
             self.outbox.push(chunk, now);
         }
-        found
+        self.taken > 0
+    }
+
+    /// Has buffers ready: as many as the last moment took may be needed in the next one.
+    pub(super) fn stock(&self) {
+        self.stream.intake.stock(self.taken + 2);
+    }
+
+    /// Whether sending may need the spill file.
+    pub(super) fn uses_spill(&self) -> bool {
+        self.spill.is_some()
     }
 
     /// The `OpenRun` frame.
@@ -121,6 +129,7 @@ impl<S: SpillFile> Lane<S> {
             } else {
                 self.preface.clone()
             },
+            writer_info: self.stream.writer_info(),
         };
         frame_of(&ClientMessage {
             message: Some(client_message::Message::OpenRun(message)),
@@ -164,10 +173,16 @@ impl<S: SpillFile> Lane<S> {
         }
     }
 
-    /// The daemon has everything up to `seq`.
-    pub(super) fn acknowledge(&mut self, seq: u64, budget: &Budget, buffers: &mut Vec<Vec<u8>>) {
-        self.outbox.acknowledge(seq, budget, buffers);
-        self.stream.set_logged(self.outbox.logged());
+    /// The daemon has everything up to `logged` in its log, and up to `synced` on stable storage.
+    pub(super) fn acknowledge(
+        &mut self,
+        logged: u64,
+        synced: u64,
+        budget: &Budget,
+        buffers: &mut Vec<Vec<u8>>,
+    ) {
+        self.outbox.acknowledge(logged, budget, buffers);
+        self.stream.set_logged(self.outbox.logged(), synced);
         if !buffers.is_empty() {
             self.stream.intake.recycle(buffers);
         }
@@ -259,7 +274,7 @@ impl<S: SpillFile> Lane<S> {
 
     /// After a reconnect: a daemon that took this process for dead may have applied and removed the spill file.
     pub(super) fn look_after_spill(&mut self, budget: &Budget) {
-        let Some(mut file) = self.spill.take_if(|file| file.is_gone()) else {
+        let Some(mut file) = self.spill.take_if(SpillFile::is_gone) else {
             return;
         };
         for stored in self.outbox.spill_is_gone() {
@@ -271,12 +286,18 @@ impl<S: SpillFile> Lane<S> {
 
     fn tell_of_damage(&self, lost: u64) {
         if lost > 0 {
+            self.stream.count_damaged(lost);
             let path = self.stream.spill_path.display();
             self.stream.notify(
                 40,
                 format!("{lost} rows are lost: the spill file was damaged: `{path}`"),
             );
         }
+    }
+
+    /// Publishes how far handing over is.
+    pub(super) fn report(&self) {
+        self.stream.set_handed_over(self.outbox.handed_over_seq());
     }
 
     /// Says whether the lane has nothing left to do.

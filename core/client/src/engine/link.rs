@@ -198,6 +198,12 @@ impl<P: Ports> Engine<P> {
 
     /// The connection broke; a new one is tried at once.
     fn broken(&mut self, now: Instant) {
+        if let Link::Greeting(_) = self.link {
+            let reason = self.refusal.take().unwrap_or_else(|| {
+                "the daemon closed the connection before it answered".to_owned()
+            });
+            return self.fail(now, &reason);
+        }
         let lasted = matches!(self.link, Link::Up(_))
             && now.saturating_duration_since(self.up_since) >= STABLE;
         self.lose();
@@ -262,6 +268,34 @@ impl<P: Ports> Engine<P> {
                     }
                 }
             }
+        }
+    }
+
+    /// The program may have closed the socket's descriptor, and given its number to something else.
+    pub(super) fn inspect(&mut self, now: Instant) {
+        if let Some(connection) = self.connection()
+            && connection.socket.check().is_err()
+        {
+            self.broken(now);
+        }
+    }
+
+    /// Sends a moment's worth; an error is left for the writer's own turn, which meets it too.
+    pub(super) fn hand_over(&mut self) {
+        let mut sent = 0;
+        let mut more = self.pick_frame();
+        while more && sent < super::HELP_BYTES {
+            match self.send_part() {
+                Ok(length) => {
+                    sent += length;
+                    more = self.pick_frame();
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        if let Some(connection) = self.connection() {
+            connection.blocked = more;
         }
     }
 

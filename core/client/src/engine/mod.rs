@@ -1,4 +1,5 @@
 //! The writer thread's work, one turn at a time: take what callers appended, keep the connection, send, receive, spill.
+//! A caller that finds the thread late does the urgent part itself ([`Engine::help`]).
 //!
 //! The engine owns every lane; the outside is behind [`Ports`], time is an argument. A frame is never torn: once its first byte
 //! was sent, either the rest follows or the connection ends.
@@ -20,12 +21,27 @@ use crate::queue::intake::Chunk;
 use crate::queue::restarts::Restarts;
 use lane::{Lane, Pending, Phase};
 use link::{Connection, Link};
-use ports::Ports;
+use ports::{Ports, Socket as _};
 
 /// How long the writer goes on looking for rows after the last one before it sleeps.
 const ATTENTION: Duration = Duration::from_millis(50);
+/// How long it does so when a caller woke it that has sent its row already.
+const GLANCE: Duration = Duration::from_millis(6);
 /// How often it looks.
 const TICK: Duration = Duration::from_millis(2);
+/// How often it looks after its descriptors while a run is open: the program may have closed them.
+const INSPECTION: Duration = Duration::from_secs(1);
+/// Bytes that a caller hands over at most; more is the writer's work.
+const HELP_BYTES: usize = 256 << 10;
+
+/// Why a turn begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Woken {
+    /// The socket may have something to read.
+    pub(crate) readable: bool,
+    /// A caller asked for it.
+    pub(crate) called: bool,
+}
 
 /// What the writer thread does after a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +70,8 @@ pub(crate) struct Engine<P: Ports> {
     spill_all: Option<Arc<Slot>>,
     stopping: bool,
     busy: bool,
+    /// What a daemon said instead of a greeting.
+    refusal: Option<String>,
 }
 
 impl<P: Ports> Engine<P> {
@@ -74,25 +92,34 @@ impl<P: Ports> Engine<P> {
             spill_all: None,
             stopping: false,
             busy: false,
+            refusal: None,
         }
     }
 
     /// Does what can be done now.
-    pub(crate) fn turn(&mut self, now: Instant) -> Next {
+    pub(crate) fn turn(&mut self, now: Instant, woken: Woken) -> Next {
         for command in self.hub.commands() {
             self.obey(command);
         }
+        if woken.called {
+            self.attentive_until = self.attentive_until.max(now + GLANCE);
+        }
         for lane in &mut self.lanes {
             if lane.take_intake(&mut self.chunks, now) {
+                lane.stock();
                 self.attentive_until = now + ATTENTION;
             }
         }
+        self.inspect(now);
         self.keep_link(now);
-        self.receive(now);
+        if woken.readable {
+            self.receive(now);
+        }
         self.transmit(now);
         self.busy = false;
         for lane in &mut self.lanes {
             self.busy |= lane.spill(&mut self.ports, &self.hub, now, self.spill_all.is_some());
+            lane.report();
             lane.stream.look_for_room();
         }
         if let Some(slot) = self.spill_all.take() {
@@ -103,8 +130,46 @@ impl<P: Ports> Engine<P> {
         self.next(now)
     }
 
-    /// Waits as `next` says.
-    pub(crate) fn wait(&mut self, next: Next) {
+    /// The part of a turn that cannot wait, for a thread that logs: hands what was appended to the socket as far as that goes at
+    /// once. Touches no file, changes no connection. What is left is the writer's.
+    pub(crate) fn help(&mut self, now: Instant) {
+        let Link::Up(connection) = &self.link else {
+            return;
+        };
+        if connection.socket.check().is_err() || self.lanes.iter().any(Lane::uses_spill) {
+            return;
+        }
+        for lane in &mut self.lanes {
+            lane.take_intake(&mut self.chunks, now);
+        }
+        self.hand_over();
+        for lane in &self.lanes {
+            lane.report();
+        }
+    }
+
+    /// Whether the daemon has everything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lanes
+            .iter()
+            .all(|lane| lane.outbox.is_empty() && lane.stream.intake.is_empty())
+    }
+
+    /// Whether the daemon can be spoken to.
+    pub(crate) fn is_connected(&self) -> bool {
+        matches!(self.link, Link::Up(_))
+    }
+
+    /// Puts into the spill files what is not acknowledged.
+    pub(crate) fn spill_all(&mut self, now: Instant) {
+        for lane in &mut self.lanes {
+            lane.take_intake(&mut self.chunks, now);
+            lane.spill(&mut self.ports, &self.hub, now, true);
+        }
+    }
+
+    /// What to wait for as `next` says.
+    pub(crate) fn wait_for(&mut self, next: Next) -> P::Wait {
         let timeout = match next {
             Next::Tick(timeout) => Some(timeout),
             Next::Sleep(timeout) => {
@@ -113,7 +178,7 @@ impl<P: Ports> Engine<P> {
                     || self.lanes.iter().any(|lane| !lane.stream.intake.is_empty());
                 if work { Some(Duration::ZERO) } else { timeout }
             }
-            Next::Stop => return,
+            Next::Stop => Some(Duration::ZERO),
         };
         let (socket, starting) = match &self.link {
             Link::Down { .. } => (None, None),
@@ -122,8 +187,7 @@ impl<P: Ports> Engine<P> {
                 (Some((&connection.socket, connection.blocked)), None)
             }
         };
-        self.ports.wait(socket, starting, timeout);
-        self.hub.wake.wakes_up();
+        self.ports.wait_for(socket, starting, timeout)
     }
 
     fn next(&self, now: Instant) -> Next {
@@ -145,8 +209,10 @@ impl<P: Ports> Engine<P> {
             .map(|due| due.saturating_duration_since(now));
         if now < self.attentive_until {
             Next::Tick(timeout.map_or(TICK, |timeout| timeout.min(TICK)))
-        } else {
+        } else if self.lanes.is_empty() {
             Next::Sleep(timeout)
+        } else {
+            Next::Sleep(Some(timeout.unwrap_or(INSPECTION).min(INSPECTION)))
         }
     }
 
@@ -206,11 +272,19 @@ impl<P: Ports> Engine<P> {
                     .iter_mut()
                     .find(|lane| lane.phase == Phase::Open(ack.stream))
                 {
-                    lane.acknowledge(ack.logged_seq, &self.hub.budget, &mut self.buffers);
+                    lane.acknowledge(
+                        ack.logged_seq,
+                        ack.synced_seq,
+                        &self.hub.budget,
+                        &mut self.buffers,
+                    );
                 }
             }
             Message::Response(response) => self.answered(response),
             Message::Notice(notice) => {
+                if let Link::Greeting(_) = self.link {
+                    self.refusal = Some(notice.text.clone());
+                }
                 for lane in &self.lanes {
                     if notice.stream == 0 || lane.phase == Phase::Open(notice.stream) {
                         lane.stream.notify(notice.severity, notice.text.clone());
@@ -262,7 +336,7 @@ impl<P: Ports> Engine<P> {
             lane.phase = Phase::Open(reply.stream);
             lane.attach = true;
             lane.preface = Vec::new();
-            lane.acknowledge(reply.logged_seq, &self.hub.budget, &mut self.buffers);
+            lane.acknowledge(reply.logged_seq, 0, &self.hub.budget, &mut self.buffers);
             lane.look_after_spill(&self.hub.budget);
         }
         if let Some(slot) = lane.opener.take() {

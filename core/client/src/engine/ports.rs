@@ -6,6 +6,8 @@ use std::time::Duration;
 
 /// A non-blocking stream socket to the daemon.
 pub(crate) trait Socket {
+    /// Fails if the descriptor does not stand for the socket any more. Ask once a turn, before the others.
+    fn check(&self) -> io::Result<()>;
     /// Sends a prefix of the parts; `WouldBlock` if the socket takes nothing.
     fn send(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize>;
     /// Receives what is there; 0 at the end of the stream, `WouldBlock` if nothing is.
@@ -19,7 +21,7 @@ pub(crate) trait SpillFile {
     /// Reads a frame back; `InvalidData` if it is damaged.
     fn read(&mut self, place: u64, len: usize) -> io::Result<Vec<u8>>;
     /// Says whether somebody removed the file: a daemon that took this process for dead has applied what is in it.
-    fn is_gone(&self) -> bool;
+    fn is_gone(&mut self) -> bool;
 }
 
 /// A daemon that was started and is not listening yet.
@@ -57,6 +59,8 @@ pub(crate) trait Ports {
     type Spill: SpillFile;
     /// See [`Starting`].
     type Starting: Starting;
+    /// See `wait_for`.
+    type Wait;
 
     /// Connects to a daemon that listens; `NotFound` or `ConnectionRefused` if there is none.
     fn connect(&mut self) -> io::Result<Self::Socket>;
@@ -66,11 +70,12 @@ pub(crate) trait Ports {
     fn create_spill(&mut self, path: &Path, writer: u64) -> io::Result<Self::Spill>;
     /// Removes a spill file.
     fn remove_spill(&mut self, path: &Path) -> io::Result<()>;
-    /// Waits until something can go on, at most `timeout`.
-    fn wait(
-        &mut self,
+    /// What is to be waited for until something can go on, at most `timeout`: the socket (with its room, if the flag is set), or
+    /// the start. The waiting itself is done without the engine, so that others can use it meanwhile.
+    fn wait_for(
+        &self,
         socket: Option<(&Self::Socket, bool)>,
         starting: Option<&Self::Starting>,
         timeout: Option<Duration>,
-    );
+    ) -> Self::Wait;
 }

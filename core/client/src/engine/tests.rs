@@ -18,8 +18,9 @@ use runlane_proto::local::{FinishProgress, Flush, Request, request, response};
 use runlane_proto::wandb_internal::RunRecord;
 
 use super::ports::{Attempt, Ports, Progress, Socket, SpillFile, Starting};
-use super::{Engine, Next};
+use super::{Engine, Next, Woken};
 use crate::hub::{Answer, Command, Hub, HubConfig, OpenSpec, Slot, Stream};
+use crate::queue::loss::Kind;
 
 /// What the fake daemon and the fake disk are.
 #[derive(Default)]
@@ -48,6 +49,8 @@ struct Outside {
     spilled_frames: usize,
     /// The daemon took this process for dead and removed the file.
     spill_removed: bool,
+    /// The program closed the socket's descriptor.
+    descriptor_closed: bool,
 }
 
 #[derive(Clone)]
@@ -166,6 +169,13 @@ impl Outside {
 struct FakeSocket(World);
 
 impl Socket for FakeSocket {
+    fn check(&self) -> io::Result<()> {
+        if self.0.0.borrow().descriptor_closed {
+            return Err(ErrorKind::NotConnected.into());
+        }
+        Ok(())
+    }
+
     fn send(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut outside = self.0.0.borrow_mut();
         if let Some(fault) = outside.fault.take() {
@@ -233,7 +243,7 @@ impl SpillFile for FakeSpill {
         Ok(bytes.clone())
     }
 
-    fn is_gone(&self) -> bool {
+    fn is_gone(&mut self) -> bool {
         self.0.0.borrow().spill_removed
     }
 }
@@ -250,13 +260,17 @@ impl Ports for World {
     type Socket = FakeSocket;
     type Spill = FakeSpill;
     type Starting = FakeStart;
+    type Wait = ();
 
     fn connect(&mut self) -> io::Result<FakeSocket> {
         let mut outside = self.0.borrow_mut();
         if !outside.daemon_runs {
             return Err(ErrorKind::NotFound.into());
         }
+        // What the old one had in it went with it.
+        outside.drop_connection();
         outside.connected = true;
+        outside.descriptor_closed = false;
         Ok(FakeSocket(self.clone()))
     }
 
@@ -285,7 +299,12 @@ impl Ports for World {
         Ok(())
     }
 
-    fn wait(&mut self, _: Option<(&FakeSocket, bool)>, _: Option<&FakeStart>, _: Option<Duration>) {
+    fn wait_for(
+        &self,
+        _: Option<(&FakeSocket, bool)>,
+        _: Option<&FakeStart>,
+        _: Option<Duration>,
+    ) {
     }
 }
 
@@ -313,6 +332,7 @@ impl Bench {
         let spec = Arc::new(OpenSpec {
             settings,
             run: RunRecord::default(),
+            writer_info: None,
         });
         let stream = Arc::new(Stream::new(Arc::clone(&hub), spec, 1, 0));
         let outside = Outside {
@@ -350,12 +370,18 @@ impl Bench {
         entry.extend_from_slice(&step);
         entry[1] = u8::try_from(entry.len() - 2).expect("short");
         self.stream
-            .append(&entry, |_| panic!("there is room"))
+            .append(&entry, Kind::History, crate::hub::unix_micros(), |_| {
+                panic!("there is room")
+            })
             .expect("open");
     }
 
     fn turn(&mut self) -> Next {
-        self.engine.turn(self.now)
+        let woken = Woken {
+            readable: true,
+            called: false,
+        };
+        self.engine.turn(self.now, woken)
     }
 
     /// Turns until nothing changes any more, a millisecond each.
@@ -391,7 +417,7 @@ fn a_missing_daemon_is_started_and_gets_everything() {
 fn the_writer_sleeps_when_nothing_happens_and_looks_often_when_rows_come() {
     let mut bench = Bench::new();
     bench.settle();
-    assert_eq!(bench.turn(), Next::Sleep(None));
+    assert_eq!(bench.turn(), Next::Sleep(Some(super::INSPECTION)));
     bench.log();
     assert_eq!(bench.turn(), Next::Tick(super::TICK));
 }
@@ -462,7 +488,7 @@ fn what_the_socket_does_not_take_is_spilled_within_ten_milliseconds_and_drained_
         panic!("there is a row")
     };
     assert!(wait <= Duration::from_millis(10));
-    bench.now += Duration::from_millis(8);
+    bench.now += Duration::from_millis(5);
     bench.turn();
     assert!(bench.world.0.borrow().spill.is_none(), "not yet");
     bench.now += Duration::from_millis(1);
@@ -482,7 +508,7 @@ fn a_silent_daemon_has_what_it_was_sent_spilled_too() {
     let mut bench = Bench::new();
     bench.world.0.borrow_mut().acknowledges = false;
     bench.log();
-    for _ in 0..200 {
+    for _ in 0..9 {
         bench.turn();
         bench.now += Duration::from_millis(1);
     }
@@ -492,7 +518,7 @@ fn a_silent_daemon_has_what_it_was_sent_spilled_too() {
     assert_eq!(bench.world.0.borrow().spilled_frames, 1);
     assert_eq!(
         bench.turn(),
-        Next::Sleep(None),
+        Next::Sleep(Some(super::INSPECTION)),
         "and that is all there is to do"
     );
 }
@@ -620,10 +646,59 @@ fn an_abandoned_stream_is_forgotten_when_it_is_empty() {
     assert_eq!(bench.turn(), Next::Sleep(None));
 }
 
+#[test]
+fn a_caller_hands_over_what_a_late_writer_has_not_taken() {
+    let mut bench = Bench::new();
+    bench.log();
+    bench.settle();
+    for _ in 0..3 {
+        bench.log();
+    }
+    bench.engine.help(bench.now);
+    assert_eq!(bench.applied(), [1, 2, 3, 4]);
+    assert_eq!(bench.stream.reached().handed_over, 4);
+    // A socket without room keeps the rest for the writer.
+    bench.world.0.borrow_mut().room = Some(3);
+    bench.log();
+    bench.engine.help(bench.now);
+    assert_eq!(bench.applied().len(), 4);
+    bench.world.0.borrow_mut().room = None;
+    bench.log();
+    bench.engine.help(bench.now);
+    bench.settle();
+    assert_eq!(bench.applied(), [1, 2, 3, 4, 5, 6]);
+    assert!(bench.stream.is_settled());
+}
+
+#[test]
+fn help_touches_neither_a_broken_connection_nor_the_spill_file() {
+    let mut bench = Bench::new();
+    bench.log();
+    bench.settle();
+    bench.world.0.borrow_mut().descriptor_closed = true;
+    bench.log();
+    bench.engine.help(bench.now);
+    assert_eq!(bench.applied(), [1], "nothing is written to a foreign descriptor");
+    bench.settle();
+    assert_eq!(bench.applied(), [1, 2], "over a new connection");
+    bench.world.0.borrow_mut().room = Some(0);
+    bench.log();
+    bench.settle();
+    assert_eq!(bench.world.0.borrow().spilled_frames, 1);
+    bench.world.0.borrow_mut().room = None;
+    bench.log();
+    bench.engine.help(bench.now);
+    assert_eq!(bench.applied(), [1, 2]);
+    bench.settle();
+    assert_eq!(bench.applied(), [1, 2, 3, 4]);
+}
+
 #[derive(Clone, Debug)]
 enum Fault {
     Log(u8),
     Turns(u8),
+    Help,
+    CloseDescriptor,
     Kill,
     Cut,
     Room(Option<u16>),
@@ -636,6 +711,8 @@ fn faults() -> impl Strategy<Value = Vec<Fault>> {
     let fault = prop_oneof![
         4 => (1u8..20).prop_map(Fault::Log),
         4 => (1u8..40).prop_map(Fault::Turns),
+        2 => Just(Fault::Help),
+        1 => Just(Fault::CloseDescriptor),
         1 => Just(Fault::Kill),
         1 => Just(Fault::Cut),
         2 => prop::option::of(0u16..300).prop_map(Fault::Room),
@@ -660,6 +737,8 @@ proptest! {
                         bench.now += Duration::from_millis(3);
                     }
                 }
+                Fault::Help => bench.engine.help(bench.now),
+                Fault::CloseDescriptor => bench.world.0.borrow_mut().descriptor_closed = true,
                 Fault::Kill => bench.world.kill_daemon(),
                 Fault::Cut => bench.world.0.borrow_mut().drop_connection(),
                 Fault::Room(room) => bench.world.0.borrow_mut().room = room.map(usize::from),

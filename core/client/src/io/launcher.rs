@@ -6,9 +6,10 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -35,7 +36,7 @@ pub(crate) fn socket_path(runtime_dir: &Path) -> PathBuf {
 
 /// A daemon that was started. The lock is released when this is dropped.
 pub(crate) struct StartedDaemon {
-    ready: OwnedFd,
+    ready: Arc<OwnedFd>,
     _lock: File,
 }
 
@@ -51,9 +52,10 @@ impl Starting for StartedDaemon {
     }
 }
 
-impl AsFd for StartedDaemon {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.ready.as_fd()
+impl StartedDaemon {
+    /// The pipe, to wait for it.
+    pub(crate) fn ready(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.ready)
     }
 }
 
@@ -101,7 +103,10 @@ pub(crate) fn start(config: &HubConfig) -> io::Result<Attempt<DaemonSocket, Star
         environment: &environment,
         inherited: writer.as_raw_fd(),
     })?;
-    Ok(Attempt::Started(StartedDaemon { ready, _lock: lock }))
+    Ok(Attempt::Started(StartedDaemon {
+        ready: Arc::new(ready),
+        _lock: lock,
+    }))
 }
 
 /// Creates the directory for this user alone; refuses one that others can reach or that is not a directory.
@@ -181,7 +186,7 @@ mod tests {
         assert!(matches!(start(&config), Ok(Attempt::Busy)));
         rustix::event::poll(
             &mut [rustix::event::PollFd::new(
-                &started,
+                &started.ready(),
                 rustix::event::PollFlags::IN,
             )],
             None,

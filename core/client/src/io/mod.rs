@@ -1,5 +1,6 @@
 //! The outside of the engine on Linux: socket, spill file, daemon start, the writer thread.
 
+pub(crate) mod descriptor;
 pub(crate) mod launcher;
 pub(crate) mod socket;
 pub(crate) mod spill;

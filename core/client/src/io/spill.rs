@@ -1,44 +1,59 @@
 //! The spill file on disk; its bytes are those of [`runlane_model::spill`].
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, IoSlice};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 
 use runlane_model::spill::{FRAME_HEADER_BYTES, FrameHeader, HEADER_BYTES, file_header};
 
+use super::descriptor::Descriptor;
 use crate::engine::ports::SpillFile;
 
 /// An open spill file; only this process writes to it.
 pub(crate) struct Spill {
-    file: File,
+    path: PathBuf,
+    file: Descriptor,
     end: u64,
 }
 
 impl Spill {
     /// Creates the file; one of the same name is replaced (the name has the writer in it, so it is our own).
     pub(crate) fn create(path: &Path, writer: u64) -> io::Result<Self> {
-        let flags = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .custom_flags(flags)
-            .open(path)?;
-        let mut spill = Self { file, end: 0 };
+        let file = open(path, OpenOptions::new().create(true).truncate(true))?;
+        let mut spill = Self {
+            path: path.to_owned(),
+            file,
+            end: 0,
+        };
         spill.write(&file_header(writer), &[])?;
         spill.end = HEADER_BYTES as u64;
         Ok(spill)
     }
 
+    /// Makes sure that the descriptor is the file; opens it again if the program has closed it.
+    fn check(&mut self) -> io::Result<()> {
+        if self.file.is_ours() {
+            return Ok(());
+        }
+        let again = open(&self.path, &mut OpenOptions::new())?;
+        if again.identity() != self.file.identity() {
+            return Err(io::Error::new(
+                ErrorKind::NotFound,
+                "the spill file was replaced",
+            ));
+        }
+        self.file = again;
+        Ok(())
+    }
+
     /// Writes behind the last whole frame; on an error nothing of it stays.
     fn write(&mut self, head: &[u8], body: &[u8]) -> io::Result<()> {
+        self.check()?;
         let written = self.write_all(head, body);
         if written.is_err() {
             // If this fails too, the torn frame is what a reader stops at, and the next frame is written over it.
-            _ = self.file.set_len(self.end);
+            _ = rustix::fs::ftruncate(&self.file, self.end);
         }
         written
     }
@@ -62,6 +77,31 @@ impl Spill {
         }
         Ok(())
     }
+
+    fn read_exact_at(&self, into: &mut [u8], place: u64) -> io::Result<()> {
+        let mut done = 0;
+        while done < into.len() {
+            match rustix::io::pread(&self.file, &mut into[done..], place + done as u64) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(length) => done += length,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn open(path: &Path, options: &mut OpenOptions) -> io::Result<Descriptor> {
+    let flags = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0);
+    options
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .custom_flags(flags);
+    // A disk may stall: nobody may have to wait for it in order to fork.
+    let file = options.open(path)?;
+    Descriptor::make(|| Ok(file.into()))
 }
 
 impl SpillFile for Spill {
@@ -74,15 +114,15 @@ impl SpillFile for Spill {
     }
 
     fn read(&mut self, place: u64, len: usize) -> io::Result<Vec<u8>> {
+        self.check()?;
         let mut header = [0; FRAME_HEADER_BYTES];
-        self.file.read_exact_at(&mut header, place)?;
+        self.read_exact_at(&mut header, place)?;
         let damaged = || io::Error::new(ErrorKind::InvalidData, "spilled frame is damaged");
         let header = FrameHeader::parse(&header)
             .filter(|header| header.payload_bytes == len)
             .ok_or_else(damaged)?;
         let mut payload = vec![0; len];
-        self.file
-            .read_exact_at(&mut payload, place + FRAME_HEADER_BYTES as u64)?;
+        self.read_exact_at(&mut payload, place + FRAME_HEADER_BYTES as u64)?;
         if header.matches(&payload) {
             Ok(payload)
         } else {
@@ -90,8 +130,11 @@ impl SpillFile for Spill {
         }
     }
 
-    fn is_gone(&self) -> bool {
-        self.file.metadata().is_ok_and(|found| found.nlink() == 0)
+    fn is_gone(&mut self) -> bool {
+        match self.check() {
+            Ok(()) => rustix::fs::fstat(&self.file).is_ok_and(|found| found.st_nlink == 0),
+            Err(error) => error.kind() == ErrorKind::NotFound,
+        }
     }
 }
 
@@ -127,13 +170,36 @@ mod tests {
         let path = directory.path().join("run-x.spill");
         let mut spill = Spill::create(&path, 7).expect("created");
         let place = spill.append(b"entries", 1, 1).expect("written");
-        let other = OpenOptions::new().write(true).open(&path).expect("open");
-        other
-            .write_all_at(b"X", place + FRAME_HEADER_BYTES as u64)
-            .expect("damage");
+        let mut bytes = std::fs::read(&path).expect("read");
+        bytes[usize::try_from(place).expect("small") + FRAME_HEADER_BYTES] = b'X';
+        std::fs::write(&path, bytes).expect("damage");
         assert_eq!(
             spill.read(place, 7).expect_err("damaged").kind(),
             ErrorKind::InvalidData
         );
+    }
+
+    #[test]
+    fn a_file_whose_descriptor_was_closed_is_opened_again() {
+        use std::os::fd::{AsFd as _, AsRawFd as _};
+
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path().join("run-x.spill");
+        let mut spill = Spill::create(&path, 7).expect("created");
+        let first = spill.append(b"one", 1, 1).expect("written");
+        let number = spill.file.as_fd().as_raw_fd();
+        crate::sys::descriptors::close_if(number, |_| true);
+        let mut foreign = tempfile::tempfile().expect("file");
+        crate::sys::descriptors::duplicate_to(&foreign, number);
+        let second = spill.append(b"two", 1, 2).expect("written");
+        assert_eq!(spill.read(first, 3).expect("read"), b"one");
+        assert_eq!(spill.read(second, 3).expect("read"), b"two");
+        assert!(!spill.is_gone());
+        let mut found = Vec::new();
+        std::io::Read::read_to_end(&mut foreign, &mut found).expect("read");
+        assert!(found.is_empty(), "a file of the user's was written to");
+        std::fs::remove_file(&path).expect("removed");
+        assert!(spill.is_gone());
+        crate::sys::descriptors::close_if(number, |_| true);
     }
 }

@@ -4,41 +4,43 @@
 //! when it has gone to sleep does a caller write to the event descriptor, once.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::event::{EventfdFlags, eventfd};
 
+use super::descriptor::Descriptor;
+
 /// The event and the sleeper's flag.
 pub(crate) struct Wake {
-    event: OwnedFd,
+    event: Mutex<Arc<Descriptor>>,
     asleep: AtomicBool,
 }
 
 impl Wake {
     /// A wake for a thread that is awake.
     pub(crate) fn new() -> io::Result<Self> {
-        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         Ok(Self {
-            event,
+            event: Mutex::new(new_event()?),
             asleep: AtomicBool::new(false),
         })
     }
 
-    /// Wakes the writer if it sleeps. Call after what it is to find has been stored.
+    /// Whether the writer sleeps and has to be woken by whoever gets this answer. Call after what it is to find has been stored.
     #[inline]
-    pub(crate) fn if_asleep(&self) {
+    pub(crate) fn claims_sleeper(&self) -> bool {
         crate::hub::publish_fence();
-        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed) {
-            self.always();
-        }
+        self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed)
     }
 
     /// Wakes the writer whatever it does.
     #[cold]
     pub(crate) fn always(&self) {
-        // The only failure is a counter that is full: then it is awake anyway.
-        _ = rustix::io::write(&self.event, &1_u64.to_ne_bytes());
+        // The only failure is a counter that is full: then it is awake anyway. Without any event the writer looks by itself
+        // before long.
+        if let Some(event) = self.event() {
+            _ = rustix::io::write(&event, &1_u64.to_ne_bytes());
+        }
     }
 
     /// The writer is going to sleep. It has to look for work once more after this and before it sleeps.
@@ -47,17 +49,27 @@ impl Wake {
         crate::hub::publish_fence();
     }
 
-    /// The writer is awake.
-    pub(crate) fn wakes_up(&self) {
+    /// The writer is awake; `signalled` if its event was.
+    pub(crate) fn wakes_up(&self, signalled: bool) {
         self.asleep.store(false, Ordering::Relaxed);
-        let mut counter = [0; 8];
-        // `WouldBlock` if nobody wrote.
-        _ = rustix::io::read(&self.event, &mut counter);
+        if signalled && let Some(event) = self.event() {
+            let mut counter = [0; 8];
+            // `WouldBlock` if it is a new one.
+            _ = rustix::io::read(&event, &mut counter);
+        }
+    }
+
+    /// The event to wait for; a new one if the program closed it. `None` if there can be none.
+    pub(crate) fn event(&self) -> Option<Arc<Descriptor>> {
+        let mut event = self.event.lock().unwrap_or_else(PoisonError::into_inner);
+        if !event.is_ours() {
+            *event = new_event().ok()?;
+        }
+        Some(Arc::clone(&event))
     }
 }
 
-impl AsFd for Wake {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.event.as_fd()
-    }
+fn new_event() -> io::Result<Arc<Descriptor>> {
+    let make = || Ok(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+    Descriptor::make_event(make).map(Arc::new)
 }

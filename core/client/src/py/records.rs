@@ -13,7 +13,7 @@ use runlane_proto::wandb_internal::{
 };
 
 use super::fields::{Fields, pair_of, path_of, text_of};
-use super::settings::{git, run_record, telemetry, timestamp};
+use super::settings::{git, run_record, telemetry, timestamp, writer_info};
 
 /// The record of `kind` with the fields of `mapping`; a field `kind` in there is allowed.
 ///
@@ -276,6 +276,10 @@ fn environment(fields: &Fields<'_>) -> PyResult<EnvironmentRecord> {
         cuda_version: fields.text("cuda_version")?,
         slurm: fields.text_map("slurm")?,
         writer_id: fields.text("writer_id")?,
+        runlane_writer: fields
+            .fields("writer")?
+            .map(|it| writer_info(&it))
+            .transpose()?,
         ..EnvironmentRecord::default()
     })
 }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -18,12 +18,19 @@ use super::waiting::{duration, next_answer, no_answer};
 use super::{records, replies, requests, settings};
 use crate::encode::{CallContext, Items, Oddity, encode_call, encode_record, read_step};
 use crate::fork;
-use crate::hub::{Answer, Command, Hub, OpenSpec, Slot, Stream, StreamState};
+use crate::hub::{
+    Answer, Command, Hub, OpenSpec, Slot, Status, Stream, StreamState, unix_micros,
+};
 use crate::queue::intake::Refused;
+use crate::queue::loss::Kind;
 use crate::sys::chain::Chain;
 
 /// How long `_finish` waits for any sign of the daemon; it reports five times a second.
 const FINISH_SILENCE: Duration = Duration::from_secs(65);
+/// How long a call waits for stable storage with `durability="strict"`.
+const STRICT_WAIT: Duration = Duration::from_secs(30);
+/// How often it looks for signals meanwhile.
+const SIGNAL_LOOK: Duration = Duration::from_millis(50);
 /// What the daemon may take longer than a timeout that it knows.
 const ANSWER_MARGIN: Duration = Duration::from_secs(2);
 
@@ -93,8 +100,10 @@ impl RunBase {
         attach: bool,
         timeout_secs: f64,
     ) -> PyResult<Bound<'py, PyDict>> {
+        let (settings, writer_info) = settings::settings(settings)?;
         let spec = OpenSpec {
-            settings: settings::settings(settings)?,
+            settings,
+            writer_info,
             run: settings::run_record(&Fields::new("run", run)?)?,
         };
         let preface = preface
@@ -147,8 +156,17 @@ impl RunBase {
                 "the `{kind}` record is too large"
             )));
         };
-        match stream.append(&entry, |wait| py.detach(wait)) {
-            Ok(()) => self.deliver_notices(py, stream),
+        let kind_of_entry = match kind {
+            "output" | "output_logger" => Kind::Console,
+            _ => Kind::Other,
+        };
+        match stream.append(&entry, kind_of_entry, unix_micros(), |wait| py.detach(wait)) {
+            Ok(()) => {
+                self.deliver_notices(py, stream);
+                if stream.is_strict {
+                    self.wait_synced(py, stream)?;
+                }
+            }
             Err(_) => self.hooks.misuse(py, "finished", "")?,
         }
         Ok(())
@@ -246,7 +264,20 @@ impl RunBase {
 
     #[getter]
     fn _lost_rows(&self) -> u64 {
-        self.own_stream().map_or(0, |stream| stream.intake.lost())
+        self.own_stream().map_or(0, |stream| stream.lost())
+    }
+
+    #[getter]
+    fn _reached(&self) -> (u64, u64, u64, u64) {
+        self.own_stream().map_or((0, 0, 0, 0), |stream| {
+            let reached = stream.reached();
+            (
+                reached.returned,
+                reached.handed_over,
+                reached.logged,
+                reached.synced,
+            )
+        })
     }
 
     #[getter]
@@ -276,9 +307,10 @@ impl RunBase {
         let Some(stream) = self.stream_for_call(py)? else {
             return Ok(());
         };
+        let now_micros = unix_micros();
         let context = CallContext {
             hooks: &self.hooks,
-            timestamp: unix_seconds(),
+            timestamp: unix_seconds(now_micros),
             step: step.map_or(Ok(None), read_step)?,
             commit: commit.map(PyAnyMethods::is_truthy).transpose()?,
         };
@@ -286,7 +318,9 @@ impl RunBase {
         let mut items = ITEMS.try_with(Cell::take).unwrap_or_default();
         let encoded = encode_call(data, &mut items, &context);
         let appended = match &encoded {
-            Ok(_) => stream.append(&items.out, |wait| py.detach(wait)),
+            Ok(_) => stream.append(&items.out, Kind::History, now_micros, |wait| {
+                py.detach(wait);
+            }),
             Err(_) => Ok(()),
         };
         items.clear();
@@ -300,6 +334,9 @@ impl RunBase {
         }
         for oddity in &oddities {
             self.warn_once(py, oddity);
+        }
+        if stream.is_strict {
+            self.wait_synced(py, stream)?;
         }
         Ok(())
     }
@@ -348,7 +385,8 @@ impl RunBase {
     fn adopt(&self, parent: &Arc<Stream>) -> std::io::Result<&Arc<Stream>> {
         let generation = fork::generation();
         let hub = fork::hub_for(&parent.hub.config)?;
-        let stream = Arc::new(new_stream(&hub, Arc::clone(&parent.spec))?);
+        let spec = parent.spec.for_child(fork::process_name());
+        let stream = Arc::new(new_stream(&hub, Arc::new(spec))?);
         let chosen = self.streams.push_unless(Arc::clone(&stream), |newest| {
             newest.generation == generation
         });
@@ -379,6 +417,35 @@ impl RunBase {
                 .map_err(|error| DaemonError::new_err(format!("cannot reach the daemon: {error}"))),
             _ => Err(DaemonError::new_err("the run is not open in this process")),
         }
+    }
+
+    /// Returns when everything of this process is on stable storage. Where that does not come about, the call returns all the same:
+    /// its row is in the spill file, and the user is told.
+    #[cold]
+    fn wait_synced(&self, py: Python<'_>, stream: &Stream) -> PyResult<()> {
+        let wanted = stream.intake.last_seq();
+        let deadline = Instant::now() + STRICT_WAIT;
+        loop {
+            let until = deadline.min(Instant::now() + SIGNAL_LOOK);
+            let enough = |status: &Status| {
+                status.stopped || stream.is_hopeless() || stream.reached().synced >= wanted
+            };
+            if py.detach(|| stream.hub.wait_until(until, enough)) {
+                break;
+            }
+            py.check_signals()?;
+            if Instant::now() >= deadline {
+                break;
+            }
+        }
+        if stream.reached().synced < wanted {
+            let text = format!(
+                "durability=\"strict\": a call returned although its row was not on stable storage after {} s",
+                STRICT_WAIT.as_secs()
+            );
+            self.warn_by_bit(py, 1 << 30, 30, &text);
+        }
+        Ok(())
     }
 
     #[cold]
@@ -450,11 +517,12 @@ fn response_of(
     }
 }
 
-/// Unix seconds now.
+/// Unix seconds.
 #[inline]
-fn unix_seconds() -> f64 {
-    match SystemTime::now().duration_since(UNIX_EPOCH) {
-        Ok(since) => since.as_secs_f64(),
-        Err(before) => -before.duration().as_secs_f64(),
-    }
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a double has room for microseconds until the year 2255"
+)]
+fn unix_seconds(micros: u64) -> f64 {
+    micros as f64 / 1e6
 }

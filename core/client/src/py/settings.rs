@@ -6,14 +6,16 @@ use pyo3::types::PyDict;
 use runlane_proto::local::RunSettings;
 use runlane_proto::wandb_internal::{
     BranchPoint, ConfigItem, ConfigRecord, Env, Feature, GitRepoRecord, Imports, RunRecord,
-    TelemetryRecord,
+    RunlaneWriter, TelemetryRecord,
 };
 
 use super::fields::{Fields, text_of};
 use crate::wire::put_varint;
 
-/// The settings of a run.
-pub(crate) fn settings(mapping: &Bound<'_, PyAny>) -> PyResult<RunSettings> {
+/// The settings of a run, and who logs to it.
+pub(crate) fn settings(
+    mapping: &Bound<'_, PyAny>,
+) -> PyResult<(RunSettings, Option<RunlaneWriter>)> {
     let fields = Fields::new("settings", mapping)?;
     let settings = RunSettings {
         run_id: fields.text("run_id")?,
@@ -52,9 +54,30 @@ pub(crate) fn settings(mapping: &Bound<'_, PyAny>) -> PyResult<RunSettings> {
         stop_on_fatal_error: fields.value("stop_on_fatal_error")?,
         typed_history: fields.value("typed_history")?,
         force: fields.value("force")?,
+        durability: fields.text("durability")?,
+    };
+    let writer = fields
+        .fields("writer")?
+        .map(|it| writer_info(&it))
+        .transpose()?;
+    fields.finish()?;
+    Ok((settings, writer))
+}
+
+/// Who logs.
+pub(super) fn writer_info(fields: &Fields<'_>) -> PyResult<RunlaneWriter> {
+    let writer = RunlaneWriter {
+        label: fields.text("label")?,
+        rank: fields.value("rank")?,
+        world_size: fields.value("world_size")?,
+        local_rank: fields.value("local_rank")?,
+        host: fields.text("host")?,
+        client_id: fields.text("client_id")?,
+        // Filled in by the process that logs.
+        pid: 0,
     };
     fields.finish()?;
-    Ok(settings)
+    Ok(writer)
 }
 
 /// The run record.

@@ -7,6 +7,7 @@ use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::budget::Budget;
+use super::loss::{Kind, Losses};
 
 /// A chunk is sealed when the next entry would not fit; it makes one frame.
 pub(crate) const CHUNK_BYTES: usize = 64 << 10;
@@ -50,13 +51,16 @@ struct Inner {
     sealed: Vec<Chunk>,
     spare: Vec<Vec<u8>>,
     next_seq: u64,
+    writer: u64,
     lost: u64,
+    unmarked: Losses,
+    is_marked: bool,
     closed: bool,
 }
 
 impl Intake {
-    /// An empty intake; the first entry gets sequence number 1.
-    pub(crate) fn new() -> Self {
+    /// An empty intake of a writer; the first entry gets sequence number 1.
+    pub(crate) fn new(writer: u64) -> Self {
         let open = Chunk {
             first_seq: 1,
             entries: 0,
@@ -67,7 +71,10 @@ impl Intake {
             sealed: Vec::new(),
             spare: Vec::new(),
             next_seq: 1,
+            writer,
             lost: 0,
+            unmarked: Losses::default(),
+            is_marked: true,
             closed: false,
         };
         Self {
@@ -85,6 +92,9 @@ impl Intake {
         if !budget.take(entry.len()) {
             return Err(Refused::Full);
         }
+        if !inner.is_marked {
+            inner.mark_losses(budget);
+        }
         if inner.open.bytes.len() + entry.len() > inner.open.bytes.capacity() {
             inner.seal(entry.len());
         }
@@ -95,11 +105,18 @@ impl Intake {
         Ok(seq)
     }
 
-    /// Counts an entry that could not be kept; returns how many there are now.
-    pub(crate) fn count_lost(&self) -> u64 {
+    /// Counts an entry that could not be kept; returns how many there are now. A marker takes its place before the next one.
+    pub(crate) fn count_lost(&self, kind: Kind) -> u64 {
         let mut inner = self.lock();
         inner.lost += 1;
+        inner.unmarked.add(kind);
+        inner.is_marked = false;
         inner.lost
+    }
+
+    /// Puts the marker of what was lost, if it is not there yet; it is small, and not refused for want of memory.
+    pub(crate) fn mark_losses(&self, budget: &Budget) {
+        self.lock().mark_losses(budget);
     }
 
     /// Entries that could not be kept so far.
@@ -129,8 +146,10 @@ impl Intake {
     }
 
     /// Takes no entries from now on.
-    pub(crate) fn close(&self) {
-        self.lock().closed = true;
+    pub(crate) fn close(&self, budget: &Budget) {
+        let mut inner = self.lock();
+        inner.mark_losses(budget);
+        inner.closed = true;
     }
 
     /// Makes sure that so many buffers lie ready, with their pages mapped: a fault costs more than a call.
@@ -167,6 +186,20 @@ impl Intake {
 }
 
 impl Inner {
+    #[cold]
+    fn mark_losses(&mut self, budget: &Budget) {
+        self.is_marked = true;
+        for entry in self.unmarked.take_entries(self.writer) {
+            budget.force(entry.len());
+            if self.open.bytes.len() + entry.len() > self.open.bytes.capacity() {
+                self.seal(entry.len());
+            }
+            self.open.bytes.extend_from_slice(&entry);
+            self.open.entries += 1;
+            self.next_seq += 1;
+        }
+    }
+
     /// Seals the open chunk and opens one with room for `bytes`.
     #[cold]
     fn seal(&mut self, bytes: usize) {
@@ -196,7 +229,7 @@ mod tests {
     #[test]
     fn entries_come_out_in_order_with_dense_numbers() {
         let budget = Budget::new(usize::MAX);
-        let intake = Intake::new();
+        let intake = Intake::new(1);
         let big = vec![7; CHUNK_BYTES / 2 + 1];
         for entry in [&b"a"[..], &b"b"[..], &big, &big] {
             intake.append(entry, &budget).expect("room");
@@ -216,7 +249,7 @@ mod tests {
     #[test]
     fn an_entry_larger_than_a_chunk_gets_its_own() {
         let budget = Budget::new(usize::MAX);
-        let intake = Intake::new();
+        let intake = Intake::new(1);
         intake.append(b"a", &budget).expect("room");
         intake
             .append(&vec![1; CHUNK_BYTES * 3], &budget)
@@ -231,18 +264,41 @@ mod tests {
     #[test]
     fn a_refused_entry_takes_no_number() {
         let budget = Budget::new(1);
-        let intake = Intake::new();
+        let intake = Intake::new(1);
         assert_eq!(intake.append(b"ab", &budget), Err(Refused::Full));
-        assert_eq!(intake.count_lost(), 1);
         assert_eq!(intake.append(b"a", &budget), Ok(1));
-        intake.close();
+        intake.close(&budget);
         assert_eq!(intake.append(b"", &budget), Err(Refused::Closed));
+    }
+
+    #[test]
+    fn one_marker_stands_where_entries_were_lost() {
+        let budget = Budget::new(1);
+        let intake = Intake::new(7);
+        assert_eq!(intake.append(b"a", &budget), Ok(1));
+        for count in 1..=3 {
+            assert_eq!(intake.append(b"b", &budget), Err(Refused::Full));
+            assert_eq!(intake.count_lost(Kind::History), count);
+        }
+        budget.give(1);
+        assert_eq!(
+            intake.append(b"c", &budget),
+            Ok(3),
+            "the marker has number 2"
+        );
+        intake.count_lost(Kind::Console);
+        intake.close(&budget);
+        let mut chunks = Vec::new();
+        intake.take(&mut chunks);
+        assert_eq!((chunks.len(), chunks[0].entries), (1, 4));
+        assert_eq!(intake.lost(), 4);
+        assert_eq!(budget.used(), chunks[0].bytes.len() - 1);
     }
 
     #[test]
     fn buffers_are_reused() {
         let budget = Budget::new(usize::MAX);
-        let intake = Intake::new();
+        let intake = Intake::new(1);
         let mut chunks = Vec::new();
         intake.append(b"a", &budget).expect("room");
         intake.take(&mut chunks);

@@ -16,17 +16,19 @@ use std::time::{Duration, Instant};
 
 use super::budget::Budget;
 use super::intake::Chunk;
+use super::loss;
 
 /// What the socket has not taken this long after the call goes to the spill file.
-pub(crate) const SOCKET_GRACE: Duration = Duration::from_millis(9);
-/// What the daemon has not acknowledged this long after the call goes there too: it looks stopped, and what is in the
+pub(crate) const SOCKET_GRACE: Duration = Duration::from_millis(6);
+/// What the daemon has not acknowledged this long after the call goes there too: it is busy or stopped, and what is in the
 /// socket would die with it.
-pub(crate) const ACK_GRACE: Duration = Duration::from_millis(250);
+pub(crate) const ACK_GRACE: Duration = Duration::from_millis(10);
 /// Chunks behind `next` that stay in memory although they are in the file.
 const KEPT_AHEAD: u64 = 8;
 
 /// The chunks of one stream that are not acknowledged.
 pub(crate) struct Outbox {
+    writer: u64,
     held: VecDeque<Held>,
     base: u64,
     next: u64,
@@ -56,9 +58,10 @@ pub(crate) struct Stored {
 }
 
 impl Outbox {
-    /// An empty line.
-    pub(crate) fn new() -> Self {
+    /// An empty line of a writer.
+    pub(crate) fn new(writer: u64) -> Self {
         Self {
+            writer,
             held: VecDeque::new(),
             base: 0,
             next: 0,
@@ -134,8 +137,9 @@ impl Outbox {
 
     /// Chunk `id` was read back; `None` if the file has lost it. Returns the number of entries lost with it.
     ///
-    /// A lost chunk becomes as many empty entries: numbers stay dense, and the daemon skips them.
+    /// A lost chunk becomes a loss marker and empty entries: numbers stay dense.
     pub(crate) fn read(&mut self, id: u64, bytes: Option<Vec<u8>>, budget: &Budget) -> u64 {
+        let writer = self.writer;
         let Some(held) = self.get_mut(id) else {
             return 0;
         };
@@ -144,7 +148,8 @@ impl Outbox {
         } else {
             0
         };
-        let bytes = bytes.unwrap_or_else(|| [0x1a, 0].repeat(held.entries as usize));
+        let bytes =
+            bytes.unwrap_or_else(|| loss::in_place_of(writer, held.first_seq, held.entries));
         budget.force(bytes.len());
         held.len = bytes.len();
         held.bytes = Some(bytes);
@@ -237,6 +242,12 @@ impl Outbox {
     /// Sequence number of the last entry before the next chunk to send.
     pub(crate) fn sent_seq(&self) -> u64 {
         self.get(self.next)
+            .map_or(self.last_seq, |held| held.first_seq - 1)
+    }
+
+    /// Everything up to here has left this process's memory: the socket took it, or it is in the spill file.
+    pub(crate) fn handed_over_seq(&self) -> u64 {
+        self.get(self.next.max(self.unspilled))
             .map_or(self.last_seq, |held| held.first_seq - 1)
     }
 

@@ -5,6 +5,10 @@
 )]
 
 pub(crate) mod chain;
+pub(crate) mod descriptors;
+#[cfg(target_os = "linux")]
+pub(crate) mod ending;
 pub(crate) mod python;
+pub(crate) mod scheduling;
 pub(crate) mod signals;
 pub(crate) mod spawn;
