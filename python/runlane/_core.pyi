@@ -71,7 +71,8 @@ class RunBase:
     ) -> dict[str, Any]:
         """Open or attach the stream.
 
-        `settings` has the fields of `RunSettings` (proto/runlane_local.proto) by name. `run` has `run_id, entity, project,
+        `settings` has the fields of `RunSettings` (proto/runlane_local.proto) by name, and `writer` {label, rank,
+        world_size, local_rank, host, client_id}: who logs. `run` has `run_id, entity, project,
         config (dict of key to JSON text), display_name, notes, tags, run_group, job_type, host, sweep_id,
         start_time_micros, resume (bool), git {remote_url, commit}, branch_point {run, metric, value}, telemetry`.
         `preface` are records in the form of `_publish`: `{"kind": …, …}`.
@@ -93,7 +94,7 @@ class RunBase:
         `metric` {name|glob_name, step_metric, step_sync, hidden, summary: [str], goal, overwrite} ·
         `run` {same fields as in `_open`} · `files` {files: [(path, policy, type)]} (policy now|end|live, type other|wandb|media|artifact) ·
         `alert` {title, text, level, wait_millis} · `telemetry` {feature: [int], imports_init: [int], env: [int], python_version, cli_version, core_version, platform} ·
-        `environment` {os, python, program, args, host, executable, root, username, started_at_micros, docker, code_path, code_path_local, git {…}, email, colab, cpu_count, cpu_count_logical, memory_total, disk {path: (total, used)}, gpu_type, gpu_count, gpu_nvidia [{name, memory_total, cuda_cores, architecture, uuid}], cuda_version, slurm {str: str}, writer_id} ·
+        `environment` {os, python, program, args, host, executable, root, username, started_at_micros, docker, code_path, code_path_local, git {…}, email, colab, cpu_count, cpu_count_logical, memory_total, disk {path: (total, used)}, writer (as in `_open`), gpu_type, gpu_count, gpu_nvidia [{name, memory_total, cuda_cores, architecture, uuid}], cuda_version, slurm {str: str}, writer_id} ·
         `output` {stream: "stdout"|"stderr", text, time_micros} · `output_logger` {text} · `preempting` {}
         """
 
@@ -101,7 +102,7 @@ class RunBase:
         """Ask the daemon and wait.
 
         Kinds: `summary` → {"json"}, `step` → {"next"}, `sampled_history` {samples} → {"items": [(path, [float])]},
-        `flush` {level: "logged"|"synced"|"uploaded"} → {"reached"}, `status` → {…}.
+        `flush` {level: "logged"|"synced"|"uploaded"} → {"reached"} (False when the time is over), `status` → the fields of `Status`.
 
         Raises:
             DaemonError: no answer in time, or the connection broke.
@@ -137,11 +138,18 @@ class RunBase:
 
     @property
     def _lost_rows(self) -> int:
-        """Rows of this process that could not be kept: memory full and the spill file could not grow."""
+        """Entries of this process that could not be kept: memory full and the spill file could not grow, or that file damaged."""
+
+    @property
+    def _reached(self) -> tuple[int, int, int, int]:
+        """Sequence number of the last entry of this process that returned, is with the kernel, is logged, is synced."""
 
     @property
     def _stop_requested(self) -> bool:
         """The server asked the run to stop."""
+
+def name_process(name: str) -> None:
+    """Name this process: rows that it logs to a run of its parent carry the name."""
 
 def flush_at_exit(timeout_secs: float) -> bool:
     """Wait until the daemon has logged everything of this process; False if the time ran out.

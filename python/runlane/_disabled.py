@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._config import Config
+    from ._durability import Durability
     from ._settings import Settings
 
 
@@ -138,6 +139,20 @@ class DisabledRun(Run):
     def alert(self, title: str, text: str, level: Any = None, wait_duration: Any = None) -> None:
         """Send nothing."""
         del title, text, level, wait_duration
+
+    def flush(self, level: str = "logged", timeout: float | None = None) -> bool:
+        """Nothing waits."""
+        from ._durability import level_of, timeout_of
+
+        level_of(level)
+        timeout_of(timeout)
+        return True
+
+    def durability(self) -> Durability:
+        """Nothing is kept."""
+        from ._durability import Durability
+
+        return Durability(0, 0, 0, 0, 0, 0, 0)
 
     def status(self) -> RunStatus:
         """Nothing is pending."""

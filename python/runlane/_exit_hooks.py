@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+from _thread import get_ident
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,12 +22,19 @@ KEYBOARD_INTERRUPT_CODE = 255
 _FLUSH_SECS = 5.0
 
 
+def _main_thread() -> int:
+    threading = sys.modules.get("threading")
+    # Without that module nobody has started a thread that could have imported us.
+    return int(threading.main_thread().ident) if threading is not None else get_ident()
+
+
 class _Tracker:
     """The code known so far, for the process that installed the hooks."""
 
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.code: int | None = None
+        self.main_thread = _main_thread()
         self.exit = sys.exit
         self.excepthook = sys.excepthook
 
@@ -43,7 +51,9 @@ def code_of(value: object) -> int:
 
 def _exit(value: object = None) -> NoReturn:
     assert _tracker is not None
-    _tracker.code = code_of(value)
+    # In another thread it ends that thread alone, and the process goes on.
+    if get_ident() == _tracker.main_thread:
+        _tracker.code = code_of(value)
     _tracker.exit(value)  # type: ignore[arg-type]
     raise SystemExit(value)
 

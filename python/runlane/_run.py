@@ -20,10 +20,15 @@ if TYPE_CHECKING:
 
     from ._background import StartupWork
     from ._debug_log import DebugLog
+    from ._durability import Durability
     from ._run_metrics import Definitions, Metric
     from ._settings import Settings
 
 _REQUEST_SECS = 30.0
+#: What `durability` waits for the daemon; without an answer it tells what this process knows.
+_DURABILITY_SECS = 2.0
+#: A flush without a timeout asks again after this time.
+_FLUSH_SECS = 3600.0
 
 
 class Run(RunProperties, RunLater, _core.RunBase):
@@ -47,6 +52,8 @@ class Run(RunProperties, RunLater, _core.RunBase):
         self._debug_log: DebugLog | None = None
         self._final_summary: dict[str, Any] | None = None
         self._final_step: int | None = None
+        self._uploaded_seq = 0
+        self._daemon_lost = 0
         self._config = config or Config()
         self._config.__dict__["_publish"] = self._send_config
         self._config.__dict__["_allow_change"] = bool(settings.allow_val_change or settings._jupyter)
@@ -269,6 +276,70 @@ class Run(RunProperties, RunLater, _core.RunBase):
         self._check_open("status")
         answer = self._ask("status")
         return RunStatus(max(0, int(answer.get("rows", 0)) - int(answer.get("uploaded_rows", 0))), answer)
+
+    def flush(self, level: str = "logged", timeout: float | None = None) -> bool:
+        """Wait until everything that this process has logged to the run so far is safe.
+
+        Args:
+            level: What it is to survive: `logged` (the death of every process: it is in the run's log), `synced` or `durable` (a
+                power cut: it is on stable storage), `uploaded` or `acknowledged` (the loss of this host: the server has stored it).
+            timeout: Seconds to wait at most; 0 only looks. Default: as long as it takes.
+
+        Returns:
+            Whether the level was reached in time. An offline run never reaches `uploaded`, and does not wait for it. A row that is
+            still open (`commit=False`, an explicit `step`) is logged and synced with the others; it is uploaded when it is closed.
+
+        Raises:
+            TypeError: `level` is no string, or `timeout` no number.
+            ValueError: There is no such level, or `timeout` is negative.
+            UsageError: The run is finished.
+            CommError: The daemon does not take the run up again.
+        """
+        from ._durability import level_of, timeout_of
+
+        wanted, seconds = level_of(level), timeout_of(timeout)
+        self._check_open("flush")
+        if wanted == "uploaded" and self.offline:
+            return False
+        if seconds == 0:
+            known = self.durability()
+            return known.at(wanted) >= known.returned
+        payload = {"level": wanted}
+        if seconds is not None:
+            return bool(self._ask("flush", payload, seconds)["reached"])
+        while not self._ask("flush", payload, _FLUSH_SECS)["reached"]:
+            pass
+        return True
+
+    def durability(self) -> Durability:
+        """How far everything is that this process has logged to the run. Waits up to 2 s for the daemon.
+
+        Returns:
+            Sequence numbers of the last entry on each rung, what was lost, and the bytes that wait in memory.
+
+        Raises:
+            UsageError: The run is finished.
+        """
+        self._check_open("durability")
+        from ._durability import Durability
+
+        try:
+            status = self._request("status", {}, _DURABILITY_SECS)
+        except _core.DaemonError as error:
+            self._note(f"the daemon does not say how far the run is: {error}")
+        else:
+            self._uploaded_seq = max(self._uploaded_seq, int(status.get("uploaded_seq", 0)))
+            self._daemon_lost = max(self._daemon_lost, int(status.get("lost", 0)))
+        returned, handed_over, logged, synced = self._reached
+        return Durability(
+            returned,
+            handed_over,
+            logged,
+            synced,
+            min(self._uploaded_seq, logged),
+            max(self._lost_rows, self._daemon_lost),
+            self._queued_bytes,
+        )
 
     def _label(
         self, code: str | None = None, repo: str | None = None, code_version: str | None = None, **kwargs: str

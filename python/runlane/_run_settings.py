@@ -36,6 +36,7 @@ _SAME = {
     "resume_from": "resume_from",
     "fork_from": "fork_from",
     "finish_timeout_secs": "finish_timeout",
+    "durability": "x_durability",
 }
 
 

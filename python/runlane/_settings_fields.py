@@ -18,6 +18,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "console": CONSOLE,
     "job_source": ("repo", "artifact", "image"),
     "x_service_transport": ("unix", "tcp"),
+    "x_durability": ("strict", "relaxed"),
 }
 
 _DEFAULTS: dict[str, dict[str, Any]] = {
@@ -51,7 +52,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
             " stop_on_fatal_error sagemaker_disable allow_media_symlink x_sync x_skip_transaction_log console_multipart quiet silent"
             " disable_code disable_git x_disable_meta x_disable_machine_info x_disable_viewer x_cli_only_mode"
             " table_raise_on_max_row_limit_exceeded x_server_side_derived_summary x_disable_stats x_stats_track_process_tree"
-            " x_stats_no_cgroup x_stats_self_usage show_run"
+            " x_stats_no_cgroup x_stats_self_usage show_run x_shared"
         ).split(),
         False,
     )
@@ -116,6 +117,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "console": "auto",
         "job_source": None,
         "x_service_transport": None,
+        "x_durability": None,
     },
     "moment": {"resume_from": None, "fork_from": None},
     "any": {"stop_fn": None},

@@ -219,6 +219,14 @@ class RunBase:
     def _queued_bytes(self) -> int:
         return 0
 
+    @property
+    def _lost_rows(self) -> int:
+        return 0
+
+    @property
+    def _reached(self) -> tuple[int, int, int, int]:
+        return (len(self._rows),) * 4
+
 
 def flush_at_exit(timeout_secs: float) -> bool:
     """Nothing is buffered."""
