@@ -30,12 +30,20 @@ impl LogFile for Sink {
         Ok(())
     }
 
+    fn reserve(&self, _: u64, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         Ok(())
     }
 
     fn sync_directory(&self) -> io::Result<()> {
         Ok(())
+    }
+
+    fn is_at(&self, _: &Path) -> bool {
+        true
     }
 }
 
@@ -52,6 +60,18 @@ impl Fs for Sink {
 
     fn open(&self, _: &Path) -> io::Result<Self> {
         Ok(Self)
+    }
+
+    fn create_replacement(&self, _: &Path, _: &Self) -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn remove(&self, _: &Path) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -56,19 +56,21 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
-    /// Records could not be appended. The first `appended` of the batch are in the log, the rest
-    /// are not, and the next append continues cleanly behind them.
-    #[error(
-        "cannot append to transaction log after {appended} records of the batch: {source}: `{}`",
-        path.display()
-    )]
+    /// The file takes nothing now.
+    #[error("cannot write transaction log: {source}: `{}`", path.display())]
     Append {
         /// The log.
         path: PathBuf,
-        /// Records of this batch that are in the log.
-        appended: u64,
         /// Why.
         source: io::Error,
+    },
+    /// So much waits in memory for a file that takes nothing that no more is taken in.
+    #[error("{bytes} bytes wait in memory for the transaction log: `{}`", path.display())]
+    BacklogFull {
+        /// The log.
+        path: PathBuf,
+        /// Bytes that wait.
+        bytes: u64,
     },
     /// A record is larger than protobuf allows; nothing of its batch was written.
     #[error("record of {bytes} bytes exceeds the limit of 2 GiB: `{}`", path.display())]
@@ -79,7 +81,7 @@ pub enum Error {
         bytes: usize,
     },
     /// `fdatasync` failed. The file must not be trusted from `synced_len` on, whatever a later sync
-    /// says: continue with [`Writer::rollover`](crate::Writer::rollover).
+    /// says: continue with [`Writer::begin_repair`](crate::Writer::begin_repair).
     #[error("cannot sync transaction log beyond byte {synced_len}: {source}: `{}`", path.display())]
     SyncFailed {
         /// The log.
@@ -89,11 +91,19 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
-    /// An earlier sync of this log failed; it takes no more records.
+    /// An earlier sync of this log failed and the file has not been replaced yet.
     #[error("transaction log is suspect since a sync failed: `{}`", path.display())]
     Suspect {
         /// The log.
         path: PathBuf,
+    },
+    /// A suspect log could not be replaced by a sound copy.
+    #[error("cannot replace transaction log whose sync failed: {source}: `{}`", path.display())]
+    RepairFailed {
+        /// The log.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
     },
 }
 
@@ -105,26 +115,37 @@ impl Error {
             | Self::Open { source, .. }
             | Self::Read { source, .. }
             | Self::Append { source, .. }
-            | Self::SyncFailed { source, .. } => Some(source),
+            | Self::SyncFailed { source, .. }
+            | Self::RepairFailed { source, .. } => Some(source),
             _ => None,
         }
     }
 
     /// Whether the disk or a quota is full: the same append may succeed once there is space.
     pub fn is_out_of_space(&self) -> bool {
-        self.io_error().is_some_and(|error| {
-            matches!(
-                error.kind(),
-                io::ErrorKind::StorageFull
-                    | io::ErrorKind::QuotaExceeded
-                    | io::ErrorKind::FileTooLarge
-                    | io::ErrorKind::WriteZero
-            )
-        })
+        self.io_error().is_some_and(is_out_of_space)
     }
 
     /// Whether trying again on the same file can help.
     pub fn is_retryable(&self) -> bool {
-        self.is_out_of_space() || matches!(self, Self::Locked { .. } | Self::Read { .. })
+        self.is_out_of_space()
+            || matches!(
+                self,
+                Self::Locked { .. }
+                    | Self::Read { .. }
+                    | Self::BacklogFull { .. }
+                    | Self::RepairFailed { .. }
+            )
     }
+}
+
+/// Whether the disk or a quota is full.
+pub(crate) fn is_out_of_space(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge
+            | io::ErrorKind::WriteZero
+    )
 }

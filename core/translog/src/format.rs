@@ -11,8 +11,7 @@
 //! ```
 //!
 //! Invariants: a chunk never crosses a block; an all-zero chunk header marks the rest of its block
-//! as unused; `Record.num` (field 1) counts 1, 2, 3 … in file order, so that a gap shows a loss. A
-//! segment that follows another one goes on with that one's numbers.
+//! as unused; `Record.num` (field 1) counts 1, 2, 3 … in file order, so that a gap shows a loss.
 
 /// Size of a block; blocks are aligned to file offsets.
 pub const BLOCK_SIZE: usize = 32 * 1024;

@@ -4,6 +4,8 @@
 //!
 //! - [`Writer`] puts whole framed records into the page cache before it returns, numbers them, and
 //!   hands out [`PendingSync`] so that the slow `fdatasync` can run on another thread.
+//! - What a full disk does not take waits in memory, at its offset; [`LiveLog`] reads it there. A file whose
+//!   sync failed is replaced by a sound copy ([`PendingRepair`]), also on another thread.
 //! - [`SyncPolicy`] decides when that is due; it has no clock and no I/O of its own.
 //! - [`Reader`] returns every intact record before and after damage and counts what is lost. Its
 //!   end is never final: ask again after the file has grown.
@@ -27,22 +29,26 @@
 //! # }
 //! ```
 
+mod claim;
 mod error;
 mod event;
 pub mod format;
 mod frame;
+mod live;
 mod numbers;
 mod reader;
 mod recover;
-mod retained;
+mod repair;
 mod storage;
 mod sync_policy;
 mod writer;
 
 pub use error::Error;
 pub use event::{Damage, Position, ReadEvent, ReaderStats, RecordRef, Tail};
+pub use live::LiveLog;
 pub use reader::Reader;
 pub use recover::Recovery;
-pub use storage::{Fs, LogFile, OsFile, OsFs, ReadAt};
+pub use repair::{PendingRepair, RepairOutcome, RepairReport};
+pub use storage::{Fs, LocklessFs, LogFile, OsFile, OsFs, ReadAt};
 pub use sync_policy::{Durability, MAX_UNSYNCED_BYTES, MAX_UNSYNCED_DELAY, SyncPolicy};
-pub use writer::{Appended, PendingSync, RecordSpan, Rollover, SyncOutcome, Writer};
+pub use writer::{Appended, MAX_BACKLOG_BYTES, PendingSync, RecordSpan, SyncOutcome, Writer};

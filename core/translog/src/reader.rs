@@ -129,14 +129,6 @@ impl<F: ReadAt> Reader<F> {
         }
     }
 
-    /// Reads chunks that have no file header before them.
-    pub(crate) fn over_chunks(file: F, path: PathBuf, position: Position) -> Self {
-        Self {
-            header: HeaderState::Good,
-            ..Self::new(file, path, position)
-        }
-    }
-
     /// Behind the last record returned: where [`Reader::open_at`] goes on.
     pub fn position(&self) -> Position {
         self.position

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::event::{Position, ReadEvent, ReaderStats, Tail};
-use crate::format::round_up_to_block;
+use crate::format::{FILE_HEADER, FIRST_CHUNK_OFFSET, round_up_to_block};
 use crate::reader::Reader;
-use crate::storage::{Fs, LogFile, uninterrupted};
-use crate::writer::Writer;
+use crate::storage::{Fs, LogFile, uninterrupted, write_all_at};
+use crate::writer::{Writer, clear_end};
 
 /// What [`Writer::open_append`] found and did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,8 @@ impl<F: LogFile> Writer<F> {
     ///
     /// # Errors
     ///
-    /// `Locked` while another process writes it; `NotALog`, `UnsupportedVersion`: file untouched.
+    /// `Locked` while another process writes it; `NotALog`, `UnsupportedVersion`: file untouched; `Append` if its end cannot
+    /// be put in order.
     pub fn open_append<S: Fs<File = F>>(fs: &S, path: &Path) -> Result<(Self, Recovery), Error> {
         let file = uninterrupted(|| fs.open_exclusive(path)).map_err(|source| {
             let path = path.to_owned();
@@ -59,22 +60,28 @@ impl<F: LogFile> Writer<F> {
                 source,
             }
         })?;
-        let mut writer = match tail {
+        let append_error = |source| Error::Append {
+            path: path.to_owned(),
+            source,
+        };
+        let len = match tail {
             // Damage may hide more than a torn write: nothing is cut off.
-            Tail::Damaged { .. } => Self::at(path, file, round_up_to_block(size), next_num),
+            Tail::Damaged { .. } => round_up_to_block(size),
+            // No complete file header yet. It overwrites whatever part of it is there.
+            _ if size < end => {
+                write_all_at(&*file, &FILE_HEADER, 0).map_err(|(_, error)| append_error(error))?;
+                FIRST_CHUNK_OFFSET
+            }
+            // Space that a dead process reserved is given back as well.
             Tail::Clean | Tail::Partial { .. } | Tail::Zeros { .. } => {
-                // No complete file header yet: the first append writes it.
-                let len = if size < end { 0 } else { end };
-                let mut writer = Self::at(path, file, len, next_num);
-                if len > 0 && size > len {
-                    writer.set_torn(size);
-                }
-                writer
+                clear_end(&*file, end, size).map_err(append_error)?
             }
         };
-        if let Err(error) = writer.repair() {
-            tracing::warn!(%error, path = %path.display(), "torn end of transaction log stays for now");
-        }
+        let last = Position {
+            offset: len,
+            last_num: next_num - 1,
+        };
+        let writer = Self::at(path, file, last, stats.lost_records);
         Ok((writer, Recovery { stats, tail }))
     }
 }

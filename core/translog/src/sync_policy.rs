@@ -89,8 +89,8 @@ impl SyncPolicy {
         self.in_flight = Some(std::mem::take(&mut self.waiting));
     }
 
-    /// The running sync has ended. After a failure its bytes wait again: the caller moves them to a
-    /// new segment and syncs that.
+    /// The running sync has ended. After a failure its bytes wait again, for the sync of the file
+    /// that replaces the log.
     pub fn finished(&mut self, succeeded: bool) {
         let Some(flight) = self.in_flight.take() else {
             return;

@@ -1,6 +1,7 @@
 //! The owner of one run. Everything that happens to the run comes in as a command, is written to the log, applied, and
 //! acknowledged, in this order.
 
+pub(crate) mod inspect;
 mod notices;
 mod requests;
 mod writing;
@@ -13,15 +14,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use runlane_proto::local;
 use runlane_proto::wandb_internal as pb;
-use runlane_translog::SyncOutcome;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use self::inspect::Ask;
 use self::requests::WaitingFlush;
 use super::encode::Mark;
 use super::finish::Finishing;
-use super::journal::Journal;
+use super::journal::{DiskOutcome, Journal};
 use super::output_file::OutputFile;
 use super::pending::PendingFile;
 use super::state::RunState;
@@ -34,6 +35,8 @@ pub(crate) use super::open::log_path;
 
 /// Commands that wait for an actor; the bytes of batches are bounded by the frame budget.
 const COMMANDS: usize = 16;
+/// Questions of the control service that wait for an actor.
+const ASKS: usize = 16;
 /// Changed leaves of the summary go to the log at most this often.
 const SUMMARY_INTERVAL: Duration = Duration::from_secs(30);
 /// A full or failing disk is tried again after this time.
@@ -81,16 +84,48 @@ pub(crate) enum Command {
 #[derive(Debug, Clone)]
 pub(crate) struct RunHandle {
     sender: mpsc::Sender<Command>,
+    asks: mpsc::Sender<Ask>,
+    shutdown: Arc<Notify>,
+}
+
+/// What comes in for an actor.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    commands: mpsc::Receiver<Command>,
+    asks: mpsc::Receiver<Ask>,
+    shutdown: Arc<Notify>,
 }
 
 impl RunHandle {
-    pub(crate) fn new() -> (Self, mpsc::Receiver<Command>) {
-        let (sender, receiver) = mpsc::channel(COMMANDS);
-        (Self { sender }, receiver)
+    pub(crate) fn new() -> (Self, Inbox) {
+        let (sender, commands) = mpsc::channel(COMMANDS);
+        let (ask_sender, asks) = mpsc::channel(ASKS);
+        let shutdown = Arc::new(Notify::new());
+        let handle = Self {
+            sender,
+            asks: ask_sender,
+            shutdown: Arc::clone(&shutdown),
+        };
+        let inbox = Inbox {
+            commands,
+            asks,
+            shutdown,
+        };
+        (handle, inbox)
+    }
+
+    /// As [`RunHandle::send`], past the commands that wait.
+    pub(crate) async fn ask(&self, ask: Ask) -> Result<(), Ask> {
+        self.asks.send(ask).await.map_err(|error| error.0)
     }
 
     /// Waits while the actor is busy; fails if it has ended.
     pub(crate) async fn send(&self, command: Command) -> Result<(), Command> {
+        if matches!(command, Command::ShutDown) {
+            // Past the batches that wait for a full disk.
+            self.shutdown.notify_one();
+            return Ok(());
+        }
         self.sender.send(command).await.map_err(|error| error.0)
     }
 
@@ -127,7 +162,12 @@ pub(super) struct Actor {
     pub(super) finishing: Option<Finishing>,
     pub(super) end: Option<LogEnd>,
     pub(super) problem: String,
-    sync_task: Option<JoinHandle<SyncOutcome>>,
+    /// Per writer, the highest entry that was acknowledged.
+    pub(super) acked: BTreeMap<u64, u64>,
+    pub(super) ended_at: Option<Instant>,
+    /// The run directory was removed while the run was going on.
+    pub(super) is_gone: bool,
+    disk_task: Option<JoinHandle<DiskOutcome>>,
     flushes: Vec<WaitingFlush>,
     next_summary: Instant,
     retry_append_at: Option<Instant>,
@@ -137,8 +177,8 @@ pub(super) struct Actor {
 }
 
 /// Runs the actor that `first` opens, until the run has ended and nothing of it is left to do.
-pub(crate) async fn run(daemon: Arc<Daemon>, mut commands: mpsc::Receiver<Command>) {
-    let Some(Command::Open { open, link, reply }) = commands.recv().await else {
+pub(crate) async fn run(daemon: Arc<Daemon>, mut inbox: Inbox) {
+    let Some(Command::Open { open, link, reply }) = inbox.commands.recv().await else {
         return;
     };
     let opened = Actor::open(daemon, &open, link).await;
@@ -157,7 +197,7 @@ pub(crate) async fn run(daemon: Arc<Daemon>, mut commands: mpsc::Receiver<Comman
             return;
         }
     };
-    actor.serve(&mut commands).await;
+    actor.serve(&mut inbox).await;
 }
 
 impl Actor {
@@ -165,10 +205,12 @@ impl Actor {
         daemon: Arc<Daemon>,
         settings: local::RunSettings,
         state: RunState,
-        journal: Journal,
+        mut journal: Journal,
         age: Age,
     ) -> Self {
         let path = journal.path();
+        journal.begin(&settings.durability);
+        let acked = state.logged_seqs();
         Self {
             daemon,
             output: OutputFile::within(std::path::Path::new(&settings.files_dir)),
@@ -183,7 +225,10 @@ impl Actor {
             finishing: None,
             end: None,
             problem: String::new(),
-            sync_task: None,
+            acked,
+            ended_at: None,
+            is_gone: false,
+            disk_task: None,
             flushes: Vec::new(),
             next_summary: Instant::now() + SUMMARY_INTERVAL,
             retry_append_at: None,
@@ -193,40 +238,45 @@ impl Actor {
         }
     }
 
-    async fn serve(&mut self, commands: &mut mpsc::Receiver<Command>) {
+    async fn serve(&mut self, inbox: &mut Inbox) {
         loop {
-            self.start_sync();
+            self.start_disk_work();
+            self.watch_directory();
             self.answer_flushes();
             self.report_progress();
             self.pass_on_upload_events();
             if self.is_done() {
+                self.journal.end();
                 return;
             }
             let wake = self.next_wake();
             tokio::select! {
-                // While the disk takes nothing, no more batches are taken in: they stay with the clients.
-                command = commands.recv(), if self.retry_append_at.is_none() => match command {
+                // When too much waits for the disk, no more batches are taken in: they stay with the clients.
+                command = inbox.commands.recv(), if self.takes_more() => match command {
                     Some(command) => self.take(command).await,
                     None => return,
                 },
-                outcome = join(&mut self.sync_task) => self.sync_ended(outcome),
+                Some(ask) = inbox.asks.recv() => self.answer_ask(ask),
+                () = inbox.shutdown.notified(), if !self.shutting_down => self.shut_down().await,
+                outcome = join(&mut self.disk_task) => self.disk_work_ended(outcome),
                 () = upload_changed(&mut self.uploads) => {}
                 () = tokio::time::sleep_until(wake) => self.woken(),
             }
         }
     }
 
+    fn takes_more(&self) -> bool {
+        self.journal.takes_more() && self.state.batch.is_empty()
+    }
+
     fn next_wake(&self) -> Instant {
         let mut wake = self.next_summary;
-        if self.sync_task.is_none()
-            && let Some(deadline) = self.journal.sync_deadline()
+        if self.disk_task.is_none()
+            && let Some(deadline) = self.journal.disk_deadline()
         {
-            // A sync that is due and did not start cannot start now: the log is suspect.
-            let now = Instant::now();
-            let at = Instant::from_std(deadline);
-            wake = wake.min(if at > now { at } else { now + APPEND_RETRY });
+            wake = wake.min(Instant::from_std(deadline));
         }
-        for instant in [self.retry_append_at, self.linger_until]
+        for instant in [self.retry_append_at, self.linger_until, self.seal_at()]
             .into_iter()
             .flatten()
         {
@@ -244,8 +294,13 @@ impl Actor {
     fn woken(&mut self) {
         let now = Instant::now();
         if self.retry_append_at.is_some_and(|at| at <= now) {
-            self.retry_append_at = None;
             self.write_out();
+            if self.retry_append_at.is_none() {
+                self.caught_up();
+            }
+        }
+        if self.seal_at().is_some_and(|at| at <= now) {
+            self.seal();
         }
         if self.next_summary <= now {
             self.next_summary = now + SUMMARY_INTERVAL;
@@ -258,8 +313,12 @@ impl Actor {
 
     /// Whether nothing is left to do for this run.
     fn is_done(&mut self) -> bool {
-        if self.end.is_none() || !self.state.batch.is_empty() || !self.journal.all_synced() {
-            return self.shutting_down && self.sync_task.is_none() && self.state.batch.is_empty();
+        if self.end.is_none() || !self.is_settled() {
+            // What the disk does not take stays with the processes, which were not told that it is logged.
+            let is_stuck = self.retry_append_at.is_some() && self.seal_at().is_none();
+            return self.shutting_down
+                && self.disk_task.is_none()
+                && (self.state.batch.is_empty() || is_stuck);
         }
         if self.shutting_down {
             return true;
@@ -298,15 +357,18 @@ impl Actor {
             }
             Command::Request { writer, request } => self.take_request(writer, request),
             Command::Gone { connection, writer } => self.writer_gone(connection, writer),
-            Command::ShutDown => {
-                self.shutting_down = true;
-                self.state.write_summary(None);
-                self.write_out();
-                self.journal.request_sync(std::time::Instant::now());
-                if let Some(uploads) = self.uploads.take() {
-                    uploads.stop().await;
-                }
-            }
+            Command::ShutDown => self.shut_down().await,
+        }
+    }
+
+    /// The daemon ends: what is open stays as it is, in log and pending file, for the next one.
+    async fn shut_down(&mut self) {
+        self.shutting_down = true;
+        self.state.write_summary(None);
+        self.write_out();
+        self.journal.request_sync(std::time::Instant::now());
+        if let Some(uploads) = self.uploads.take() {
+            uploads.stop().await;
         }
     }
 
@@ -356,8 +418,8 @@ impl Actor {
 }
 
 async fn join(
-    task: &mut Option<JoinHandle<SyncOutcome>>,
-) -> Result<SyncOutcome, tokio::task::JoinError> {
+    task: &mut Option<JoinHandle<DiskOutcome>>,
+) -> Result<DiskOutcome, tokio::task::JoinError> {
     match task {
         Some(task) => task.await,
         None => std::future::pending().await,

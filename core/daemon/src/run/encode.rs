@@ -55,20 +55,6 @@ impl RecordBatch {
         self.bytes.clear();
         self.bytes.shrink_to(KEPT);
     }
-
-    /// Forgets the first `count` records.
-    pub(crate) fn drop_first(&mut self, count: usize) {
-        let count = count.min(self.ends.len());
-        if count == 0 {
-            return;
-        }
-        let cut = self.ends[count - 1];
-        self.bytes.drain(..cut);
-        self.ends.drain(..count);
-        for end in &mut self.ends {
-            *end -= cut;
-        }
-    }
 }
 
 /// Up to which call of which writer the log holds everything.
@@ -261,9 +247,8 @@ mod tests {
         for record in [b"one".as_slice(), b"two", b"three"] {
             batch.push(record);
         }
-        batch.drop_first(2);
-        assert_eq!(batch.iter().collect::<Vec<_>>(), [b"three"]);
-        batch.drop_first(5);
+        assert_eq!(batch.iter().nth(2), Some(b"three".as_slice()));
+        batch.clear();
         assert!(batch.is_empty());
     }
 }

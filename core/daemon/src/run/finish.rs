@@ -59,6 +59,7 @@ impl Actor {
 
     /// Answers a waiting `Finish`, at the latest when nothing moves any more.
     pub(super) fn report_progress(&mut self) {
+        let logged = self.is_settled();
         let Some(finishing) = &mut self.finishing else {
             return;
         };
@@ -67,7 +68,6 @@ impl Actor {
             .uploads
             .as_ref()
             .map(|uploads| uploads.status.borrow().clone());
-        let logged = self.state.batch.is_empty() && self.journal.all_synced();
         let uploaded = status.as_ref().is_none_or(|status| status.complete);
         let paused = status.as_ref().is_some_and(|status| status.is_paused);
         let progress = status.as_ref().map_or((0, 0, 0), |status| {
@@ -85,7 +85,7 @@ impl Actor {
         }
         finishing.next_report = now + REPORT_INTERVAL;
         let status = status.unwrap_or_default();
-        let complete = logged && uploaded;
+        let complete = logged && uploaded && !self.is_gone;
         let problem = match (complete, self.problem.is_empty()) {
             (true, _) => String::new(),
             (false, false) => self.problem.clone(),

@@ -2,30 +2,79 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use runlane_translog::{Durability, OsFs, PendingSync, SyncOutcome, SyncPolicy, Writer};
+use runlane_translog::{
+    Durability, Error, LiveLog, MAX_BACKLOG_BYTES, OsFs, PendingRepair, PendingSync, RepairOutcome,
+    RepairReport, SyncOutcome, SyncPolicy, Writer,
+};
 
 use super::encode::RecordBatch;
+
+/// Disk space kept for what must be written at the end of a run, whatever fills the disk.
+const RESERVE_BYTES: u64 = 4 << 20;
+/// Pauses between attempts to replace a log whose sync failed; they double.
+const FIRST_REPAIR_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_REPAIR_PAUSE: Duration = Duration::from_mins(5);
 
 /// Owner of the log's writer.
 #[derive(Debug)]
 pub(crate) struct Journal {
     writer: Writer,
     policy: SyncPolicy,
-    /// What the running sync will have covered.
+    durability: Durability,
+    /// What the running sync or repair will have covered.
     covering: BTreeMap<u64, u64>,
     synced: BTreeMap<u64, u64>,
+    repair_at: Option<Instant>,
+    repair_pause: Duration,
+    /// Records that damage had cost when the log was opened.
+    pub(crate) damaged_records: u64,
+}
+
+/// Work on the disk that takes long, for another thread.
+#[derive(Debug)]
+pub(crate) enum DiskWork {
+    Sync(PendingSync),
+    Repair(PendingRepair<OsFs>),
+}
+
+/// How it went.
+#[derive(Debug)]
+pub(crate) enum DiskOutcome {
+    Sync(SyncOutcome),
+    Repair(RepairOutcome),
+}
+
+/// What a finished sync or repair means.
+#[derive(Debug)]
+pub(crate) enum DiskNews {
+    Synced,
+    Repaired(RepairReport),
+    SyncFailed(Error),
+    /// The first attempt to replace the log failed; later ones are silent.
+    RepairFailed(Error),
+    StillFailing,
+}
+
+impl DiskWork {
+    /// Blocks on the disk.
+    pub(crate) fn run(self) -> DiskOutcome {
+        match self {
+            Self::Sync(pending) => DiskOutcome::Sync(pending.run()),
+            Self::Repair(pending) => DiskOutcome::Repair(pending.run()),
+        }
+    }
 }
 
 impl Journal {
     /// Creates the log; it must not exist.
-    pub(crate) fn create(path: &Path) -> Result<Self, runlane_translog::Error> {
+    pub(crate) fn create(path: &Path) -> Result<Self, Error> {
         Ok(Self::over(Writer::create(&OsFs, path)?))
     }
 
     /// Goes on with a log that another process left.
-    pub(crate) fn open(path: &Path) -> Result<Self, runlane_translog::Error> {
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let (writer, recovery) = Writer::open_append(&OsFs, path)?;
         if recovery.stats.lost_records > 0 {
             tracing::error!(
@@ -35,6 +84,7 @@ impl Journal {
             );
         }
         let mut journal = Self::over(writer);
+        journal.damaged_records = recovery.stats.lost_records;
         // Nobody knows what was synced before.
         journal.policy.request(Instant::now());
         Ok(journal)
@@ -44,9 +94,37 @@ impl Journal {
         Self {
             writer,
             policy: SyncPolicy::new(Durability::Default),
+            durability: Durability::Default,
             covering: BTreeMap::new(),
             synced: BTreeMap::new(),
+            repair_at: None,
+            repair_pause: FIRST_REPAIR_PAUSE,
+            damaged_records: 0,
         }
+    }
+
+    /// Prepares for a run that is going on: how eagerly it is synced (`RunSettings.durability`), and the reserve.
+    pub(crate) fn begin(&mut self, durability: &str) {
+        self.durability = match durability {
+            "strict" => Durability::Strict,
+            "relaxed" => Durability::Relaxed,
+            _ => Durability::Default,
+        };
+        self.policy = SyncPolicy::new(self.durability);
+        self.policy.request(Instant::now());
+        self.writer.keep_reserve(RESERVE_BYTES);
+    }
+
+    /// Gives the reserve back: the run has ended.
+    pub(crate) fn end(&mut self) {
+        if let Err(error) = self.writer.release_reserve() {
+            tracing::warn!(%error, "reserved space stays with the log");
+        }
+    }
+
+    /// The log for readers in this process.
+    pub(crate) fn live(&self) -> LiveLog {
+        self.writer.live()
     }
 
     /// Where the log is.
@@ -59,28 +137,95 @@ impl Journal {
         self.writer.len()
     }
 
-    /// Appends `batch` and empties it. On failure what was appended is gone from the batch, the rest stays for another try.
-    pub(crate) fn append(
-        &mut self,
-        batch: &mut RecordBatch,
-        now: Instant,
-    ) -> Result<(), runlane_translog::Error> {
+    /// Bytes of the log that are on stable storage.
+    pub(crate) fn synced_len(&self) -> u64 {
+        self.writer.synced_len()
+    }
+
+    /// Whether the log's name still leads to it; false once somebody has removed or replaced it.
+    pub(crate) fn is_named(&self) -> bool {
+        self.writer.is_named()
+    }
+
+    /// Appends `batch` and empties it; what the disk does not take now waits in memory ([`Journal::is_behind`]).
+    ///
+    /// # Errors
+    ///
+    /// `BacklogFull`: too much waits already; the batch stays as it is.
+    pub(crate) fn append(&mut self, batch: &mut RecordBatch, now: Instant) -> Result<(), Error> {
         if batch.is_empty() {
             return Ok(());
         }
-        match self.writer.append_batch(batch.iter()) {
-            Ok(appended) => {
-                let bytes = appended.bytes;
-                self.policy.appended(bytes, now);
-                batch.clear();
-                Ok(())
-            }
-            Err(error) => {
-                if let runlane_translog::Error::Append { appended, .. } = &error {
-                    batch.drop_first(usize::try_from(*appended).unwrap_or(usize::MAX));
-                }
-                Err(error)
-            }
+        let before = self.written_len();
+        let result = self.writer.append_batch(batch.iter()).map(drop);
+        self.count(before, now);
+        if result.is_ok() {
+            batch.clear();
+        }
+        result
+    }
+
+    /// Whether a sync has failed and the file has not been replaced since.
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.writer.is_suspect()
+    }
+
+    /// Tries to write what waits in memory.
+    pub(crate) fn catch_up(&mut self, now: Instant) {
+        let before = self.written_len();
+        self.writer.flush();
+        self.count(before, now);
+    }
+
+    /// Whether something appended waits in memory, and dies with this process.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.writer.backlog_bytes() > 0
+    }
+
+    /// Whether there is room for more, in the file or in memory.
+    pub(crate) fn takes_more(&self) -> bool {
+        self.writer.backlog_bytes() < MAX_BACKLOG_BYTES
+    }
+
+    /// Why the log is behind, for the user.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let error = self.writer.trouble()?;
+        Some(format!(
+            "cannot write transaction log: {error}: `{}`",
+            self.writer.path().display()
+        ))
+    }
+
+    /// The records that wait in memory.
+    pub(crate) fn backlog(&self) -> Result<Vec<Vec<u8>>, Error> {
+        self.writer.backlog()
+    }
+
+    /// Disk space that is reserved for the end of the run, in bytes.
+    pub(crate) fn reserve_left(&self) -> Result<Option<u64>, Error> {
+        self.writer.reserve_left()
+    }
+
+    /// Writes `records` in the place of those that wait, into the reserve.
+    pub(crate) fn replace_backlog(
+        &mut self,
+        records: &[Vec<u8>],
+        now: Instant,
+    ) -> Result<(), Error> {
+        let before = self.written_len();
+        let result = self.writer.replace_backlog(records);
+        self.count(before, now);
+        result
+    }
+
+    fn written_len(&self) -> u64 {
+        self.writer.len() - self.writer.backlog_bytes()
+    }
+
+    fn count(&mut self, before: u64, now: Instant) {
+        let bytes = self.written_len().saturating_sub(before);
+        if bytes > 0 {
+            self.policy.appended(bytes, now);
         }
     }
 
@@ -89,42 +234,84 @@ impl Journal {
         self.policy.request(now);
     }
 
-    /// When a sync is due.
-    pub(crate) fn sync_deadline(&self) -> Option<Instant> {
+    /// When a sync, or the repair of a log that cannot be synced, is due.
+    pub(crate) fn disk_deadline(&self) -> Option<Instant> {
+        if self.writer.is_suspect() {
+            return self.repair_at;
+        }
         self.policy.deadline()
     }
 
     /// Syncs everything now; blocks on the disk.
-    pub(crate) fn sync(&mut self) -> Result<(), runlane_translog::Error> {
+    pub(crate) fn sync(&mut self) -> Result<(), Error> {
         self.writer.sync()
     }
 
-    /// Starts a sync if one is due; `logged` is what it will have made durable.
-    pub(crate) fn begin_sync(
+    /// Starts a sync or a repair if one is due; `logged` is what it will have made durable.
+    pub(crate) fn begin_disk_work(
         &mut self,
         now: Instant,
-        logged: BTreeMap<u64, u64>,
-    ) -> Option<PendingSync> {
-        if !self.policy.is_due(now) {
+        logged: impl FnOnce() -> BTreeMap<u64, u64>,
+    ) -> Option<DiskWork> {
+        if self.disk_deadline().is_none_or(|deadline| deadline > now) {
             return None;
+        }
+        if self.writer.is_suspect() {
+            self.repair_at = None;
+            let pending = self.writer.begin_repair(OsFs)?;
+            self.covering = logged();
+            return Some(DiskWork::Repair(pending));
         }
         let pending = self.writer.begin_sync()?;
         self.policy.started();
-        self.covering = logged;
-        Some(pending)
+        self.covering = logged();
+        Some(DiskWork::Sync(pending))
     }
 
-    /// Takes note of how a sync went.
-    pub(crate) fn complete_sync(
-        &mut self,
-        outcome: SyncOutcome,
-    ) -> Result<(), runlane_translog::Error> {
-        let result = self.writer.complete_sync(outcome);
-        self.policy.finished(result.is_ok());
-        if result.is_ok() {
-            self.synced = std::mem::take(&mut self.covering);
+    /// Takes note of how a sync or repair went.
+    pub(crate) fn complete_disk_work(&mut self, outcome: DiskOutcome, now: Instant) -> DiskNews {
+        match outcome {
+            DiskOutcome::Sync(outcome) => {
+                let result = self.writer.complete_sync(outcome);
+                self.policy.finished(result.is_ok());
+                match result {
+                    Ok(()) => {
+                        self.synced = std::mem::take(&mut self.covering);
+                        DiskNews::Synced
+                    }
+                    Err(error) => {
+                        self.repair_at = Some(now);
+                        self.repair_pause = FIRST_REPAIR_PAUSE;
+                        DiskNews::SyncFailed(error)
+                    }
+                }
+            }
+            DiskOutcome::Repair(outcome) => {
+                let before = self.written_len();
+                let result = self.writer.complete_repair(outcome);
+                match result {
+                    Ok(report) => {
+                        self.synced = std::mem::take(&mut self.covering);
+                        // Durable is what the copy holds; what came while it was made is synced next.
+                        self.policy = SyncPolicy::new(self.durability);
+                        self.policy.request(now);
+                        self.count(before, now);
+                        DiskNews::Repaired(report)
+                    }
+                    Err(error) => {
+                        let is_first = self.repair_pause == FIRST_REPAIR_PAUSE;
+                        self.repair_at = Some(now + self.repair_pause);
+                        self.repair_pause = (self.repair_pause * 2).min(LONGEST_REPAIR_PAUSE);
+                        tracing::error!(%error, "transaction log cannot be replaced");
+                        if is_first {
+                            DiskNews::RepairFailed(error)
+                        } else {
+                            DiskNews::StillFailing
+                        }
+                    }
+                }
+            }
         }
-        result
     }
 
     /// The highest entry of a writer that is on stable storage.
@@ -134,6 +321,6 @@ impl Journal {
 
     /// Whether everything appended is on stable storage.
     pub(crate) fn all_synced(&self) -> bool {
-        self.policy.unsynced_bytes() == 0
+        self.policy.unsynced_bytes() == 0 && !self.is_behind() && !self.writer.is_suspect()
     }
 }

@@ -134,7 +134,7 @@ impl Actor {
             stream: 0,
             run: Some(self.state.run.clone()),
             error: None,
-            logged_seq: self.state.logged_seq(writer),
+            logged_seq: self.acked_seq(writer),
             detached: self.detached,
             run_url,
             project_url,
@@ -291,6 +291,7 @@ impl Actor {
             &self.daemon,
             self.settings.clone(),
             self.journal.path(),
+            self.journal.live(),
             is_fresh,
         );
         self.uploads = Some(handle);

@@ -77,6 +77,7 @@ pub(crate) fn take_up(path: &Path, settings: &StateSettings) -> Result<Recovered
         }
     }
     let mut state = state.ok_or_else(|| RecoverError::NoRun(path.to_owned()))?;
+    state.lost += journal.damaged_records;
     let saved = pending::read(path).map_err(|source| RecoverError::Io {
         path: pending::path_of(path),
         source,
@@ -112,18 +113,22 @@ pub(crate) fn absorb_spill(
                 let runtime = runtime_of_entry(entry, &state.run).unwrap_or(0.0);
                 match state.apply_entry(Mark { writer, seq }, entry, runtime) {
                     Ok(()) => {}
-                    Err(error @ EntryError::Gap { .. }) => {
+                    Err(EntryError::Gap { .. }) => {
                         // What is between was in the dead process's memory: it is gone, the rest is not.
-                        tracing::error!(%error, "entries of a dead process are lost");
-                        state.skip_to(writer, seq);
+                        state.lose_up_to(
+                            writer,
+                            seq,
+                            "the process died before they were written",
+                            runtime,
+                        );
                         if let Err(error) = state.apply_entry(Mark { writer, seq }, entry, runtime)
                         {
                             tracing::error!(%error, "entry of a spill file left out");
                         }
                     }
                     Err(error) => {
-                        tracing::error!(%error, "entry of a spill file left out");
-                        state.skip_to(writer, seq + 1);
+                        let reason = format!("it cannot be read: {error}");
+                        state.lose_up_to(writer, seq + 1, &reason, runtime);
                     }
                 }
             }
@@ -170,7 +175,8 @@ pub(crate) fn absorb_leftovers(path: &Path) -> Result<bool, RecoverError> {
 pub(crate) fn runtime_of_entry(entry: &[u8], run: &pb::RunRecord) -> Option<f64> {
     match runlane_proto::local::Entry::decode(entry).ok()?.entry? {
         runlane_proto::local::entry::Entry::Call(call) => runtime_of(&call, run),
-        runlane_proto::local::entry::Entry::Record(_) => None,
+        runlane_proto::local::entry::Entry::Record(_)
+        | runlane_proto::local::entry::Entry::Loss(_) => None,
     }
 }
 

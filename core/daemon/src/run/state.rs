@@ -2,6 +2,7 @@
 //! encoded records.
 
 mod ending;
+mod losses;
 mod merge;
 mod replay;
 mod writers;
@@ -105,6 +106,8 @@ pub(crate) struct RunState {
     /// Records to append.
     pub(crate) batch: RecordBatch,
     pub(crate) rows: u64,
+    /// Rows, console records and calls that could not be kept.
+    pub(crate) lost: u64,
     steps_behind: u64,
     /// Values that could not be read, and how many there were when the user was told.
     unreadable: u64,
@@ -178,6 +181,7 @@ impl RunState {
             open_calls: OpenCalls::default(),
             batch: RecordBatch::default(),
             rows: 0,
+            lost: 0,
             steps_behind: 0,
             unreadable: 0,
             unreadable_told: 0,
@@ -248,7 +252,11 @@ impl RunState {
                     self.apply_client_record(mark, record)?;
                     applied = true;
                 }
-                (1 | 2, _) => return Err(WireError("entry").into()),
+                (3, Field::Bytes(loss)) if !applied => {
+                    self.apply_loss(mark, loss, runtime)?;
+                    applied = true;
+                }
+                (1..=3, _) => return Err(WireError("entry").into()),
                 _ => {}
             }
         }

@@ -1,14 +1,40 @@
 //! Reading a log that may still grow, one decoded record at a time.
 
+use std::io;
 use std::path::Path;
 
 use runlane_proto::wandb_internal as pb;
-use runlane_translog::{OsFs, ReadEvent, Reader};
+use runlane_translog::{Error, Fs, LiveLog, OsFile, OsFs, Position, ReadAt, ReadEvent, Reader};
+
+/// Where a log's bytes come from.
+#[derive(Debug)]
+enum Source {
+    /// Its writer in this process: also what a full disk does not take yet.
+    Live(LiveLog),
+    /// The file, and the one that replaces it.
+    File(OsFile),
+}
+
+impl ReadAt for Source {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        match self {
+            Self::Live(log) => log.read_at(buffer, offset),
+            Self::File(file) => file.read_at(buffer, offset),
+        }
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        match self {
+            Self::Live(log) => log.size(),
+            Self::File(file) => file.size(),
+        }
+    }
+}
 
 /// A log's records in order.
 #[derive(Debug)]
 pub(crate) struct LogTail {
-    reader: Reader,
+    reader: Reader<Source>,
     waiting: Option<(pb::Record, u64)>,
     /// What was found that is no record.
     pub(crate) undecodable: u64,
@@ -17,10 +43,17 @@ pub(crate) struct LogTail {
 }
 
 impl LogTail {
-    pub(crate) fn open(path: &Path) -> Result<Self, runlane_translog::Error> {
-        let reader = Reader::open(&OsFs, path)?;
+    /// The log at `path`, read through its writer if that is in this process.
+    pub(crate) fn open(path: &Path, live: Option<&LiveLog>) -> Result<Self, Error> {
+        let source = match live {
+            Some(live) => Source::Live(live.clone()),
+            None => Source::File(OsFs.open(path).map_err(|source| Error::Open {
+                path: path.to_owned(),
+                source,
+            })?),
+        };
         Ok(Self {
-            reader,
+            reader: Reader::new(source, path.to_owned(), Position::START),
             waiting: None,
             undecodable: 0,
             ends_torn: false,
@@ -28,7 +61,7 @@ impl LogTail {
     }
 
     /// The next record and where it ends; `None` at the present end. Blocks on file reads.
-    pub(crate) fn next(&mut self) -> Result<Option<(pb::Record, u64)>, runlane_translog::Error> {
+    pub(crate) fn next(&mut self) -> Result<Option<(pb::Record, u64)>, Error> {
         if let Some(waiting) = self.waiting.take() {
             return Ok(Some(waiting));
         }

@@ -7,7 +7,8 @@
 )]
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
+use std::io::{self, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -24,6 +25,34 @@ pub(crate) enum Fault {
     Interrupted,
     /// It fails so.
     Error(io::ErrorKind),
+    /// It fails with this number.
+    Errno(i32),
+}
+
+/// What a disk was asked to do, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Op {
+    Write {
+        inode: u64,
+        offset: usize,
+        bytes: Vec<u8>,
+    },
+    Truncate {
+        inode: u64,
+        size: usize,
+    },
+    Sync {
+        inode: u64,
+    },
+    Create {
+        path: PathBuf,
+        inode: u64,
+    },
+    Rename {
+        from: PathBuf,
+        to: PathBuf,
+    },
+    SyncDirectory,
 }
 
 /// Files in memory, with faults waiting for the next calls.
@@ -34,39 +63,77 @@ pub(crate) struct MemoryFs {
 
 #[derive(Debug, Default)]
 struct State {
-    files: BTreeMap<PathBuf, Vec<u8>>,
+    names: BTreeMap<PathBuf, u64>,
+    inodes: BTreeMap<u64, Inode>,
     writes: VecDeque<Fault>,
     truncates: VecDeque<Fault>,
     syncs: VecDeque<Fault>,
-    directory_syncs: u64,
+    directory_syncs: VecDeque<Fault>,
+    directory_sync_count: u64,
+    renames: VecDeque<Fault>,
+    creates: VecDeque<Fault>,
     /// Disk size; writes beyond it are short, then fail with `StorageFull`.
     capacity: Option<usize>,
-    unreadable: Vec<std::ops::Range<u64>>,
+    reserves: bool,
+    /// Of the files that were there when it was set.
+    unreadable: Vec<Range<u64>>,
+    unreadable_inodes: u64,
     write_calls: u64,
+    trace: Vec<Op>,
+}
+
+#[derive(Debug, Default)]
+struct Inode {
+    bytes: Vec<u8>,
+    reserved: usize,
+}
+
+impl Inode {
+    fn space(&self) -> usize {
+        self.bytes.len().max(self.reserved)
+    }
 }
 
 /// A file of [`MemoryFs`].
 #[derive(Debug)]
 pub(crate) struct MemoryFile {
     state: Arc<Mutex<State>>,
-    path: PathBuf,
+    inode: u64,
 }
 
 impl MemoryFs {
     pub(crate) fn bytes(&self, path: &str) -> Vec<u8> {
-        self.state.lock().unwrap().files[Path::new(path)].clone()
+        let state = self.state.lock().unwrap();
+        state.inodes[&state.names[Path::new(path)]].bytes.clone()
     }
 
+    /// Gives the file this content; readers that have it open see it.
     pub(crate) fn put(&self, path: &str, bytes: &[u8]) {
-        self.state
-            .lock()
-            .unwrap()
-            .files
-            .insert(path.into(), bytes.to_vec());
+        let mut state = self.state.lock().unwrap();
+        let inode = state.name(Path::new(path));
+        state.inodes.get_mut(&inode).unwrap().bytes = bytes.to_vec();
+    }
+
+    pub(crate) fn exists(&self, path: &str) -> bool {
+        let state = self.state.lock().unwrap();
+        state.names.contains_key(Path::new(path))
     }
 
     pub(crate) fn fail_writes(&self, faults: impl IntoIterator<Item = Fault>) {
         self.state.lock().unwrap().writes.extend(faults);
+    }
+
+    /// No fault waits any more.
+    pub(crate) fn heal(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.writes.clear();
+        state.truncates.clear();
+        state.syncs.clear();
+        state.directory_syncs.clear();
+        state.renames.clear();
+        state.creates.clear();
+        state.unreadable.clear();
+        state.capacity = None;
     }
 
     pub(crate) fn fail_truncates(&self, faults: impl IntoIterator<Item = Fault>) {
@@ -77,12 +144,36 @@ impl MemoryFs {
         self.state.lock().unwrap().syncs.extend(faults);
     }
 
+    pub(crate) fn fail_directory_syncs(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.state.lock().unwrap().directory_syncs.extend(faults);
+    }
+
+    pub(crate) fn fail_renames(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.state.lock().unwrap().renames.extend(faults);
+    }
+
+    pub(crate) fn fail_creates(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.state.lock().unwrap().creates.extend(faults);
+    }
+
     pub(crate) fn set_capacity(&self, capacity: Option<usize>) {
         self.state.lock().unwrap().capacity = capacity;
     }
 
-    pub(crate) fn set_unreadable(&self, ranges: Vec<std::ops::Range<u64>>) {
-        self.state.lock().unwrap().unreadable = ranges;
+    /// Lets space be reserved; without it, it is not supported.
+    pub(crate) fn allow_reserves(&self) {
+        self.state.lock().unwrap().reserves = true;
+    }
+
+    pub(crate) fn set_unreadable(&self, ranges: Vec<Range<u64>>) {
+        let mut state = self.state.lock().unwrap();
+        state.unreadable = ranges;
+        state.unreadable_inodes = state.inodes.len() as u64;
+    }
+
+    /// Bytes of disk that all named files take.
+    pub(crate) fn used(&self) -> usize {
+        self.state.lock().unwrap().used()
     }
 
     pub(crate) fn write_calls(&self) -> u64 {
@@ -90,14 +181,41 @@ impl MemoryFs {
     }
 
     pub(crate) fn directory_syncs(&self) -> u64 {
-        self.state.lock().unwrap().directory_syncs
+        self.state.lock().unwrap().directory_sync_count
     }
 
-    fn file(&self, path: &Path) -> MemoryFile {
+    /// Everything that was done so far.
+    pub(crate) fn trace(&self) -> Vec<Op> {
+        self.state.lock().unwrap().trace.clone()
+    }
+
+    fn file(&self, inode: u64) -> MemoryFile {
         MemoryFile {
             state: Arc::clone(&self.state),
-            path: path.to_owned(),
+            inode,
         }
+    }
+}
+
+impl State {
+    fn name(&mut self, path: &Path) -> u64 {
+        let next = self.inodes.len() as u64 + 1;
+        let inode = *self.names.entry(path.to_owned()).or_insert(next);
+        self.inodes.entry(inode).or_default();
+        inode
+    }
+
+    fn used(&self) -> usize {
+        self.names
+            .values()
+            .map(|inode| self.inodes[inode].space())
+            .sum()
+    }
+
+    fn room(&self) -> usize {
+        self.capacity.map_or(usize::MAX / 2, |capacity| {
+            capacity.saturating_sub(self.used())
+        })
     }
 }
 
@@ -106,12 +224,17 @@ impl Fs for MemoryFs {
 
     fn create_new(&self, path: &Path) -> io::Result<MemoryFile> {
         let mut state = self.state.lock().unwrap();
-        if state.files.contains_key(path) {
+        take(&mut state.creates)?;
+        if state.names.contains_key(path) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        state.files.insert(path.to_owned(), Vec::new());
+        let inode = state.name(path);
+        state.trace.push(Op::Create {
+            path: path.to_owned(),
+            inode,
+        });
         drop(state);
-        Ok(self.file(path))
+        Ok(self.file(inode))
     }
 
     fn open_exclusive(&self, path: &Path) -> io::Result<MemoryFile> {
@@ -119,10 +242,31 @@ impl Fs for MemoryFs {
     }
 
     fn open(&self, path: &Path) -> io::Result<MemoryFile> {
-        if self.state.lock().unwrap().files.contains_key(path) {
-            return Ok(self.file(path));
+        let found = self.state.lock().unwrap().names.get(path).copied();
+        match found {
+            Some(inode) => Ok(self.file(inode)),
+            None => Err(io::ErrorKind::NotFound.into()),
         }
-        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn create_replacement(&self, path: &Path, _: &MemoryFile) -> io::Result<MemoryFile> {
+        self.state.lock().unwrap().names.remove(path);
+        self.create_new(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.state.lock().unwrap();
+        take(&mut state.renames)?;
+        let inode = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        state.names.insert(to.to_owned(), inode);
+        let (from, to) = (from.to_owned(), to.to_owned());
+        state.trace.push(Op::Rename { from, to });
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let removed = self.state.lock().unwrap().names.remove(path);
+        removed.map(drop).ok_or(io::ErrorKind::NotFound.into())
     }
 }
 
@@ -132,24 +276,27 @@ fn take(queue: &mut VecDeque<Fault>) -> io::Result<usize> {
         Fault::Short(count) => Ok(count),
         Fault::Interrupted => Err(io::ErrorKind::Interrupted.into()),
         Fault::Error(kind) => Err(kind.into()),
+        Fault::Errno(number) => Err(io::Error::from_raw_os_error(number)),
     }
 }
 
 impl ReadAt for MemoryFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let state = self.state.lock().unwrap();
-        if state.unreadable.iter().any(|range| range.contains(&offset)) {
-            return Err(io::Error::from_raw_os_error(5));
-        }
-        let bytes = &state.files[&self.path];
+        let bytes = &state.inodes[&self.inode].bytes;
         let from = usize::try_from(offset).unwrap().min(bytes.len());
         let count = buffer.len().min(bytes.len() - from);
+        let wanted = offset..offset + count as u64;
+        let bad = |range: &Range<u64>| range.start < wanted.end && wanted.start < range.end;
+        if self.inode <= state.unreadable_inodes && state.unreadable.iter().any(bad) {
+            return Err(io::Error::from_raw_os_error(5));
+        }
         buffer[..count].copy_from_slice(&bytes[from..from + count]);
         Ok(count)
     }
 
     fn size(&self) -> io::Result<u64> {
-        Ok(self.state.lock().unwrap().files[&self.path].len() as u64)
+        Ok(self.state.lock().unwrap().inodes[&self.inode].bytes.len() as u64)
     }
 }
 
@@ -158,19 +305,23 @@ impl LogFile for MemoryFile {
         let mut state = self.state.lock().unwrap();
         state.write_calls += 1;
         let offset = usize::try_from(offset).unwrap();
-        let room = state
-            .capacity
-            .map_or(usize::MAX, |capacity| capacity.saturating_sub(offset));
         let count = take(&mut state.writes)?.min(buffer.len());
+        let room = state.room() + state.inodes[&self.inode].space();
+        let room = room.saturating_sub(offset);
         if room == 0 && count > 0 {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let count = count.min(room);
-        let bytes = state.files.get_mut(&self.path).unwrap();
+        let bytes = &mut state.inodes.get_mut(&self.inode).unwrap().bytes;
         if bytes.len() < offset + count {
             bytes.resize(offset + count, 0);
         }
         bytes[offset..offset + count].copy_from_slice(&buffer[..count]);
+        state.trace.push(Op::Write {
+            inode: self.inode,
+            offset,
+            bytes: buffer[..count].to_vec(),
+        });
         Ok(count)
     }
 
@@ -178,18 +329,70 @@ impl LogFile for MemoryFile {
         let mut state = self.state.lock().unwrap();
         take(&mut state.truncates)?;
         let size = usize::try_from(size).unwrap();
-        state.files.get_mut(&self.path).unwrap().resize(size, 0);
+        let inode = state.inodes.get_mut(&self.inode).unwrap();
+        inode.bytes.resize(size, 0);
+        inode.reserved = 0;
+        let inode = self.inode;
+        state.trace.push(Op::Truncate { inode, size });
+        Ok(())
+    }
+
+    fn reserve(&self, _: u64, to: u64) -> io::Result<()> {
+        let mut state = self.state.lock().unwrap();
+        if !state.reserves {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let to = usize::try_from(to).unwrap();
+        let more = to.saturating_sub(state.inodes[&self.inode].space());
+        if more > state.room() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let inode = state.inodes.get_mut(&self.inode).unwrap();
+        inode.reserved = inode.reserved.max(to);
         Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        take(&mut self.state.lock().unwrap().syncs).map(drop)
+        let mut state = self.state.lock().unwrap();
+        take(&mut state.syncs)?;
+        state.trace.push(Op::Sync { inode: self.inode });
+        Ok(())
     }
 
     fn sync_directory(&self) -> io::Result<()> {
-        self.state.lock().unwrap().directory_syncs += 1;
+        let mut state = self.state.lock().unwrap();
+        take(&mut state.directory_syncs)?;
+        state.directory_sync_count += 1;
+        state.trace.push(Op::SyncDirectory);
         Ok(())
     }
+
+    fn is_at(&self, path: &Path) -> bool {
+        self.state.lock().unwrap().names.get(path) == Some(&self.inode)
+    }
+}
+
+/// Adds a line to the table of the fault tests, if `RUNLANE_FAULT_TABLE` names its directory.
+pub(crate) fn table(id: &str, fault: &str, bound: &str, worst: &str, trials: usize) {
+    let Some(directory) = std::env::var_os("RUNLANE_FAULT_TABLE") else {
+        return;
+    };
+    let line = serde_json::json!({
+        "id": id, "fault": fault, "bound": bound, "worst": worst, "trials": trials,
+    });
+    let name = format!(
+        "{}-{id}-{:08x}.jsonl",
+        std::process::id(),
+        slow_crc32(fault.as_bytes())
+    );
+    std::fs::create_dir_all(&directory).unwrap();
+    let mut file = std::fs::File::create(Path::new(&directory).join(name)).unwrap();
+    writeln!(file, "{line}").unwrap();
+}
+
+/// Whether the full number of trials is wanted.
+pub(crate) fn full() -> bool {
+    std::env::var("RUNLANE_FAULT_TRIALS").is_ok_and(|trials| trials == "full")
 }
 
 /// One record of [`read_all`].

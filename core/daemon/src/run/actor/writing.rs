@@ -1,42 +1,57 @@
 //! From the run's state to its log: appended, acknowledged, synced, closed.
 
+use std::time::Duration;
+
 use runlane_proto::local::{self, daemon_message::Message};
-use runlane_translog::SyncOutcome;
+use tokio::task::JoinError;
 use tokio::time::Instant;
 
 use super::{APPEND_RETRY, Actor};
-use crate::run::recover;
+use crate::run::journal::{DiskNews, DiskOutcome};
+use crate::run::{loss, recover, seal};
 use crate::upload::LogEnd;
+
+/// A run that ends on a full disk waits so long for space before it gives up rows.
+const FULL_DISK_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Actor {
     /// Writes what waits to the log and the open row to the pending file.
     pub(in crate::run) fn write_out(&mut self) {
         let now = std::time::Instant::now();
-        let written = self
-            .journal
-            .append(&mut self.state.batch, now)
-            .map_err(|error| error.to_string())
-            .and_then(|()| {
-                self.pending
-                    .save(&mut self.state.open_calls)
-                    .map_err(|error| format!("cannot keep the open row: {error}"))
-            });
-        match written {
-            Ok(()) => {
-                if !self.problem.is_empty() {
+        if self.journal.is_behind() {
+            self.journal.catch_up(now);
+        }
+        let refused = self.journal.append(&mut self.state.batch, now).err();
+        let problem = if self.journal.is_behind() || refused.is_some() {
+            // The pending file stays what it was when the log was last whole: the two go together.
+            let trouble = self.journal.trouble();
+            trouble.or_else(|| refused.map(|error| error.to_string()))
+        } else {
+            let saved = self.pending.save(&mut self.state.open_calls);
+            saved
+                .err()
+                .map(|error| format!("cannot keep the open row: {error}"))
+        };
+        match problem {
+            None => {
+                self.retry_append_at = None;
+                if !self.problem.is_empty() && !self.journal.is_suspect() {
                     self.problem.clear();
                     self.tell_all(20, "the run's transaction log can be written again");
                 }
-                self.output.append(&mut self.state.lines);
             }
-            Err(reason) => {
+            Some(reason) => {
                 self.retry_append_at = Some(Instant::now() + APPEND_RETRY);
-                if self.problem != reason {
+                // Of a failed sync the user was told already.
+                if self.problem != reason && !self.journal.is_suspect() {
                     tracing::error!(%reason, "transaction log cannot be written");
                     self.tell_all(40, &format!("{reason}; trying again, training goes on"));
                     self.problem = reason;
                 }
             }
+        }
+        if self.state.batch.is_empty() {
+            self.output.append(&mut self.state.lines);
         }
         for remark in std::mem::take(&mut self.state.remarks) {
             self.tell_all(remark.severity, &remark.text);
@@ -52,11 +67,20 @@ impl Actor {
         }
     }
 
-    /// Acknowledges what is in the page cache; nothing while the log cannot be written.
-    pub(super) fn acknowledge(&self, writer: u64) {
-        if self.retry_append_at.is_some() {
-            return;
+    /// Up to which entry of a writer everything may be forgotten by its process. Lags behind what is applied while the disk
+    /// takes nothing.
+    pub(in crate::run) fn acked_seq(&self, writer: u64) -> u64 {
+        if self.retry_append_at.is_none() {
+            self.state.logged_seq(writer)
+        } else {
+            self.acked.get(&writer).copied().unwrap_or(0)
         }
+    }
+
+    /// Acknowledges what is in the page cache, and says what of it is on stable storage.
+    pub(super) fn acknowledge(&mut self, writer: u64) {
+        let logged_seq = self.acked_seq(writer);
+        self.acked.insert(writer, logged_seq);
         if let Some(link) = self
             .writers
             .get(&writer)
@@ -64,42 +88,190 @@ impl Actor {
         {
             link.outbox.send(Message::Ack(local::Ack {
                 stream: link.stream,
-                logged_seq: self.state.logged_seq(writer),
+                logged_seq,
                 synced_seq: self.journal.synced_seq(writer),
             }));
         }
     }
 
-    pub(super) fn start_sync(&mut self) {
-        if self.sync_task.is_some() {
+    /// The disk has taken what waited.
+    pub(super) fn caught_up(&mut self) {
+        self.acknowledge_all();
+        if self.end.is_some() {
+            self.forget_open_row();
+        }
+    }
+
+    /// Whether everything is on stable storage, or never will be.
+    pub(in crate::run) fn is_settled(&self) -> bool {
+        self.is_gone || self.state.batch.is_empty() && self.journal.all_synced()
+    }
+
+    /// Notices that somebody has removed the run directory, which makes every attempt to write pointless.
+    pub(super) fn watch_directory(&mut self) {
+        let matters =
+            self.end.is_some() || self.retry_append_at.is_some() || self.journal.is_suspect();
+        if !matters || self.is_gone || self.journal.is_named() {
             return;
         }
-        let logged = self.state.logged_seqs();
-        let Some(pending) = self.journal.begin_sync(std::time::Instant::now(), logged) else {
+        self.is_gone = true;
+        let path = self.journal.path();
+        let text = format!(
+            "the transaction log was removed while the run was going on: `{}`\nhint: rows that are not uploaded are lost",
+            path.display()
+        );
+        tracing::error!(path = %path.display(), "transaction log removed during the run");
+        self.tell_all(40, &text);
+        self.problem = text;
+    }
+
+    fn acknowledge_all(&mut self) {
+        let writers: Vec<u64> = self.writers.keys().copied().collect();
+        for writer in writers {
+            self.acknowledge(writer);
+        }
+    }
+
+    /// Starts a sync, or the replacement of a log that could not be synced, if it is due.
+    pub(super) fn start_disk_work(&mut self) {
+        if self.disk_task.is_some() {
+            return;
+        }
+        let is_whole = self.retry_append_at.is_none();
+        let (state, acked) = (&self.state, &self.acked);
+        let logged = || {
+            if is_whole {
+                state.logged_seqs()
+            } else {
+                acked.clone()
+            }
+        };
+        let now = std::time::Instant::now();
+        let Some(work) = self.journal.begin_disk_work(now, logged) else {
             return;
         };
         // An open row is acknowledged as durable together with the log.
         if let Err(error) = tokio::task::block_in_place(|| self.pending.sync()) {
             tracing::warn!(%error, "pending file cannot be synced");
         }
-        self.sync_task = Some(tokio::task::spawn_blocking(move || pending.run()));
+        self.disk_task = Some(tokio::task::spawn_blocking(move || work.run()));
     }
 
-    pub(super) fn sync_ended(&mut self, outcome: Result<SyncOutcome, tokio::task::JoinError>) {
-        self.sync_task = None;
-        match outcome.map(|outcome| self.journal.complete_sync(outcome)) {
-            Ok(Ok(())) => {
-                let writers: Vec<u64> = self.writers.keys().copied().collect();
-                for writer in writers {
-                    self.acknowledge(writer);
-                }
+    pub(super) fn disk_work_ended(&mut self, outcome: Result<DiskOutcome, JoinError>) {
+        self.disk_task = None;
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                tracing::error!(%error, "sync ended abnormally");
+                return;
             }
-            Ok(Err(error)) => {
+        };
+        let now = std::time::Instant::now();
+        match self.journal.complete_disk_work(outcome, now) {
+            DiskNews::Synced => self.acknowledge_all(),
+            DiskNews::SyncFailed(error) => {
                 tracing::error!(%error, "transaction log cannot be synced");
-                self.tell_all(40, &error.to_string());
+                self.tell_all(
+                    40,
+                    &format!("{error}; the log goes on in a sound copy, training goes on"),
+                );
                 self.problem = error.to_string();
             }
-            Err(error) => tracing::error!(%error, "sync ended abnormally"),
+            DiskNews::RepairFailed(error) => {
+                self.tell_all(40, &format!("{error}; trying again, training goes on"));
+                self.problem = error.to_string();
+            }
+            DiskNews::StillFailing => {}
+            DiskNews::Repaired(report) => {
+                tracing::warn!(?report, "transaction log replaced by a sound copy");
+                self.problem.clear();
+                self.tell_all(20, "the run's transaction log was replaced by a sound copy");
+                if report.lost_records > 0 {
+                    self.state.lost += report.lost_records;
+                    let text = format!(
+                        "{} records could not be read from the damaged transaction log and are lost",
+                        report.lost_records
+                    );
+                    self.tell_all(40, &text);
+                }
+                self.write_out();
+                self.acknowledge_all();
+            }
+        }
+    }
+
+    /// When a run that has ended on a full disk gives up what does not fit.
+    pub(super) fn seal_at(&self) -> Option<Instant> {
+        let ended_at = self.ended_at?;
+        let is_waiting = self.journal.is_behind() || !self.state.batch.is_empty();
+        if !is_waiting || self.journal.is_suspect() || self.disk_task.is_some() {
+            return None;
+        }
+        if self.shutting_down {
+            return Some(Instant::now());
+        }
+        // The uploader reads what waits in memory; when it is through, less is lost.
+        let is_uploading = self.uploads.as_ref().is_some_and(|uploads| {
+            let status = uploads.status.borrow();
+            !status.complete && !status.is_paused
+        });
+        (!is_uploading).then_some(ended_at + FULL_DISK_PATIENCE)
+    }
+
+    /// Ends the log of a run on a full disk: what must never be dropped goes into the reserve, with a marker of what is lost.
+    pub(super) fn seal(&mut self) {
+        let now = std::time::Instant::now();
+        let waiting = match self.journal.backlog() {
+            Ok(mut waiting) => {
+                waiting.extend(self.state.batch.iter().map(<[u8]>::to_vec));
+                waiting
+            }
+            Err(error) => {
+                tracing::error!(%error, "what waits for the full disk cannot be read");
+                return;
+            }
+        };
+        let room = self.journal.reserve_left().ok().flatten();
+        let plan = seal::plan(&waiting, room.unwrap_or(0));
+        let mut records: Vec<Vec<u8>> = Vec::new();
+        let at = loss::timestamp(self.daemon.clock().unix_secs());
+        for lost in &plan.losses {
+            records.push(loss::encoded(lost, at));
+        }
+        records.extend(plan.kept);
+        if let Err(error) = self.journal.replace_backlog(&records, now) {
+            tracing::error!(%error, "the end of the run cannot be written");
+            self.retry_append_at = Some(Instant::now() + APPEND_RETRY);
+        }
+        self.state.batch.clear();
+        let stored = self
+            .uploads
+            .as_ref()
+            .map_or(0, |uploads| uploads.status.borrow().rows);
+        for lost in &plan.losses {
+            let is_rows = lost.stream == loss::HISTORY;
+            let gone = if is_rows {
+                lost.count.min(self.state.rows.saturating_sub(stored))
+            } else {
+                lost.count
+            };
+            self.state.lost += gone;
+            tracing::error!(count = lost.count, stream = %lost.stream, "dropped: the disk is full");
+            self.tell_all(40, &loss::text(lost));
+        }
+        self.journal.request_sync(now);
+        self.write_out();
+        self.acknowledge_all();
+        self.forget_open_row();
+    }
+
+    /// The run has ended and its log is whole: nothing of it is open any more.
+    fn forget_open_row(&mut self) {
+        if self.state.batch.is_empty()
+            && !self.journal.is_behind()
+            && let Err(error) = self.pending.remove()
+        {
+            tracing::warn!(%error, "pending file cannot be removed");
         }
     }
 
@@ -128,6 +300,7 @@ impl Actor {
         if let Err(error) = absorbed {
             tracing::error!(%error, "spill file of a dead process not applied");
         }
+        self.state.writer_gone(writer, self.age.secs());
         self.write_out();
         if self.writers.values().all(|writer| writer.link.is_none()) {
             self.state.write_death(self.age.secs());
@@ -138,13 +311,10 @@ impl Actor {
     /// Writes out what closes the run; nothing is taken in any more.
     pub(in crate::run) fn close_run(&mut self, end: LogEnd) {
         self.end = Some(end);
+        self.ended_at = Some(Instant::now());
         self.write_out();
         self.journal.request_sync(std::time::Instant::now());
-        if self.state.batch.is_empty()
-            && let Err(error) = self.pending.remove()
-        {
-            tracing::warn!(%error, "pending file cannot be removed");
-        }
+        self.forget_open_row();
         self.publish_log_state();
     }
 }

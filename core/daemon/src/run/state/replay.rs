@@ -63,6 +63,7 @@ impl RunState {
         {
             self.writers.read(writer, info);
         }
+        self.replay_loss(record);
         match &record.record_type {
             Some(RecordType::History(history)) => {
                 self.replay_row(history, mark.map(|mark| mark.writer));
