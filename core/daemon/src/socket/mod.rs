@@ -1,5 +1,6 @@
 //! The private socket: frames, connections, the process at the other end.
 
+pub(crate) mod acceptor;
 pub(crate) mod connection;
 pub(crate) mod frame;
 pub mod listener;
