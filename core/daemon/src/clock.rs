@@ -1,11 +1,23 @@
-//! The seam to the wall clock; waiting goes through tokio's clock, which tests pause.
+//! The seam to time: the time of day, and the clock that waiting goes by.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::future::Future;
+use std::pin::Pin;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// Tells the time of day.
+/// Tells the time, and lets it pass.
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// Seconds since the Unix epoch.
     fn unix_secs(&self) -> f64;
+
+    /// The time of a clock that does not jump.
+    fn now(&self) -> Instant {
+        tokio::time::Instant::now().into_std()
+    }
+
+    /// Resolves at an instant of [`Clock::now`].
+    fn sleep_until(&self, at: Instant) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(tokio::time::sleep_until(at.into()))
+    }
 }
 
 /// The system's clock.

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::clock::SystemClock;
 use crate::run::recover;
 use crate::upload::job::{Job, Overrides};
-use crate::upload::{self, HttpMaker, LogEnd, LogState, UploadStatus};
+use crate::upload::{self, LogEnd, LogState, Outside, UploadStatus};
 
 /// Progress of a busy run is told this often.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(400);
@@ -53,6 +53,8 @@ pub struct Request {
     pub mark_synced: bool,
     /// Do not end the runs at the server.
     pub skip_finish: bool,
+    /// Send again what the server did not take earlier.
+    pub retry_quarantined: bool,
     /// Headers for every request to `base_url`.
     pub extra_http_headers: HashMap<String, String>,
     /// Proxy for `http`.
@@ -133,12 +135,12 @@ pub async fn run(
     };
     let slots = Arc::new(Semaphore::new(parallel));
     let request = Arc::new(request);
-    let http = upload::network(Arc::new(SystemClock));
+    let outside = Outside::new(Arc::new(SystemClock));
     let mut tasks = JoinSet::new();
     for log in request.logs.clone() {
         let (request, progress, slots) =
             (Arc::clone(&request), progress.clone(), Arc::clone(&slots));
-        let (http, stop) = (Arc::clone(&http), stop.clone());
+        let (outside, stop) = (outside.clone(), stop.clone());
         tasks.spawn(async move {
             // A log that is followed may stay for days: it takes no slot from the others.
             let _slot = if request.follow {
@@ -146,7 +148,7 @@ pub async fn run(
             } else {
                 slots.acquire().await.ok()
             };
-            sync_one(&request, log, http, &progress, stop).await
+            sync_one(&request, log, outside, &progress, stop).await
         });
     }
     let mut summary = Summary::default();
@@ -167,7 +169,7 @@ pub async fn run(
 async fn sync_one(
     request: &Request,
     log: PathBuf,
-    http: HttpMaker,
+    outside: Outside,
     progress: &mpsc::Sender<Progress>,
     mut stop: watch::Receiver<bool>,
 ) -> Outcome {
@@ -203,7 +205,7 @@ async fn sync_one(
         end,
         hurry: 0,
     };
-    let mut handle = upload::spawn(http, job_of(request, &log), state, None);
+    let mut handle = upload::spawn(outside, job_of(request, &log), state, None);
     let mut moved = (0, 0, Instant::now());
     loop {
         let status = handle.status.borrow_and_update().clone();
@@ -215,7 +217,7 @@ async fn sync_one(
         show(&mut report, &status);
         if status.complete {
             report.state = State::Done;
-            let outcome = judge(&status, &mut report.warnings);
+            let outcome = judge(&status, &log, &mut report.warnings);
             if outcome == Outcome::Synced
                 && request.mark_synced
                 && !request.follow
@@ -283,6 +285,7 @@ fn job_of(request: &Request, log: &Path) -> Job {
     Job {
         settings,
         log: log.to_owned(),
+        live: None,
         // Beside the log, whatever the log says.
         files_dir: log.parent().unwrap_or(Path::new(".")).join("files"),
         is_fresh: false,
@@ -294,6 +297,7 @@ fn job_of(request: &Request, log: &Path) -> Job {
             replace_tags: request.replace_tags.clone(),
         },
         poll: request.follow.then_some(POLL_INTERVAL),
+        retry_quarantined: request.retry_quarantined,
     }
 }
 
@@ -308,7 +312,7 @@ fn show(report: &mut Progress, status: &UploadStatus) {
 }
 
 /// Whether all of the log is stored, or only what could be read and is understood.
-fn judge(status: &UploadStatus, warnings: &mut Vec<String>) -> Outcome {
+fn judge(status: &UploadStatus, log: &Path, warnings: &mut Vec<String>) -> Outcome {
     let mut outcome = Outcome::Synced;
     if status.lost > 0 {
         warnings.push(format!(
@@ -325,6 +329,15 @@ fn judge(status: &UploadStatus, warnings: &mut Vec<String>) -> Outcome {
         warnings.push(format!(
             "{} records of artifacts stay in the log: they are not uploaded yet",
             status.kept
+        ));
+        outcome = Outcome::Partial;
+    }
+    if status.quarantined > 0 {
+        warnings.push(format!(
+            "{} lines that the server refused are kept beside the log\nhint: `runlane sync --retry-quarantined {}` sends \
+             them again",
+            status.quarantined,
+            log.parent().unwrap_or(log).display()
         ));
         outcome = Outcome::Partial;
     }

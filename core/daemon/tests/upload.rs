@@ -172,7 +172,13 @@ async fn file_stream(
     }
     match fault {
         Some(Fault::LostAnswer) => (StatusCode::OK, "<html>").into_response(),
-        _ => axum::Json(json!({"stopped": false})).into_response(),
+        _ => {
+            let mut reply = json!({"stopped": false});
+            if server.ours {
+                reply["runlane"] = json!({"history": seen.history.len(), "events": 0, "output": seen.output.len()});
+            }
+            axum::Json(reply).into_response()
+        }
     }
 }
 

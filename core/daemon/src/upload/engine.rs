@@ -1,33 +1,41 @@
 //! The upload of one log: reads, folds, sends, remembers. Online runs and `sync` are this same loop.
+//!
+//! One task per log. Requests go out in tasks of their own (`calls`, `run_files`), so that a slow server holds up neither
+//! the reading of the log nor the other kinds of requests; what they bring is taken in here.
 
-mod changes;
+mod calls;
 mod links;
 mod meeting;
 mod reading;
+mod redrive;
 mod run_files;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use runlane_model::backoff::{Backoff, UPLOAD, Verdict};
+use runlane_model::backoff::{Backoff, UPLOAD};
 use runlane_model::limits;
 use runlane_proto::wandb_internal as pb;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 
+use self::calls::Done;
 pub(crate) use self::links::Links;
+use self::links::Pause;
 use self::meeting::{meet, read_head};
 use super::cursor::{CursorFile, Target};
 use super::files::{FilePlan, Uploaded};
 use super::graphql::Server;
-use super::http::{CallError, Http, compressed};
+use super::http::{CallError, Http};
 use super::job::Job;
 use super::projection::{LineFormat, Projection};
+use super::quarantine::DeadLetters;
 use super::start::Started;
-use super::stream::{End, FileStream, Offsets, Step};
+use super::stream::{End, FileStream, Offsets, Quarantined, Step};
 use super::summary_line;
 use super::tail::LogTail;
+use super::{Outside, blocking};
 
 /// Records read at a stretch.
 const RECORDS: usize = 512;
@@ -41,11 +49,12 @@ const OUR_INTERVAL: Duration = Duration::from_secs(1);
 const FOREVER: Duration = Duration::from_hours(1);
 /// Batches of files under way.
 const FILE_BATCHES: usize = 4;
-const GZIP_FROM_BYTES: usize = 1 << 10;
-/// A body that shrinks further than this is sent as it is: servers refuse it as a decompression bomb (ours from 200).
-const GZIP_RATIO: usize = 100;
+/// Lines that wait in all uploads together; beyond, each keeps no more than its share.
+const WAITING_BYTES: usize = 32 << 20;
+const SHARE_BYTES: usize = 128 << 10;
 
 struct Engine {
+    outside: Outside,
     job: Job,
     server: Server,
     links: Links,
@@ -57,9 +66,22 @@ struct Engine {
     target: Target,
     saved_at: Instant,
     checkpoints: VecDeque<(u64, Offsets)>,
+    calls: JoinSet<Done>,
+    entering: Option<AbortHandle>,
+    is_changing: bool,
+    is_alerting: bool,
+    /// Answers in a row that told of fewer lines than there must be.
+    shortfalls: u32,
+    conflicts: Option<u64>,
+    dead: DeadLetters,
+    /// Taken out of the stream, with status and reason, and not on disk yet.
+    unburied: VecDeque<(Quarantined, u16, String)>,
+    quarantined: u64,
+    told_quarantine: bool,
     files: FilePlan,
     file_tasks: JoinSet<Uploaded>,
     files_due: Option<Instant>,
+    failed_files_due: Option<Instant>,
     files_backoff: Backoff,
     alerts: VecDeque<pb::AlertRecord>,
     alerts_due: Option<Instant>,
@@ -70,21 +92,132 @@ struct Engine {
     debounce: Duration,
     warnings: BTreeMap<String, u64>,
     hurry_seen: u64,
+    share: Share,
     /// The last read came to the log's present end.
     at_end: bool,
     ended: bool,
     finishing: bool,
 }
 
+/// What one upload adds to the sum of waiting bytes.
+struct Share {
+    sum: Arc<AtomicUsize>,
+    counted: usize,
+}
+
+impl Share {
+    fn count(&mut self, bytes: usize) {
+        if bytes >= self.counted {
+            self.sum.fetch_add(bytes - self.counted, Ordering::Relaxed);
+        } else {
+            self.sum.fetch_sub(self.counted - bytes, Ordering::Relaxed);
+        }
+        self.counted = bytes;
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.count(0);
+    }
+}
+
+/// Why the loop does not go on.
+#[derive(Debug)]
+enum Halt {
+    /// Until something outside changes.
+    Pause(Pause),
+    /// The server has lost what it had: it has so many lines of this log now.
+    GoBack(Offsets),
+    /// For good.
+    Over(String),
+}
+
+impl From<String> for Halt {
+    fn from(problem: String) -> Self {
+        Self::Over(problem)
+    }
+}
+
 /// Uploads the log of `job` to its end. Returns when everything is stored or nothing goes on by itself.
-pub(crate) async fn run(job: Job, http: Arc<dyn Http>, mut links: Links) {
-    let server = Server::new(http, &job.settings);
-    let mut tail = match LogTail::open(&job.log) {
+pub(crate) async fn run(job: Job, outside: Outside, http: Arc<dyn Http>, mut links: Links) {
+    let mut server = Server::new(http, Arc::clone(&outside.hosts), &job.settings);
+    let mut known = None;
+    let mut backoff = Backoff::new(UPLOAD);
+    loop {
+        let mut engine = match start(&job, &outside, &mut server, known.take(), links).await {
+            Some(engine) => Box::new(engine),
+            None => return,
+        };
+        let halt = engine.serve().await;
+        engine.save(true);
+        // The rest of it ends here, requests under way included.
+        let target;
+        Engine {
+            server,
+            target,
+            links,
+            ..
+        } = *engine;
+        match halt {
+            Ok(()) => return,
+            Err(Halt::GoBack(stored)) => {
+                let text = "the server has less of this run than it had: it was restored from a backup, it seems; \
+                            the rest is uploaded again";
+                if backoff.failures() == 0 {
+                    links.notice(30, text.to_owned());
+                }
+                tracing::warn!(?stored, run = %job.settings.run_id, "{text}");
+                known = Some(Target {
+                    history: stored.history,
+                    events: stored.events,
+                    output: stored.output,
+                    complete: false,
+                    // Files and the like went the same way.
+                    files: BTreeMap::new(),
+                    ..target
+                });
+                let at = outside.clock.now() + backoff.failed(rand::random(), None, None);
+                outside.clock.sleep_until(at).await;
+            }
+            Err(Halt::Pause(pause)) => {
+                links.refuse(&job, over(pause.problem));
+                return;
+            }
+            Err(Halt::Over(problem)) => {
+                links.refuse(&job, over(problem));
+                return;
+            }
+        }
+    }
+}
+
+/// A task that ended by itself is a bug; one that was stopped is none.
+fn abnormal(what: &str, error: &JoinError) -> Result<(), Halt> {
+    if error.is_cancelled() {
+        return Ok(());
+    }
+    tracing::error!(%error, "{what} ended abnormally");
+    Err(Halt::Over(format!("a {what} ended abnormally")))
+}
+
+fn over(message: String) -> pb::ErrorInfo {
+    pb::ErrorInfo { message, code: 0 }
+}
+
+/// Opens the log and meets the server. `known` is progress of this process that the cursor file may not have.
+async fn start(
+    job: &Job,
+    outside: &Outside,
+    server: &mut Server,
+    known: Option<Target>,
+    mut links: Links,
+) -> Option<Engine> {
+    let mut tail = match LogTail::open(&job.log, job.live.as_ref()) {
         Ok(tail) => tail,
         Err(error) => {
-            let message = error.to_string();
-            links.refuse(&job, pb::ErrorInfo { message, code: 0 });
-            return;
+            links.refuse(job, over(error.to_string()));
+            return None;
         }
     };
     let mut projection = Projection::new(LineFormat {
@@ -96,21 +229,20 @@ pub(crate) async fn run(job: Job, http: Arc<dyn Http>, mut links: Links) {
         ..LineFormat::default()
     });
     let mut files = FilePlan::new(job.settings.ignore_globs.clone());
-    let head = match read_head(&job, &mut tail, &mut projection, &mut files, &mut links).await {
+    let head = match read_head(job, &mut tail, &mut projection, &mut files, &mut links).await {
         Ok(head) => head,
         Err(message) => {
-            links.refuse(&job, pb::ErrorInfo { message, code: 0 });
-            return;
+            links.refuse(job, over(message));
+            return None;
         }
     };
     // Named as the log first named it: what the server answers is written into the log later.
     let mut asked = projection.asked.clone();
     job.rename(&mut asked);
     let mut cursor = CursorFile::beside(&job.log, job.cursor_key(&asked));
-    let saved = tokio::task::block_in_place(|| cursor.load());
-    let Some(started) = meet(&server, &job, &mut projection, saved, &mut links).await else {
-        return;
-    };
+    let loaded = blocking(|| cursor.load());
+    let saved = known.or(loaded);
+    let started = meet(outside, server, job, &mut projection, saved, &mut links).await?;
     projection.format.structured_console = started.features.structured_console;
     let ours = started.features.fast_stream;
     let interval = match job.settings.transmit_interval_secs {
@@ -118,13 +250,14 @@ pub(crate) async fn run(job: Job, http: Arc<dyn Http>, mut links: Links) {
         _ if ours => OUR_INTERVAL,
         _ => OTHERS_INTERVAL,
     };
-    let now = Instant::now();
+    let now = outside.clock.now();
     links.status.send_modify(|status| {
         status.run_path = format!(
             "{}/{}/{}",
             started.entity, started.project, started.run.run_id
         );
         status.run_url = super::web_pages(&job.settings.base_url, &started.run).0;
+        (status.wandb_files, status.media_files, status.other_files) = (0, 0, 0);
     });
     let target = Target {
         entity: started.entity.clone(),
@@ -132,12 +265,15 @@ pub(crate) async fn run(job: Job, http: Arc<dyn Http>, mut links: Links) {
         complete: false,
         ..started.target.clone()
     };
+    let dead = DeadLetters::beside(&job.log);
+    let quarantined = blocking(|| dead.read()).map_or(0, |letters| letters.len() as u64);
     let mut engine = Engine {
         stream: FileStream::new(interval, ours, target.base(), target.stored()),
         interval,
         debounce: if ours { OUR_INTERVAL } else { OTHERS_DEBOUNCE },
-        job,
-        server,
+        outside: outside.clone(),
+        job: job.clone(),
+        server: server.clone(),
         links,
         tail,
         projection,
@@ -146,9 +282,20 @@ pub(crate) async fn run(job: Job, http: Arc<dyn Http>, mut links: Links) {
         target,
         saved_at: now,
         checkpoints: VecDeque::from([(head, Offsets::default())]),
+        calls: JoinSet::new(),
+        entering: None,
+        is_changing: false,
+        is_alerting: false,
+        shortfalls: 0,
+        conflicts: None,
+        dead,
+        unburied: VecDeque::new(),
+        quarantined,
+        told_quarantine: false,
         files,
         file_tasks: JoinSet::new(),
         files_due: None,
+        failed_files_due: None,
         files_backoff: Backoff::new(UPLOAD),
         alerts: VecDeque::new(),
         alerts_due: None,
@@ -157,6 +304,10 @@ pub(crate) async fn run(job: Job, http: Arc<dyn Http>, mut links: Links) {
         summary_due: now,
         warnings: BTreeMap::new(),
         hurry_seen: 0,
+        share: Share {
+            sum: Arc::clone(&outside.waiting_bytes),
+            counted: 0,
+        },
         at_end: false,
         ended: false,
         finishing: false,
@@ -165,73 +316,119 @@ pub(crate) async fn run(job: Job, http: Arc<dyn Http>, mut links: Links) {
     engine.projection.config_changed = false;
     engine.early_files();
     engine.save(true);
-    if let Err(problem) = engine.serve().await {
-        engine.save(true);
-        engine.links.pause(&problem, &engine.job);
-    }
+    Some(engine)
 }
 
 impl Engine {
-    async fn serve(&mut self) -> Result<(), String> {
+    fn now(&self) -> Instant {
+        self.outside.clock.now()
+    }
+
+    /// Goes on until everything is stored, through pauses.
+    async fn serve(&mut self) -> Result<(), Halt> {
         loop {
-            tokio::task::block_in_place(|| self.fill())?;
+            match self.go_on().await {
+                Err(Halt::Pause(pause)) => {
+                    self.save(true);
+                    self.report();
+                    self.leave_gate();
+                    let links = &mut self.links;
+                    let goes_on = links.pause(&self.outside, &self.job, &mut self.server, &pause);
+                    if !goes_on.await {
+                        return Err(Halt::Pause(pause));
+                    }
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn go_on(&mut self) -> Result<(), Halt> {
+        loop {
+            blocking(|| self.fill())?;
             self.log_end()?;
-            let now = Instant::now();
-            self.send_changes(now).await;
-            self.send_alerts(now).await;
+            let now = self.now();
+            self.start_changes(now);
+            self.start_alert(now);
             self.start_file_batches(now);
             self.offer_summary(now);
             self.offer_end();
             let wake = match self.stream.next(now) {
-                Step::Send(body) => {
-                    self.send(body).await?;
-                    continue;
+                Step::Due => {
+                    self.enter();
+                    now + FOREVER
                 }
                 Step::Complete => {
+                    if self.job.retry_quarantined {
+                        self.redrive().await?;
+                    }
                     self.target.complete = true;
                     self.save(true);
                     self.report();
                     return Ok(());
                 }
                 // More is waiting in the log.
-                Step::Wait(_) if !self.ended && !self.at_end && self.stream.has_room() => continue,
+                Step::Wait(_) if !self.ended && !self.at_end && self.has_room() => {
+                    tokio::task::yield_now().await;
+                    continue;
+                }
                 Step::Wait(at) => at,
                 Step::Busy => now + FOREVER,
             };
             self.save(false);
             self.report();
-            self.wait(wake).await;
+            self.wait(wake).await?;
         }
     }
 
-    async fn wait(&mut self, wake: Instant) {
+    async fn wait(&mut self, wake: Instant) -> Result<(), Halt> {
         let mut wake = wake;
-        for due in [self.upsert_due, self.alerts_due, self.files_due]
-            .into_iter()
-            .flatten()
-        {
+        let dues = [
+            self.upsert_due.filter(|_| !self.is_changing),
+            self.alerts_due.filter(|_| !self.is_alerting),
+            self.files_due
+                .filter(|_| self.file_tasks.len() < FILE_BATCHES),
+            self.failed_files_due,
+        ];
+        for due in dues.into_iter().flatten() {
             wake = wake.min(due);
         }
-        let now = Instant::now();
+        let now = self.now();
         if self.projection.summary_changed {
             wake = wake.min(self.summary_due);
         }
         if let Some(poll) = self.job.poll.filter(|_| !self.ended) {
             wake = wake.min(now + poll);
         }
+        if self.stream.has_room() && !self.has_room() {
+            // Others hold the memory; they make room without telling.
+            wake = wake.min(now + OUR_INTERVAL);
+        }
         // More is waiting in the log as soon as there is room.
         tokio::select! {
             changed = self.links.log.changed(), if !self.ended => {
                 if changed.is_err() {
-                    tokio::time::sleep(wake.saturating_duration_since(now).min(OUR_INTERVAL)).await;
+                    self.outside.clock.sleep_until(wake.min(now + OUR_INTERVAL)).await;
                 }
             }
-            Some(done) = self.file_tasks.join_next(), if !self.file_tasks.is_empty() => match done {
-                Ok(outcome) => self.files_stored(outcome),
-                Err(error) => tracing::error!(%error, "upload of files ended abnormally"),
+            Some(done) = self.calls.join_next(), if !self.calls.is_empty() => match done {
+                Ok(done) => self.take_done(done)?,
+                Err(error) => abnormal("request", &error)?,
             },
-            () = tokio::time::sleep(wake.saturating_duration_since(now)) => {}
+            Some(done) = self.file_tasks.join_next(), if !self.file_tasks.is_empty() => match done {
+                Ok(outcome) => self.files_stored(&outcome)?,
+                Err(error) => abnormal("upload of files", &error)?,
+            },
+            () = self.outside.clock.sleep_until(wake) => {}
         }
+        Ok(())
+    }
+
+    /// Whether more lines may be read: the stream has room, and so have all uploads together.
+    fn has_room(&self) -> bool {
+        let others = self.outside.waiting_bytes.load(Ordering::Relaxed);
+        self.stream.has_room()
+            && (others < WAITING_BYTES || self.stream.waiting_bytes() < SHARE_BYTES)
     }
 
     /// Each kind of warning once.
@@ -267,73 +464,26 @@ impl Engine {
     /// The last request goes when nothing else is left.
     fn offer_end(&mut self) {
         let waits = self.upsert_due.is_some()
+            || self.is_changing
             || !self.alerts.is_empty()
             || self.files.is_waiting()
+            || self.files.has_failed()
             || !self.file_tasks.is_empty();
         if !self.ended || self.finishing || waits {
             return;
         }
         self.finishing = true;
+        self.stream.finish(self.end());
+    }
+
+    /// How the run has ended.
+    fn end(&self) -> End {
         let exit = self.projection.exit.as_ref();
-        self.stream.finish(End {
+        End {
             exit_code: exit.map_or(1, |exit| exit.exit_code),
             trainer_died: exit.is_none(),
             changes_state: self.job.settings.update_finish_state
                 && exit.is_none_or(|exit| !exit.not_complete),
-        });
-    }
-
-    /// Sends one `file_stream` request; an error ends the upload.
-    async fn send(&mut self, body: String) -> Result<(), String> {
-        let wanted = self.started.features.gzip && body.len() >= GZIP_FROM_BYTES;
-        let shorter = wanted
-            .then(|| tokio::task::block_in_place(|| compressed(&body)))
-            .filter(|bytes| body.len() / bytes.len().max(1) <= GZIP_RATIO);
-        let gzip = shorter.is_some();
-        let bytes = shorter.unwrap_or_else(|| Bytes::from(body));
-        let seconds = self.job.settings.file_stream_timeout_secs;
-        let timeout = Duration::from_secs_f64(if seconds > 0.0 {
-            seconds.min(3_600.0)
-        } else {
-            180.0
-        });
-        let path = [
-            self.started.entity.as_str(),
-            &self.started.project,
-            &self.started.run.run_id,
-        ];
-        let answer = self
-            .server
-            .file_stream(path, bytes, gzip, timeout)
-            .await
-            .and_then(|answer| {
-                let reply = serde_json::from_slice::<serde_json::Value>(&answer.body)
-                    .ok()
-                    .filter(serde_json::Value::is_object);
-                // A proxy's page is no acknowledgement; other servers may answer anything.
-                if reply.is_none() && self.started.features.fast_stream {
-                    return Err(CallError::retry("the answer does not come from the server"));
-                }
-                Ok((answer, reply.unwrap_or_default()))
-            });
-        let now = Instant::now();
-        match answer {
-            Ok((answer, reply)) => {
-                self.stream.succeeded(now, answer.rate_limit);
-                let stop = reply["stopped"] == true;
-                self.links.status.send_modify(|status| {
-                    status.stop_requested |= stop;
-                    status.problem.clear();
-                });
-                self.advance();
-                Ok(())
-            }
-            Err(error) if error.verdict == Verdict::Retry => {
-                self.stream.failed(now, rand::random(), error.retry_after);
-                self.trouble(&error);
-                Ok(())
-            }
-            Err(error) => Err(error.message),
         }
     }
 
@@ -368,11 +518,13 @@ impl Engine {
 
     fn report(&mut self) {
         self.advance();
+        self.share.count(self.stream.waiting_bytes());
         let mut now = self.links.status.borrow().clone();
         (now.rows, now.bytes, now.complete) =
             (self.target.history, self.target.bytes, self.target.complete);
         (now.kept, now.lost, now.ends_torn) =
             (self.projection.kept, self.tail.lost(), self.tail.ends_torn);
+        (now.files_left, now.quarantined) = (self.files.left(), self.quarantined);
         self.links.status.send_if_modified(|status| {
             let changed = *status != now;
             *status = now;
@@ -381,11 +533,12 @@ impl Engine {
     }
 
     fn save(&mut self, at_once: bool) {
-        if !at_once && self.saved_at.elapsed() < SAVE_INTERVAL {
+        let now = self.now();
+        if !at_once && now.saturating_duration_since(self.saved_at) < SAVE_INTERVAL {
             return;
         }
-        self.saved_at = Instant::now();
-        if let Err(error) = tokio::task::block_in_place(|| self.cursor.save(&self.target)) {
+        self.saved_at = now;
+        if let Err(error) = blocking(|| self.cursor.save(&self.target)) {
             tracing::warn!(%error, "upload cursor cannot be saved");
         }
     }

@@ -1,27 +1,40 @@
 //! Uploading run files: which, when, and only what lies in the run's files directory.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
+use runlane_model::backoff::Verdict;
 use runlane_model::limits::check_file_name;
 use runlane_proto::wandb_internal as pb;
 use runlane_proto::wandb_internal::files_item::PolicyType;
 
-use super::graphql::Server;
-use super::http::{Body, CallError, HttpRequest, check};
+use super::graphql::{Server, UploadUrl};
+use super::http::{Body, CallError, HttpRequest, hex, open_regular};
 
 /// Files asked for in one call.
 const PER_CALL: usize = 200;
+/// Redirects of one upload that are followed (a bucket in another region).
+const REDIRECTS: usize = 3;
+/// A line that carries less than this many bytes a second carries nothing.
+const SLOWEST_BYTES_A_SECOND: u64 = 512;
+/// Tries of a file that fails for itself, and of one that fails while the host answers others.
+const OWN_TRIES: u32 = 5;
+const TRIES_AMONG_OTHERS: u32 = 20;
 
 /// What to upload of a run, and when.
 #[derive(Debug, Default)]
 pub(crate) struct FilePlan {
     now: BTreeSet<String>,
     at_end: BTreeSet<String>,
+    /// Failed, to be tried again.
+    again: BTreeSet<String>,
+    tries: BTreeMap<String, u32>,
+    under_way: usize,
     ignore_globs: Vec<String>,
     /// Refused names, reported once each.
     refused: BTreeSet<String>,
@@ -57,11 +70,20 @@ impl Kind {
 /// One batch's outcome.
 #[derive(Debug, Default)]
 pub(crate) struct Uploaded {
+    names: usize,
     /// Name and MD5 of what is stored.
     pub(crate) stored: Vec<(String, String)>,
     pub(crate) warnings: Vec<String>,
     /// To be tried again, and why.
-    pub(crate) failed: Option<(Vec<String>, CallError)>,
+    pub(crate) failed: Vec<(String, Failure)>,
+}
+
+/// Why a file is not stored yet.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    pub(crate) error: CallError,
+    /// Its own fault: others do not fail with it.
+    own: bool,
 }
 
 impl FilePlan {
@@ -108,6 +130,16 @@ impl FilePlan {
         !self.now.is_empty()
     }
 
+    /// Whether anything failed and is to be tried again.
+    pub(crate) fn has_failed(&self) -> bool {
+        !self.again.is_empty()
+    }
+
+    /// Files that are not stored yet.
+    pub(crate) fn left(&self) -> usize {
+        self.now.union(&self.at_end).count() + self.again.len() + self.under_way
+    }
+
     /// The run has ended: everything that waited for that is due.
     pub(crate) fn end(&mut self) {
         self.now.append(&mut self.at_end);
@@ -119,14 +151,49 @@ impl FilePlan {
         while batch.len() < PER_CALL
             && let Some(name) = self.now.pop_first()
         {
+            self.again.remove(&name);
             batch.push(name);
         }
+        self.under_way += batch.len();
         batch
     }
 
-    /// Puts files back that could not be uploaded.
-    pub(crate) fn put_back(&mut self, names: Vec<String>) {
-        self.now.extend(names);
+    /// What failed is due again.
+    pub(crate) fn try_again(&mut self) {
+        self.now.append(&mut self.again);
+    }
+
+    /// A batch has ended; returns the error to wait for, and what is to be told of files that are given up.
+    pub(crate) fn ended(&mut self, outcome: &Uploaded) -> (Option<CallError>, Vec<String>) {
+        self.under_way = self.under_way.saturating_sub(outcome.names);
+        for (name, _md5) in &outcome.stored {
+            self.tries.remove(name);
+        }
+        let mut waits_for = None;
+        let mut given_up = Vec::new();
+        for (name, failure) in &outcome.failed {
+            let limit = match (failure.own, failure.error.hope) {
+                (true, _) => OWN_TRIES,
+                (false, Some(_)) => TRIES_AMONG_OTHERS,
+                // The host is away: nobody's fault, and no reason to count.
+                (false, None) => u32::MAX,
+            };
+            let tries = self.tries.entry(name.clone()).or_default();
+            if limit < u32::MAX {
+                *tries += 1;
+            }
+            if *tries >= limit {
+                self.tries.remove(name);
+                given_up.push(format!(
+                    "file `{name}` not uploaded: {}",
+                    failure.error.message
+                ));
+            } else {
+                self.again.insert(name.clone());
+                waits_for.get_or_insert_with(|| failure.error.clone());
+            }
+        }
+        (waits_for, given_up)
     }
 
     fn is_ignored(&self, name: &str) -> bool {
@@ -144,19 +211,43 @@ pub(crate) async fn upload(
     names: Vec<String>,
     known: BTreeMap<String, String>,
 ) -> Uploaded {
-    let mut outcome = Uploaded::default();
+    let mut outcome = Uploaded {
+        names: names.len(),
+        ..Uploaded::default()
+    };
     let measured = tokio::task::spawn_blocking(move || measure(&directory, names, &known)).await;
-    let (changed, warnings) = measured.unwrap_or_default();
+    let (mut left, warnings) = measured.unwrap_or_default();
     outcome.warnings = warnings;
-    if changed.is_empty() {
-        return outcome;
+    // Once more for those whose URL has expired by the time their turn comes.
+    for is_last in [false, true] {
+        if left.is_empty() {
+            break;
+        }
+        left = upload_round(server, run, left, is_last, &mut outcome).await;
     }
-    let names: Vec<String> = changed.keys().cloned().collect();
+    outcome
+}
+
+/// Asks for URLs and uploads; returns the files that need another URL.
+async fn upload_round(
+    server: &Server,
+    run: [&str; 3],
+    mut files: BTreeMap<String, Measured>,
+    is_last: bool,
+    outcome: &mut Uploaded,
+) -> BTreeMap<String, Measured> {
+    let names: Vec<String> = files.keys().cloned().collect();
+    let failure = |error: &CallError, own| Failure {
+        error: error.clone(),
+        own,
+    };
     let urls = match server.create_files(run[0], run[1], run[2], &names).await {
         Ok(urls) => urls,
         Err(error) => {
-            outcome.failed = Some((names, error));
-            return outcome;
+            let own = error.verdict == Verdict::Refused;
+            let failed = names.into_iter().map(|name| (name, failure(&error, own)));
+            outcome.failed.extend(failed);
+            return BTreeMap::new();
         }
     };
     let headers: Vec<(String, String)> = urls
@@ -165,40 +256,109 @@ pub(crate) async fn upload(
         .filter_map(|header| header.split_once(':'))
         .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
         .collect();
-    for url in urls.files {
-        let (Some(file), Some(target)) = (changed.get(&url.name), url.upload_url) else {
+    let mut expired = BTreeMap::new();
+    let mut away: Option<CallError> = None;
+    for UploadUrl { name, upload_url } in urls.files {
+        let Some(file) = files.remove(&name) else {
             continue;
         };
+        let Some(url) = upload_url else {
+            let error = CallError::refused("the server names no place for it");
+            outcome.failed.push((name, failure(&error, true)));
+            continue;
+        };
+        if let Some(error) = &away {
+            outcome.failed.push((name, failure(error, false)));
+            continue;
+        }
+        match put(server, url, headers.clone(), &file).await {
+            Ok(()) => outcome.stored.push((name, file.md5)),
+            Err(Failed::Expired(_)) if !is_last => {
+                expired.insert(name, file);
+            }
+            Err(Failed::Expired(error) | Failed::Own(error)) => {
+                outcome.failed.push((name, failure(&error, true)));
+            }
+            Err(Failed::Refused(error)) => outcome
+                .warnings
+                .push(format!("file `{name}` not uploaded: {}", error.message)),
+            Err(Failed::Away(error)) => {
+                outcome.failed.push((name, failure(&error, false)));
+                if error.status == 0 {
+                    away = Some(error);
+                }
+            }
+        }
+    }
+    for name in files.into_keys() {
+        let error = CallError::refused("the server names no place for it");
+        outcome.failed.push((name, failure(&error, true)));
+    }
+    expired
+}
+
+/// Why one upload failed.
+enum Failed {
+    /// The URL does not allow it (any more).
+    Expired(CallError),
+    /// Something is wrong with this file's upload: it changed, or other bytes were stored.
+    Own(CallError),
+    /// It will never be taken.
+    Refused(CallError),
+    /// The host did not answer, or wants to be left alone.
+    Away(CallError),
+}
+
+async fn put(
+    server: &Server,
+    mut url: String,
+    mut headers: Vec<(String, String)>,
+    file: &Measured,
+) -> Result<(), Failed> {
+    if server.is_own(&url) {
+        // Our server compares; other stores may have signed a URL that allows no such header.
+        headers.push(("Content-MD5".to_owned(), file.md5_base64.clone()));
+    }
+    for _redirect in 0..=REDIRECTS {
         let request = HttpRequest {
             method: "PUT",
-            url: target,
+            url: url.clone(),
             headers: headers.clone(),
             body: Body::File {
                 path: file.path.clone(),
                 length: file.length,
+                md5: file.md5.clone(),
             },
-            // A minute, and what a very slow line needs.
-            timeout: Some(Duration::from_secs(60 + file.length / (16 << 10))),
-        };
-        match server.http().send(request).await.and_then(check) {
-            Ok(_answer) => outcome.stored.push((url.name, file.md5.clone())),
-            Err(error) if error.verdict == runlane_model::backoff::Verdict::Retry => {
-                let names = match outcome.failed.take() {
-                    Some((mut names, _)) => {
-                        names.push(url.name);
-                        names
-                    }
-                    None => vec![url.name],
-                };
-                outcome.failed = Some((names, error));
-            }
-            Err(error) => outcome.warnings.push(format!(
-                "file `{}` not uploaded: {}",
-                url.name, error.message
+            timeout: Some(Duration::from_secs(
+                60 + file.length / SLOWEST_BYTES_A_SECOND,
             )),
+        };
+        let error = match server.put(request).await {
+            Ok(answer) => {
+                return match answer.md5 {
+                    Some(md5) if md5 != file.md5 => Err(Failed::Own(CallError::retry(
+                        "the store has other bytes than were sent",
+                    ))),
+                    _ => Ok(()),
+                };
+            }
+            Err(error) => error,
+        };
+        if let Some(to) = error.redirected_from(&url) {
+            url = to;
+            headers.retain(|(name, _)| name != "Content-MD5");
+            continue;
         }
+        return Err(match (error.verdict, error.status) {
+            (_, 400 | 401 | 403) => Failed::Expired(error),
+            (Verdict::Retry, 0) if error.message.starts_with(super::http::CHANGED) => {
+                Failed::Own(error)
+            }
+            (Verdict::Retry, _) => Failed::Away(error),
+            _ => Failed::Refused(error),
+        });
     }
-    outcome
+    Err(Failed::Own(CallError::retry("redirected too often")))
 }
 
 #[derive(Debug)]
@@ -206,6 +366,7 @@ struct Measured {
     path: PathBuf,
     length: u64,
     md5: String,
+    md5_base64: String,
 }
 
 /// Reads each file once; what is missing, no file or unchanged is left out.
@@ -230,15 +391,8 @@ fn measure(
 }
 
 fn measure_one(path: &Path) -> std::io::Result<Measured> {
-    let data = std::fs::metadata(path)?;
-    // Opening a FIFO would wait for its writer.
-    if !data.is_file() {
-        return Err(std::io::Error::new(
-            std::io::ErrorKind::InvalidInput,
-            "not a regular file",
-        ));
-    }
-    let mut file = std::fs::File::open(path)?.take(data.len());
+    let file = open_regular(path)?;
+    let mut file = file.metadata().map(|data| file.take(data.len()))?;
     let mut hasher = Md5::new();
     let mut buffer = vec![0; 1 << 16];
     let mut length = 0;
@@ -250,14 +404,12 @@ fn measure_one(path: &Path) -> std::io::Result<Measured> {
         hasher.update(&buffer[..count]);
         length += count as u64;
     }
-    let mut md5 = String::new();
-    for byte in hasher.finalize() {
-        write!(md5, "{byte:02x}").expect("a string takes every write");
-    }
+    let md5 = hasher.finalize();
     Ok(Measured {
         path: path.to_owned(),
         length,
-        md5,
+        md5: hex(&md5),
+        md5_base64: STANDARD.encode(md5),
     })
 }
 

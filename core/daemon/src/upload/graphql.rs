@@ -11,7 +11,8 @@ use runlane_proto::local;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::http::{Body, CallError, Http, HttpRequest, check};
+use super::hosts::{Host, Hosts, Pass};
+use super::http::{Body, CallError, Http, HttpAnswer, HttpRequest};
 
 const UPSERT: &str = "mutation UpsertBucket($id: String, $name: String, $project: String, $entity: String, $groupName: String, \
 $description: String, $displayName: String, $notes: String, $commit: String, $config: JSONString, $host: String, \
@@ -47,7 +48,9 @@ waitDuration: $waitDuration}) { success } }";
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
     http: Arc<dyn Http>,
+    hosts: Arc<Hosts>,
     base_url: String,
+    key: String,
     headers: Vec<(String, String)>,
     user: Vec<(String, String)>,
     graphql_timeout: Duration,
@@ -161,9 +164,12 @@ pub(crate) struct UploadUrl {
 }
 
 impl Server {
-    pub(crate) fn new(http: Arc<dyn Http>, settings: &local::RunSettings) -> Self {
-        let key = STANDARD.encode(format!("api:{}", settings.api_key));
-        let mut headers = vec![("Authorization".to_owned(), format!("Basic {key}"))];
+    pub(crate) fn new(
+        http: Arc<dyn Http>,
+        hosts: Arc<Hosts>,
+        settings: &local::RunSettings,
+    ) -> Self {
+        let mut headers = Vec::new();
         let mut extra: Vec<_> = settings.extra_http_headers.iter().collect();
         extra.sort();
         headers.extend(
@@ -182,16 +188,47 @@ impl Server {
         };
         Self {
             http,
+            hosts,
             base_url: settings.base_url.trim_end_matches('/').to_owned(),
+            key: settings.api_key.clone(),
             headers,
             user,
             graphql_timeout: Duration::from_secs_f64(seconds.min(3_600.0)),
         }
     }
 
-    /// The network, for uploads to other hosts.
-    pub(crate) fn http(&self) -> &Arc<dyn Http> {
-        &self.http
+    /// The key that is used.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Uses another key from now on.
+    pub(crate) fn set_key(&mut self, key: String) {
+        self.key = key;
+    }
+
+    /// The server's gate.
+    pub(crate) fn host(&self) -> Arc<Host> {
+        self.hosts.of(&self.base_url)
+    }
+
+    /// Whether a URL leads to the server itself.
+    pub(crate) fn is_own(&self, url: &str) -> bool {
+        Arc::ptr_eq(&self.host(), &self.hosts.of(url))
+    }
+
+    fn headers(&self) -> Vec<(String, String)> {
+        let key = STANDARD.encode(format!("api:{}", self.key));
+        let mut headers = vec![("Authorization".to_owned(), format!("Basic {key}"))];
+        headers.extend(self.headers.iter().cloned());
+        headers.push(("Content-Type".to_owned(), "application/json".to_owned()));
+        headers
+    }
+
+    /// Sends a request to where an upload belongs, as it is: without credentials.
+    pub(crate) async fn put(&self, request: HttpRequest) -> Result<HttpAnswer, CallError> {
+        let pass = self.hosts.of(&request.url).enter().await;
+        pass.end(self.http.send(request).await)
     }
 
     /// Sends one operation and returns its `data`.
@@ -203,8 +240,7 @@ impl Server {
     ) -> Result<Value, CallError> {
         let body =
             json!({"query": query, "variables": variables, "operationName": operation}).to_string();
-        let mut headers = self.headers.clone();
-        headers.push(("Content-Type".to_owned(), "application/json".to_owned()));
+        let mut headers = self.headers();
         headers.extend(self.user.iter().cloned());
         let request = HttpRequest {
             method: "POST",
@@ -213,11 +249,10 @@ impl Server {
             body: Body::Bytes(Bytes::from(body)),
             timeout: Some(self.graphql_timeout),
         };
-        let answer = self.http.send(request).await?;
-        // A conflict between two upserts is over a moment later.
-        let conflict = answer.status == 409;
-        let answer = check(answer).map_err(|error| {
-            if conflict {
+        let pass = self.host().enter().await;
+        let answer = pass.end(self.http.send(request).await).map_err(|error| {
+            // A conflict between two upserts is over a moment later.
+            if error.status == 409 {
                 CallError {
                     verdict: Verdict::Retry,
                     ..error
@@ -226,9 +261,11 @@ impl Server {
                 error
             }
         })?;
-        let mut reply: Value = serde_json::from_slice(&answer.body).map_err(|_other| {
-            CallError::retry("the server's answer is not JSON; is this the right address?")
-        })?;
+        let foreign = || {
+            let message = "the answer does not come from the server (not GraphQL); is this the right address?";
+            CallError::retry(message)
+        };
+        let mut reply: Value = serde_json::from_slice(&answer.body).map_err(|_other| foreign())?;
         if let Some(errors) = reply["errors"]
             .as_array()
             .filter(|errors| !errors.is_empty())
@@ -238,6 +275,10 @@ impl Server {
                 .filter_map(|error| error["message"].as_str())
                 .collect();
             return Err(CallError::refused(told.join("; ")));
+        }
+        // A proxy's `{}` is no answer to anything.
+        if !reply["data"].is_object() {
+            return Err(foreign());
         }
         Ok(reply["data"].take())
     }
@@ -348,14 +389,15 @@ impl Server {
             .map(|_data| ())
     }
 
-    /// Sends one `file_stream` request.
+    /// Sends one `file_stream` request, for which `pass` was obtained.
     pub(crate) async fn file_stream(
         &self,
+        pass: Pass,
         path: [&str; 3],
         body: Bytes,
         gzip: bool,
         timeout: Duration,
-    ) -> Result<super::http::HttpAnswer, CallError> {
+    ) -> Result<HttpAnswer, CallError> {
         let mut url = url::Url::parse(&self.base_url)
             .map_err(|error| CallError::refused(error.to_string()))?;
         if let Ok(mut segments) = url.path_segments_mut() {
@@ -365,8 +407,7 @@ impl Server {
                 .extend(path)
                 .push("file_stream");
         }
-        let mut headers = self.headers.clone();
-        headers.push(("Content-Type".to_owned(), "application/json".to_owned()));
+        let mut headers = self.headers();
         if gzip {
             headers.push(("Content-Encoding".to_owned(), "gzip".to_owned()));
         }
@@ -377,7 +418,7 @@ impl Server {
             body: Body::Bytes(body),
             timeout: Some(timeout),
         };
-        check(self.http.send(request).await?)
+        pass.end(self.http.send(request).await)
     }
 }
 

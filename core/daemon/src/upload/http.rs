@@ -1,23 +1,34 @@
 //! The seam to the network: one request, one bounded answer.
 
+mod answer;
+
 use std::future::Future;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use runlane_model::backoff::{Verdict, judge, retry_after_secs};
+use futures::TryStreamExt;
+use md5::{Digest, Md5};
+use runlane_model::backoff::{RateLimit, Verdict};
 use runlane_proto::local;
+use tokio::io::AsyncReadExt;
 use tokio_util::io::ReaderStream;
 
+pub(crate) use self::answer::{check, hex};
+use self::answer::{explain, md5_of, retry_after};
 use crate::clock::Clock;
 
-/// No answer is read beyond this.
+/// No answer is read beyond this, unpacked.
 const MAX_ANSWER_BYTES: usize = 16 << 20;
-/// Characters of a server's text that a message quotes.
-const QUOTED: usize = 300;
+/// A server that needs longer to take a connection is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How the message of an upload begins whose file was written to meanwhile.
+pub(crate) const CHANGED: &str = "the file changed";
+/// Redirects that are followed in a row, on one host only.
+const REDIRECTS: usize = 3;
 
 /// What to send.
 #[derive(Debug, Clone)]
@@ -26,6 +37,7 @@ pub(crate) struct HttpRequest {
     pub(crate) url: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Body,
+    /// For everything, from the connection to the last byte of the answer.
     pub(crate) timeout: Option<Duration>,
 }
 
@@ -33,10 +45,11 @@ pub(crate) struct HttpRequest {
 #[derive(Debug, Clone)]
 pub(crate) enum Body {
     Bytes(Bytes),
-    /// The first `length` bytes of a file.
+    /// The first `length` bytes of a file, which must have this MD5 (hex): an upload of anything else fails.
     File {
         path: PathBuf,
         length: u64,
+        md5: String,
     },
 }
 
@@ -45,8 +58,11 @@ pub(crate) enum Body {
 pub(crate) struct HttpAnswer {
     pub(crate) status: u16,
     pub(crate) retry_after: Option<Duration>,
-    /// `RateLimit-Remaining` and `RateLimit-Reset`, if both are there.
-    pub(crate) rate_limit: Option<(f64, f64)>,
+    pub(crate) rate_limit: Option<RateLimit>,
+    /// Where a redirect that was not followed leads.
+    pub(crate) location: Option<String>,
+    /// The MD5 (hex) of what was stored, if the store tells it.
+    pub(crate) md5: Option<String>,
     pub(crate) body: Bytes,
 }
 
@@ -54,25 +70,47 @@ pub(crate) struct HttpAnswer {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct CallError {
     pub(crate) verdict: Verdict,
+    /// 0 if there was no answer.
+    pub(crate) status: u16,
+    /// The time ran out.
+    pub(crate) is_timeout: bool,
     pub(crate) retry_after: Option<Duration>,
+    /// How long requests take that this host answers, if it answers others.
+    pub(crate) hope: Option<Duration>,
+    /// Where a redirect leads.
+    pub(crate) location: Option<String>,
     pub(crate) message: String,
 }
 
 impl CallError {
-    pub(crate) fn retry(message: impl Into<String>) -> Self {
+    fn new(verdict: Verdict, message: impl Into<String>) -> Self {
         Self {
-            verdict: Verdict::Retry,
+            verdict,
+            status: 0,
+            is_timeout: false,
             retry_after: None,
+            hope: None,
+            location: None,
             message: message.into(),
         }
     }
 
+    pub(crate) fn retry(message: impl Into<String>) -> Self {
+        Self::new(Verdict::Retry, message)
+    }
+
     pub(crate) fn refused(message: impl Into<String>) -> Self {
-        Self {
-            verdict: Verdict::Refused,
-            retry_after: None,
-            message: message.into(),
-        }
+        Self::new(Verdict::Refused, message)
+    }
+
+    /// Where a request to `url` was redirected to, unless that gives up encryption.
+    pub(crate) fn redirected_from(&self, url: &str) -> Option<String> {
+        let to = self.location.as_deref()?;
+        let is_redirect = matches!(self.status, 301 | 302 | 307 | 308);
+        let from = url::Url::parse(url).ok()?;
+        let to = from.join(to).ok()?;
+        let is_safe = to.scheme() == "https" || from.scheme() == to.scheme();
+        (is_redirect && is_safe).then(|| to.to_string())
     }
 }
 
@@ -105,8 +143,9 @@ impl Network {
             .ok();
         let mut builder = reqwest::Client::builder()
             .user_agent(format!("runlane/{}", crate::VERSION))
-            .connect_timeout(Duration::from_secs(10))
-            .pool_idle_timeout(Duration::from_secs(90));
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(Duration::from_secs(90))
+            .redirect(reqwest::redirect::Policy::custom(redirect));
         for (proxy, make) in [
             (
                 &settings.http_proxy,
@@ -142,53 +181,34 @@ impl Network {
         if let Some(timeout) = request.timeout {
             builder = builder.timeout(timeout);
         }
+        let mut sent = None;
         builder = match request.body {
             Body::Bytes(bytes) => builder.body(bytes),
-            Body::File { path, length } => {
-                use tokio::io::AsyncReadExt;
-                let file = tokio::fs::File::open(&path).await.map_err(|error| {
-                    CallError::refused(format!("{error}: `{}`", path.display()))
-                })?;
-                builder.header("Content-Length", length.to_string()).body(
-                    reqwest::Body::wrap_stream(ReaderStream::new(file.take(length))),
-                )
+            Body::File { path, length, md5 } => {
+                let file = open_file(&path).await?.take(length);
+                let digest = Arc::new(Mutex::new(Md5::new()));
+                let shared = Arc::clone(&digest);
+                let stream = ReaderStream::new(file).inspect_ok(move |chunk| {
+                    let mut digest = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                    digest.update(chunk);
+                });
+                sent = Some((digest, md5));
+                builder
+                    .header("Content-Length", length.to_string())
+                    .body(reqwest::Body::wrap_stream(stream))
             }
         };
-        let mut response = builder
-            .send()
-            .await
-            .map_err(|error| CallError::retry(explain(&error)))?;
-        let number = |name: &str| {
-            let text = response.headers().get(name)?.to_str().ok()?;
-            text.trim()
-                .parse::<f64>()
-                .ok()
-                .filter(|number| *number >= 0.0)
-        };
-        let rate_limit = number("ratelimit-remaining").zip(number("ratelimit-reset"));
-        let retry_after = response
-            .headers()
-            .get("retry-after")
-            .and_then(|value| value.to_str().ok())
-            .and_then(|text| retry_after(text, &*self.clock));
-        let status = response.status().as_u16();
-        let mut body = BytesMut::new();
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|error| CallError::retry(explain(&error)))?
-        {
-            if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-                return Err(CallError::retry("the server's answer is too long"));
+        let outcome =
+            async { receive(builder.send().await.map_err(failed)?, &*self.clock).await }.await;
+        if let Some((digest, md5)) = sent {
+            let digest = digest.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_whole = hex(&digest.clone().finalize()) == md5;
+            // A body that ends early or differs was refused or stored: neither is the file that was meant.
+            if !is_whole && outcome.as_ref().is_ok_and(|answer| answer.status < 500) {
+                return Err(CallError::retry(format!("{CHANGED} while it was uploaded")));
             }
-            body.extend_from_slice(&chunk);
         }
-        Ok(HttpAnswer {
-            status,
-            retry_after,
-            rate_limit,
-            body: body.freeze(),
-        })
+        outcome
     }
 }
 
@@ -198,64 +218,93 @@ impl Http for Network {
     }
 }
 
-/// The error and its causes in one line, without the URL: it may carry a signature.
-fn explain(error: &reqwest::Error) -> String {
-    let mut text = String::new();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = error.to_string();
-        cause = error.source();
+/// Reads the whole answer.
+async fn receive(
+    mut response: reqwest::Response,
+    clock: &dyn Clock,
+) -> Result<HttpAnswer, CallError> {
+    let text = |name: &str| {
+        let value = response.headers().get(name)?.to_str().ok()?;
+        Some(value.trim().to_owned())
+    };
+    let number = |name: &str| {
+        let number = text(name)?.parse::<f64>().ok();
+        number.filter(|number| number.is_finite() && *number >= 0.0)
+    };
+    let mut answer = HttpAnswer {
+        status: response.status().as_u16(),
+        retry_after: text("retry-after").and_then(|header| retry_after(&header, clock)),
+        rate_limit: number("ratelimit-remaining")
+            .zip(number("ratelimit-reset"))
+            .map(|(remaining, reset)| RateLimit { remaining, reset }),
+        location: text("location"),
+        md5: md5_of(text),
+        body: Bytes::new(),
+    };
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+            return Err(CallError::retry("the server's answer is too long"));
+        }
+        body.extend_from_slice(&chunk);
     }
-    if error.is_timeout() {
-        "no answer in time".to_owned()
-    } else if text.is_empty() {
-        "the request failed".to_owned()
+    answer.body = body.freeze();
+    Ok(answer)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn failed(error: reqwest::Error) -> CallError {
+    CallError {
+        is_timeout: error.is_timeout(),
+        ..CallError::retry(explain(&error))
+    }
+}
+
+/// Follows what keeps the method, on the same host, and never to a plain connection: the key goes along.
+fn redirect(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redirect::Action {
+    let Some(from) = attempt.previous().last() else {
+        return attempt.stop();
+    };
+    let to = attempt.url();
+    let same_host = from.host_str() == to.host_str();
+    let safe = to.scheme() == "https"
+        || (from.scheme() == to.scheme()
+            && from.port_or_known_default() == to.port_or_known_default());
+    let keeps_method = matches!(attempt.status().as_u16(), 307 | 308);
+    if same_host && safe && keeps_method && attempt.previous().len() <= REDIRECTS {
+        attempt.follow()
     } else {
-        text
+        attempt.stop()
     }
 }
 
-/// How long a `Retry-After` header asks to wait: seconds, or a date; one that is past asks for nothing more.
-fn retry_after(header: &str, clock: &dyn Clock) -> Option<Duration> {
-    retry_after_secs(header).or_else(|| {
-        let date = httpdate::parse_http_date(header.trim()).ok()?;
-        let at = date.duration_since(UNIX_EPOCH).ok()?.as_secs_f64();
-        Duration::try_from_secs_f64((at - clock.unix_secs()).max(0.0)).ok()
-    })
-}
-
-/// An answer that is no success, as an error.
-pub(crate) fn check(answer: HttpAnswer) -> Result<HttpAnswer, CallError> {
-    let verdict = judge(answer.status);
-    if verdict == Verdict::Success {
-        return Ok(answer);
+/// Opens a regular file for reading, without waiting for the other end of a pipe that has taken its place.
+pub(crate) fn open_regular(path: &Path) -> std::io::Result<std::fs::File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let irregular = || std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a regular file");
+    // Opening a device may have effects of its own.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(irregular());
     }
-    Err(CallError {
-        verdict,
-        retry_after: answer.retry_after,
-        message: message_of(&answer),
-    })
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(irregular());
+    }
+    Ok(file)
 }
 
-/// What the server says about an error, whatever shape it says it in.
-fn message_of(answer: &HttpAnswer) -> String {
-    let text = String::from_utf8_lossy(&answer.body);
-    let told = serde_json::from_slice::<serde_json::Value>(&answer.body)
-        .ok()
-        .and_then(|value| {
-            let error = &value["error"];
-            error
-                .as_str()
-                .or_else(|| error["message"].as_str())
-                .or_else(|| value["errors"][0]["message"].as_str())
-                .map(str::to_owned)
-        });
-    let told: String = told
-        .unwrap_or_else(|| text.into_owned())
-        .chars()
-        .take(QUOTED)
-        .collect();
-    format!("status {}: {}", answer.status, told.trim())
+async fn open_file(path: &Path) -> Result<tokio::fs::File, CallError> {
+    let path = path.to_owned();
+    let opened = tokio::task::spawn_blocking(move || open_regular(&path)).await;
+    match opened {
+        Ok(Ok(file)) => Ok(tokio::fs::File::from_std(file)),
+        Ok(Err(error)) => Err(CallError::refused(error.to_string())),
+        Err(_panicked) => Err(CallError::retry("the file could not be opened")),
+    }
 }
 
 /// A request body, compressed with gzip.
@@ -277,27 +326,6 @@ mod tests {
     impl Clock for At {
         fn unix_secs(&self) -> f64 {
             self.0
-        }
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        // `Sun, 06 Nov 1994 08:49:37 GMT` in Unix time, less 90 s.
-        let clock = At(784_111_777.0 - 90.0);
-        let wait = |header| retry_after(header, &clock);
-        assert_eq!(wait("121"), Some(Duration::from_secs(121)));
-        // The three forms of RFC 9110.
-        for date in [
-            "Sun, 06 Nov 1994 08:49:37 GMT",
-            "Sunday, 06-Nov-94 08:49:37 GMT",
-            "Sun Nov  6 08:49:37 1994",
-            " Sun, 06 Nov 1994 08:49:37 GMT ",
-        ] {
-            assert_eq!(wait(date), Some(Duration::from_secs(90)), "{date}");
-        }
-        assert_eq!(wait("Sun, 06 Nov 1994 08:00:00 GMT"), Some(Duration::ZERO));
-        for rubbish in ["", "soon", "-5", "Sun, 99 Nov 1994 08:49:37 GMT"] {
-            assert_eq!(wait(rubbish), None, "{rubbish}");
         }
     }
 
@@ -332,27 +360,5 @@ mod tests {
             (error.verdict, error.retry_after),
             (Verdict::Retry, Some(Duration::from_secs(7)))
         );
-    }
-
-    #[test]
-    fn the_server_s_own_words_are_quoted() {
-        let answer = |status, body: &'static str| HttpAnswer {
-            status,
-            body: Bytes::from(body),
-            ..Default::default()
-        };
-        for (body, shown) in [
-            (r#"{"error":"no run"}"#, "status 404: no run"),
-            (r#"{"error":{"message":"no run"}}"#, "status 404: no run"),
-            (r#"{"errors":[{"message":"no run"}]}"#, "status 404: no run"),
-            ("plain", "status 404: plain"),
-        ] {
-            let error = check(answer(404, body)).expect_err("no success");
-            assert_eq!(
-                (error.message.as_str(), error.verdict),
-                (shown, Verdict::Refused)
-            );
-        }
-        assert!(check(answer(200, "{}")).is_ok());
     }
 }

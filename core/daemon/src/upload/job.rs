@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use runlane_proto::local;
 use runlane_proto::wandb_internal as pb;
+use runlane_translog::LiveLog;
 
 /// One log on its way to one server.
 #[derive(Debug, Clone)]
 pub(crate) struct Job {
     pub(crate) settings: local::RunSettings,
     pub(crate) log: PathBuf,
+    /// The log through its writer, if that is in this process.
+    pub(crate) live: Option<LiveLog>,
     pub(crate) files_dir: PathBuf,
     /// The run was opened just now by a training process; a log that lay on disk is never fresh.
     pub(crate) is_fresh: bool,
@@ -19,6 +22,8 @@ pub(crate) struct Job {
     pub(crate) overrides: Overrides,
     /// The log is looked at for growth this often, until its exit record; otherwise its writer says when it has grown.
     pub(crate) poll: Option<Duration>,
+    /// What the server did not take earlier is sent again, when everything else is stored.
+    pub(crate) retry_quarantined: bool,
 }
 
 /// Names to use instead of those in the log.

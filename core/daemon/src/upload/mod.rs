@@ -1,13 +1,17 @@
 //! Uploads: a cursor over a run's log.
 
+mod ack;
+mod credentials;
 mod cursor;
 mod documents;
 mod engine;
 mod files;
 mod graphql;
+mod hosts;
 mod http;
 pub(crate) mod job;
 mod projection;
+mod quarantine;
 mod start;
 mod stream;
 mod summary_line;
@@ -15,12 +19,16 @@ mod tail;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use runlane_proto::local;
 use runlane_proto::wandb_internal as pb;
+use runlane_translog::LiveLog;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use self::credentials::Credentials;
+use self::hosts::Hosts;
 use self::http::{CallError, Http};
 use self::job::{Job, Overrides};
 use crate::clock::Clock;
@@ -54,8 +62,10 @@ pub(crate) struct UploadStatus {
     pub(crate) other_files: u32,
     /// Everything, the end included, is stored.
     pub(crate) complete: bool,
-    /// The upload does not go on by itself.
+    /// The upload waits for a person: for another key, or for the server's refusal to be resolved.
     pub(crate) is_paused: bool,
+    /// It is paused, but tries by itself now and then, and at once with another key.
+    pub(crate) may_resume: bool,
     pub(crate) problem: String,
     pub(crate) stop_requested: bool,
     /// `entity/project/run` and the web page, once the server has answered.
@@ -66,6 +76,10 @@ pub(crate) struct UploadStatus {
     /// Records that damage of the log has cost, and whether it ends inside one.
     pub(crate) lost: u64,
     pub(crate) ends_torn: bool,
+    /// Run files that are not stored yet.
+    pub(crate) files_left: usize,
+    /// Lines that the server does not take, kept beside the log.
+    pub(crate) quarantined: u64,
 }
 
 impl UploadStatus {
@@ -159,6 +173,7 @@ pub(crate) fn start(
     daemon: &Arc<Daemon>,
     settings: local::RunSettings,
     path: PathBuf,
+    live: LiveLog,
     is_fresh: bool,
 ) -> (UploadHandle, StartOutcome) {
     let (reply, outcome) = oneshot::channel();
@@ -166,13 +181,15 @@ pub(crate) fn start(
     let job = Job {
         settings,
         log: path,
+        live: Some(live),
         files_dir,
         is_fresh,
         overrides: Overrides::default(),
         poll: None,
+        retry_quarantined: false,
     };
     (
-        spawn(daemon.http_maker(), job, LogState::default(), Some(reply)),
+        spawn(daemon.outside(), job, LogState::default(), Some(reply)),
         outcome,
     )
 }
@@ -181,17 +198,48 @@ pub(crate) fn start(
 pub(crate) type HttpMaker =
     Arc<dyn Fn(&local::RunSettings) -> Result<Arc<dyn Http>, CallError> + Send + Sync>;
 
-/// The real network; `clock` tells how far away the date of a `Retry-After` is.
-pub(crate) fn network(clock: Arc<dyn Clock>) -> HttpMaker {
-    Arc::new(move |settings| {
-        let network = http::Network::new(settings, Arc::clone(&clock))?;
-        Ok(Arc::new(network))
-    })
+/// What all uploads of a process share of the world outside.
+#[derive(Clone)]
+pub(crate) struct Outside {
+    clock: Arc<dyn Clock>,
+    http: HttpMaker,
+    hosts: Arc<Hosts>,
+    credentials: Arc<Credentials>,
+    /// Bytes of lines that wait in all uploads together.
+    waiting_bytes: Arc<AtomicUsize>,
+}
+
+impl Outside {
+    /// The real network.
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        let for_network = Arc::clone(&clock);
+        let http: HttpMaker = Arc::new(move |settings| {
+            let network = http::Network::new(settings, Arc::clone(&for_network))?;
+            Ok(Arc::new(network))
+        });
+        Self::with(clock, http)
+    }
+
+    /// With another network.
+    pub(crate) fn with(clock: Arc<dyn Clock>, http: HttpMaker) -> Self {
+        Self {
+            hosts: Hosts::new(Arc::clone(&clock)),
+            clock,
+            http,
+            credentials: Credentials::new(),
+            waiting_bytes: Arc::default(),
+        }
+    }
+
+    /// A key for a server; the number of uploads that were paused for want of one and try it now.
+    pub(crate) fn offer_key(&self, base_url: &str, key: &str) -> usize {
+        self.credentials.offer(base_url, key)
+    }
 }
 
 /// Starts the upload of `job` in its own task.
 pub(crate) fn spawn(
-    make_http: HttpMaker,
+    outside: Outside,
     job: Job,
     state: LogState,
     started: Option<oneshot::Sender<Result<pb::RunRecord, pb::ErrorInfo>>>,
@@ -204,11 +252,12 @@ pub(crate) fn spawn(
         status: status_sender,
         notices: notice_sender,
         started,
+        told_pause: String::new(),
     };
     let task = tokio::spawn(async move {
-        match make_http(&job.settings) {
+        match (outside.http)(&job.settings) {
             // On the heap: it holds a whole upload's state.
-            Ok(http) => Box::pin(engine::run(job, http, links)).await,
+            Ok(http) => Box::pin(engine::run(job, outside, http, links)).await,
             Err(error) => links.refuse_call(&job, &error),
         }
     });
@@ -217,5 +266,13 @@ pub(crate) fn spawn(
         notices,
         log,
         task,
+    }
+}
+
+/// Runs what blocks for a moment, without holding up the other tasks where the runtime has more than one thread.
+fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    match tokio::runtime::Handle::current().runtime_flavor() {
+        tokio::runtime::RuntimeFlavor::CurrentThread => work(),
+        _ => tokio::task::block_in_place(work),
     }
 }

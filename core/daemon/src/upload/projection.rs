@@ -54,6 +54,8 @@ pub(crate) struct Projection {
     pub(crate) exit: Option<pb::RunExitRecord>,
     /// Records of kinds that are not uploaded yet: artifacts and the like.
     pub(crate) kept: u64,
+    /// Rows, lines and other data that could not be kept, by the log's markers.
+    pub(crate) lost: u64,
     pub(crate) format: LineFormat,
     /// Added to steps and runtimes of the log's rows: the log counts from 0, the server's run goes on.
     pub(crate) shift: Shift,
@@ -115,6 +117,11 @@ impl Projection {
             .control
             .as_ref()
             .is_some_and(|control| control.runlane_seq > 0);
+        let loss = record
+            .control
+            .as_ref()
+            .and_then(|control| control.runlane_loss.as_ref());
+        self.lost += loss.map_or(0, |loss| loss.count);
         match &record.record_type {
             Some(RecordType::Header(header)) => {
                 let producer = header

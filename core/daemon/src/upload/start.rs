@@ -40,11 +40,6 @@ impl From<CallError> for StartError {
 }
 
 impl StartError {
-    /// Whether trying again may help.
-    pub(crate) fn is_retryable(&self) -> bool {
-        matches!(self, Self::Call(error) if error.verdict == Verdict::Retry)
-    }
-
     /// As the user sees it.
     pub(crate) fn to_error_info(&self) -> pb::ErrorInfo {
         let (code, message) = match self {

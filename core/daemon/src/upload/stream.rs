@@ -2,7 +2,11 @@
 //!
 //! Lines wait here until the server has stored them; there is one request at a time. The sum of waiting lines is bounded:
 //! whoever feeds this machine stops while `has_room` is false, the backlog stays in the log.
+//!
+//! A request that the server refuses for its content is narrowed down until the one unit is found that it does not take
+//! (`narrow`).
 
+mod narrow;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -10,15 +14,21 @@ mod tests;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use runlane_model::backoff::{Backoff, UPLOAD};
+use runlane_model::backoff::{Backoff, Pace, RateLimit, UPLOAD};
+
+use self::narrow::Narrowing;
+pub(crate) use self::narrow::{Quarantined, Refusal};
 
 /// Without anything to send, a heartbeat goes out after this time.
 const HEARTBEAT: Duration = Duration::from_secs(30);
-/// The pace that rate-limit headers may ask for at most.
-const SLOWEST: Duration = Duration::from_secs(10);
 /// Bytes of lines in one request, and waiting ones; less where a request may follow at once.
 const REQUEST_BYTES: usize = 10 << 20;
 const OUR_REQUEST_BYTES: usize = 2 << 20;
+/// A slow line gets no smaller requests than this (but a single line is never cut).
+const LEAST_REQUEST_BYTES: usize = 16 << 10;
+/// Between the requests that look for what the server refuses.
+const SEARCH_INTERVAL: Duration = Duration::from_secs(1);
+const OUR_SEARCH_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The append-only files of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +44,16 @@ const FILES: [(Lines, &str); 3] = [
     (Lines::Output, "output.log"),
 ];
 
+impl Lines {
+    /// The file of a name.
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        let mut files = FILES.iter();
+        files
+            .find(|(_, known)| *known == name)
+            .map(|(file, _)| *file)
+    }
+}
+
 /// Line numbers of the three files.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd)]
 pub(crate) struct Offsets {
@@ -48,12 +68,16 @@ impl Offsets {
         self.history >= other.history && self.events >= other.events && self.output >= other.output
     }
 
-    fn of(&mut self, file: Lines) -> &mut u64 {
+    pub(crate) fn of(&mut self, file: Lines) -> &mut u64 {
         match file {
             Lines::History => &mut self.history,
             Lines::Events => &mut self.events,
             Lines::Output => &mut self.output,
         }
+    }
+
+    pub(crate) fn get(mut self, file: Lines) -> u64 {
+        *self.of(file)
     }
 }
 
@@ -69,8 +93,8 @@ pub(crate) struct End {
 /// What to do now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Send this body.
-    Send(String),
+    /// A request is due: `compose` it.
+    Due,
     /// Nothing before then, unless more is fed.
     Wait(Instant),
     /// A request is under way.
@@ -84,6 +108,8 @@ struct Waiting {
     lines: VecDeque<String>,
     bytes: usize,
     in_flight: usize,
+    /// How often the first line was replaced because the server refused it.
+    replaced: u8,
 }
 
 /// The file stream of one run.
@@ -96,6 +122,8 @@ pub(crate) struct FileStream {
     interval: Duration,
     ours: bool,
     max_bytes: usize,
+    /// What one request may hold: less than `max_bytes` on a slow line.
+    request_bytes: usize,
     history: Waiting,
     events: Waiting,
     output: Waiting,
@@ -108,28 +136,36 @@ pub(crate) struct FileStream {
     uploaded: Vec<String>,
     uploaded_in_flight: usize,
     preempting: bool,
+    preempting_in_flight: bool,
+    /// Data of the run that is lost for good, and how much of it the server knows.
+    lost: u64,
+    lost_told: u64,
+    lost_in_flight: u64,
     end: Option<End>,
     end_in_flight: bool,
+    narrowing: Narrowing,
     complete: bool,
     busy: bool,
     hurry: bool,
     last_sent: Option<Instant>,
     not_before: Option<Instant>,
-    pace: Duration,
+    pace: Pace,
     backoff: Backoff,
 }
 
 impl FileStream {
     /// A stream whose files begin at `base` and of which the server has stored `stored` lines of this log already.
     pub(crate) fn new(interval: Duration, ours: bool, base: Offsets, stored: Offsets) -> Self {
+        let max_bytes = if ours {
+            OUR_REQUEST_BYTES
+        } else {
+            REQUEST_BYTES
+        };
         Self {
             interval,
             ours,
-            max_bytes: if ours {
-                OUR_REQUEST_BYTES
-            } else {
-                REQUEST_BYTES
-            },
+            max_bytes,
+            request_bytes: max_bytes,
             history: Waiting::default(),
             events: Waiting::default(),
             output: Waiting::default(),
@@ -141,14 +177,19 @@ impl FileStream {
             uploaded: Vec::new(),
             uploaded_in_flight: 0,
             preempting: false,
+            preempting_in_flight: false,
+            lost: 0,
+            lost_told: 0,
+            lost_in_flight: 0,
             end: None,
             end_in_flight: false,
+            narrowing: Narrowing::default(),
             complete: false,
             busy: false,
             hurry: false,
             last_sent: None,
             not_before: None,
-            pace: Duration::ZERO,
+            pace: Pace::default(),
             backoff: Backoff::new(UPLOAD),
         }
     }
@@ -156,6 +197,11 @@ impl FileStream {
     /// Whether more lines may be fed.
     pub(crate) fn has_room(&self) -> bool {
         self.waiting_bytes() < self.max_bytes
+    }
+
+    /// Bytes of lines that wait.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.history.bytes + self.events.bytes + self.output.bytes
     }
 
     /// Feeds the next line of a file. Lines that the server has already are dropped by number.
@@ -185,6 +231,14 @@ impl FileStream {
     /// The machine is about to be taken away: said at once.
     pub(crate) fn set_preempting(&mut self) {
         self.preempting = true;
+        self.preempting_in_flight = false;
+    }
+
+    /// So much of the run's data is lost, by the markers in its log. Said to our server only.
+    pub(crate) fn set_lost(&mut self, lost: u64) {
+        if self.ours {
+            self.lost = lost;
+        }
     }
 
     /// Everything was fed; the last request says how the run ended.
@@ -197,9 +251,24 @@ impl FileStream {
         self.hurry = true;
     }
 
+    /// Where each file begins at the server.
+    pub(crate) fn base(&self) -> Offsets {
+        self.base
+    }
+
     /// Lines of this log that the server has stored.
     pub(crate) fn stored(&self) -> Offsets {
         self.stored
+    }
+
+    /// Lines that are stored if the request under way is.
+    pub(crate) fn reach(&self) -> Offsets {
+        let with = |waiting: &Waiting, stored: u64| stored + waiting.in_flight as u64;
+        Offsets {
+            history: with(&self.history, self.stored.history),
+            events: with(&self.events, self.stored.events),
+            output: with(&self.output, self.stored.output),
+        }
     }
 
     /// Lines fed so far.
@@ -213,7 +282,7 @@ impl FileStream {
     }
 
     /// What to do at `now`.
-    pub(crate) fn next(&mut self, now: Instant) -> Step {
+    pub(crate) fn next(&self, now: Instant) -> Step {
         if self.busy {
             return Step::Busy;
         }
@@ -223,32 +292,45 @@ impl FileStream {
         if let Some(at) = self.not_before.filter(|at| *at > now) {
             return Step::Wait(at);
         }
-        let urgent = self.preempting || self.end.is_some() || !self.has_room() || self.hurry;
         let Some(last) = self.last_sent else {
-            return Step::Send(self.compose(now));
+            return Step::Due;
         };
-        let due = if urgent {
-            last + self.pace
+        let urgent = self.preempting || self.end.is_some() || !self.has_room() || self.hurry;
+        let due = if self.narrowing.is_searching() {
+            let gap = if self.ours {
+                OUR_SEARCH_INTERVAL
+            } else {
+                SEARCH_INTERVAL
+            };
+            last + gap
+        } else if urgent {
+            last
         } else if self.has_data() {
-            last + self.interval.max(self.pace)
+            last + self.interval
         } else {
-            last + HEARTBEAT.max(self.pace)
+            last + HEARTBEAT
         };
+        let due = due.max(self.pace.next(now));
         if due > now {
             Step::Wait(due)
         } else {
-            Step::Send(self.compose(now))
+            Step::Due
         }
     }
 
     /// The request under way was answered: its content is stored.
-    pub(crate) fn succeeded(&mut self, now: Instant, rate_limit: Option<(f64, f64)>) {
+    pub(crate) fn succeeded(&mut self, now: Instant, rate_limit: Option<RateLimit>) {
         self.busy = false;
         self.backoff.succeeded();
         self.not_before = None;
+        self.narrowing.succeeded();
+        self.request_bytes = (self.request_bytes * 2).min(self.max_bytes);
         for (file, _name) in FILES {
             let waiting = self.waiting(file);
             let sent = std::mem::take(&mut waiting.in_flight);
+            if sent > 0 {
+                waiting.replaced = 0;
+            }
             for line in waiting.lines.drain(..sent) {
                 waiting.bytes -= line.len();
             }
@@ -259,19 +341,14 @@ impl FileStream {
         }
         self.uploaded
             .drain(..std::mem::take(&mut self.uploaded_in_flight));
-        self.preempting = false;
+        if std::mem::take(&mut self.preempting_in_flight) {
+            self.preempting = false;
+        }
+        self.lost_told = self.lost_told.max(std::mem::take(&mut self.lost_in_flight));
         self.complete = std::mem::take(&mut self.end_in_flight);
         self.hurry &= self.has_data();
         self.last_sent = Some(now);
-        self.pace = match rate_limit {
-            // So many requests are left until the quota is renewed: spread them.
-            Some((remaining, reset)) if reset > 1.0 => {
-                Duration::try_from_secs_f64(reset / remaining.max(1.0))
-                    .unwrap_or(SLOWEST)
-                    .min(SLOWEST)
-            }
-            _ => Duration::ZERO,
-        };
+        self.pace.observe(now, rate_limit);
     }
 
     /// The request under way failed and is sent again later; returns when.
@@ -280,32 +357,47 @@ impl FileStream {
         now: Instant,
         random: f64,
         retry_after: Option<Duration>,
+        hope: Option<Duration>,
     ) -> Instant {
-        self.busy = false;
-        self.end_in_flight = false;
-        self.uploaded_in_flight = 0;
-        self.summary_in_flight = false;
-        for (file, _name) in FILES {
-            self.waiting(file).in_flight = 0;
-        }
-        let at = now + self.backoff.failed(random, retry_after);
+        self.take_back();
+        let at = now + self.backoff.failed(random, retry_after, hope);
         self.not_before = Some(at);
         at
     }
 
+    /// The request under way took longer than it may: the next ones are smaller.
+    pub(crate) fn was_slow(&mut self) {
+        let sent = self.reach();
+        if sent != self.stored {
+            self.request_bytes = (self.request_bytes / 2).max(LEAST_REQUEST_BYTES);
+        }
+    }
+
+    /// Nothing is under way any more; what was in the request waits again.
+    pub(crate) fn take_back(&mut self) {
+        self.busy = false;
+        self.end_in_flight = false;
+        self.uploaded_in_flight = 0;
+        self.summary_in_flight = false;
+        self.preempting_in_flight = false;
+        self.lost_in_flight = 0;
+        for (file, _name) in FILES {
+            self.waiting(file).in_flight = 0;
+        }
+    }
+
+    /// Lines that wait.
+    pub(crate) fn waiting_lines(&self) -> usize {
+        self.history.lines.len() + self.events.lines.len() + self.output.lines.len()
+    }
+
     fn has_data(&self) -> bool {
-        self.waiting_bytes() > 0
-            || !self.history.lines.is_empty()
-            || !self.events.lines.is_empty()
-            || !self.output.lines.is_empty()
+        self.waiting_lines() > 0
             || self.summary.is_some()
             || !self.uploaded.is_empty()
             || self.preempting
+            || self.lost > self.lost_told
             || self.end.is_some()
-    }
-
-    fn waiting_bytes(&self) -> usize {
-        self.history.bytes + self.events.bytes + self.output.bytes
     }
 
     fn waiting(&mut self, file: Lines) -> &mut Waiting {

@@ -1,6 +1,6 @@
 //! Before the first row: the head of the log is read and the server met.
 
-use runlane_model::backoff::{Backoff, UPLOAD};
+use runlane_model::backoff::{Backoff, UPLOAD, Verdict};
 
 use super::super::cursor::Target;
 use super::super::files::FilePlan;
@@ -9,7 +9,8 @@ use super::super::job::Job;
 use super::super::projection::{Projection, Shift};
 use super::super::start::{self, StartError, Started};
 use super::super::tail::LogTail;
-use super::links::Links;
+use super::super::{Outside, blocking};
+use super::links::{Links, Pause};
 
 /// Reads the records before the first row, waiting for the run record if the log has none yet. Returns where they end.
 pub(super) async fn read_head(
@@ -21,8 +22,7 @@ pub(super) async fn read_head(
 ) -> Result<u64, String> {
     let mut end = 0;
     loop {
-        let next =
-            tokio::task::block_in_place(|| tail.next()).map_err(|error| error.to_string())?;
+        let next = blocking(|| tail.next()).map_err(|error| error.to_string())?;
         match next {
             Some((record, at)) if Projection::is_head(&record) => {
                 let effects = projection.apply(&record);
@@ -63,7 +63,8 @@ pub(super) async fn read_head(
 
 /// Starts the run at the server, however long that takes; `None` if it cannot be.
 pub(super) async fn meet(
-    server: &Server,
+    outside: &Outside,
+    server: &mut Server,
     job: &Job,
     projection: &mut Projection,
     saved: Option<Target>,
@@ -71,9 +72,9 @@ pub(super) async fn meet(
 ) -> Option<Started> {
     let mut backoff = Backoff::new(UPLOAD);
     loop {
-        match start::start(server, job, projection, saved.clone()).await {
+        let error = match start::start(server, job, projection, saved.clone()).await {
             Ok(mut started) => {
-                links.status.send_modify(|status| status.problem.clear());
+                links.resumed();
                 if let Some(reply) = links.started.take() {
                     if reply.send(Ok(started.run.clone())).is_ok() {
                         // The run's actor takes the server's steps over: its rows need no shift.
@@ -89,17 +90,25 @@ pub(super) async fn meet(
                 }
                 return Some(started);
             }
-            Err(error) if error.is_retryable() => {
-                let StartError::Call(call) = error else {
-                    return None;
-                };
-                let wait = backoff.failed(rand::random(), call.retry_after);
+            Err(error) => error,
+        };
+        match error {
+            StartError::Call(call) if call.verdict == Verdict::Retry => {
+                let wait = backoff.failed(rand::random(), call.retry_after, call.hope);
                 links
                     .status
                     .send_modify(|status| status.problem.clone_from(&call.message));
-                tokio::time::sleep(wait).await;
+                let at = outside.clock.now() + wait;
+                outside.clock.sleep_until(at).await;
             }
-            Err(error) => {
+            // Nobody is there to be told at once: the process has gone on, its run waits.
+            StartError::Call(call) if !links.is_awaited() => {
+                let pause = Pause::of(&call);
+                if !links.pause(outside, job, server, &pause).await {
+                    return None;
+                }
+            }
+            error => {
                 links.refuse(job, error.to_error_info());
                 return None;
             }

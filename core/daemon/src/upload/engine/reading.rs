@@ -1,8 +1,7 @@
 //! From the log into the stream, up to the log's end.
 
-use std::time::Instant;
-
 use super::super::LogEnd;
+use super::super::blocking;
 use super::super::projection::Effects;
 use super::{Engine, RECORDS};
 
@@ -11,7 +10,7 @@ impl Engine {
     pub(super) fn fill(&mut self) -> Result<(), String> {
         let mut read = 0;
         self.at_end = false;
-        while self.stream.has_room() && read < RECORDS && !self.ended {
+        while self.has_room() && read < RECORDS && !self.ended {
             let Some((record, end)) = self.tail.next().map_err(|error| error.to_string())? else {
                 self.at_end = true;
                 break;
@@ -25,13 +24,15 @@ impl Engine {
             }
         }
         if read > 0 {
+            self.stream.set_lost(self.projection.lost);
             self.checkpoint(self.tail.offset());
+            self.share.count(self.stream.waiting_bytes());
         }
         let hurry = self.links.log.borrow().hurry;
         if hurry != self.hurry_seen {
             self.hurry_seen = hurry;
             self.stream.hurry();
-            self.summary_due = Instant::now();
+            self.summary_due = self.now();
         }
         Ok(())
     }
@@ -63,12 +64,12 @@ impl Engine {
             }
         }
         if self.files.is_waiting() && self.files_due.is_none() {
-            self.files_due = Some(Instant::now() + self.debounce);
+            self.files_due = Some(self.now() + self.debounce);
         }
         if (self.projection.config_changed || self.projection.run_changed)
             && self.upsert_due.is_none()
         {
-            self.upsert_due = Some(Instant::now() + self.debounce);
+            self.upsert_due = Some(self.now() + self.debounce);
         }
     }
 
@@ -90,14 +91,14 @@ impl Engine {
         self.ended = true;
         let effects = self.projection.end();
         self.take(effects, true);
+        self.stream.set_lost(self.projection.lost);
         self.checkpoint(self.tail.offset());
         if self.projection.summary_changed {
             self.put_summary();
             self.projection.summary_changed = false;
         }
-        let names = tokio::task::block_in_place(|| {
-            super::super::documents::write(&self.job.files_dir, &mut self.projection)
-        });
+        let names =
+            blocking(|| super::super::documents::write(&self.job.files_dir, &mut self.projection));
         match names {
             Ok(names) => names.iter().for_each(|name| self.files.add_at_end(name)),
             Err(error) => self.warn(format!(
@@ -110,7 +111,7 @@ impl Engine {
             }
         }
         self.files.end();
-        let now = Instant::now();
+        let now = self.now();
         self.files_due = self.files.is_waiting().then_some(now);
         if self.projection.config_changed || self.projection.run_changed {
             self.upsert_due = Some(now);

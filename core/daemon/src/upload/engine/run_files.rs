@@ -2,11 +2,10 @@
 
 use std::time::Instant;
 
-use runlane_model::backoff::Verdict;
 use runlane_model::json::Value;
 
 use super::super::files::{Kind, Uploaded};
-use super::{Engine, FILE_BATCHES};
+use super::{Engine, FILE_BATCHES, Halt};
 
 impl Engine {
     /// Files that are worth having early: a run that is being looked at has its metadata.
@@ -25,15 +24,19 @@ impl Engine {
             }
         }
         if self.files.is_waiting() {
-            self.files_due = Some(Instant::now());
+            self.files_due = Some(self.now());
         }
     }
 
     pub(super) fn start_file_batches(&mut self, now: Instant) {
+        if self.failed_files_due.is_some_and(|due| due <= now) {
+            self.failed_files_due = None;
+            self.files.try_again();
+            self.files_due = Some(now);
+        }
         if self.files_due.is_none_or(|due| due > now) {
             return;
         }
-        self.files_due = None;
         while self.files.is_waiting() && self.file_tasks.len() < FILE_BATCHES {
             let names = self.files.take();
             let server = self.server.clone();
@@ -41,52 +44,39 @@ impl Engine {
             let run = self.started.run.run_id.clone();
             let (directory, known) = (self.job.files_dir.clone(), self.target.files.clone());
             self.file_tasks.spawn(async move {
-                super::super::files::upload(
-                    &server,
-                    [&entity, &project, &run],
-                    directory,
-                    names,
-                    known,
-                )
-                .await
+                let run = [entity.as_str(), &project, &run];
+                super::super::files::upload(&server, run, directory, names, known).await
             });
+        }
+        if !self.files.is_waiting() {
+            self.files_due = None;
         }
     }
 
-    pub(super) fn files_stored(&mut self, outcome: Uploaded) {
-        for (name, md5) in outcome.stored {
+    pub(super) fn files_stored(&mut self, outcome: &Uploaded) -> Result<(), Halt> {
+        for (name, md5) in &outcome.stored {
             self.links
                 .status
-                .send_modify(|status| match Kind::of(&name) {
+                .send_modify(|status| match Kind::of(name) {
                     Kind::Wandb => status.wandb_files += 1,
                     Kind::Media => status.media_files += 1,
                     Kind::Other => status.other_files += 1,
                 });
-            self.target.files.insert(name.clone(), md5);
-            self.stream.file_uploaded(name);
+            self.target.files.insert(name.clone(), md5.clone());
+            self.stream.file_uploaded(name.clone());
         }
-        for warning in outcome.warnings {
+        let (waits_for, given_up) = self.files.ended(outcome);
+        for warning in outcome.warnings.iter().cloned().chain(given_up) {
             self.warn(warning);
         }
-        let now = Instant::now();
-        match outcome.failed {
-            Some((names, error)) if error.verdict == Verdict::Retry => {
-                self.files.put_back(names);
-                let wait = self.files_backoff.failed(rand::random(), error.retry_after);
-                self.files_due = Some(now + wait);
-                self.trouble(&error);
-            }
-            Some((names, error)) => self.warn(format!(
-                "{} files not uploaded: {}",
-                names.len(),
-                error.message
-            )),
-            None => {
-                self.files_backoff.succeeded();
-                if self.files.is_waiting() {
-                    self.files_due.get_or_insert(now);
-                }
-            }
-        }
+        let Some(error) = waits_for else {
+            self.files_backoff.succeeded();
+            return Ok(());
+        };
+        let wait = self
+            .files_backoff
+            .failed(rand::random(), error.retry_after, error.hope);
+        self.failed_files_due = Some(self.now() + wait);
+        self.tried_in_vain(&error)
     }
 }

@@ -8,22 +8,25 @@ use super::{FILES, FileStream, Lines};
 
 impl FileStream {
     /// Writes the next request and notes what is in it.
-    pub(super) fn compose(&mut self, now: Instant) -> String {
+    pub(crate) fn compose(&mut self, now: Instant) -> String {
         self.busy = true;
         self.last_sent = Some(now);
-        let max = self.max_bytes;
+        self.pace.sent(now);
+        let limit = self.narrowing.limit();
+        let max = self.request_bytes;
         let mut room = max;
+        let mut units = 0;
         let mut all = true;
         let mut body = String::from("{");
         let mut files = String::new();
         for (file, name) in FILES {
-            let offset = *self.base.of(file) + *self.stored.of(file);
+            let offset = self.base.get(file) + self.stored.get(file);
             let waiting = self.waiting(file);
             let mut content = String::new();
             let mut count = 0;
             for line in &waiting.lines {
                 // A line longer than a whole request still goes, alone.
-                if line.len() > room && room < max {
+                if units == limit || line.len() > room && room < max {
                     break;
                 }
                 room = room.saturating_sub(line.len());
@@ -32,6 +35,7 @@ impl FileStream {
                 }
                 write_string(&mut content, line);
                 count += 1;
+                units += 1;
             }
             waiting.in_flight = count;
             all &= count == waiting.lines.len();
@@ -40,6 +44,7 @@ impl FileStream {
             }
             if file == Lines::Events
                 && let Some(summary) = &self.summary
+                && units < limit
                 && (summary.len() <= room || room == max)
             {
                 room = room.saturating_sub(summary.len());
@@ -47,13 +52,24 @@ impl FileStream {
                 write_string(&mut content, summary);
                 file_member(&mut files, "wandb-summary.json", 0, &content);
                 self.summary_in_flight = true;
+                units += 1;
             }
         }
         all &= self.summary.is_none() || self.summary_in_flight;
         if !files.is_empty() {
             member(&mut body, "files", &format!("{{{files}}}"));
         }
-        if !self.uploaded.is_empty() {
+        units += self.marks(&mut body, limit - units.min(limit));
+        units += self.ending(&mut body, all, limit - units.min(limit));
+        body.push('}');
+        self.narrowing.sent(units);
+        body
+    }
+
+    /// The members that are no files; at most `limit` of them.
+    fn marks(&mut self, body: &mut String, limit: usize) -> usize {
+        let mut units = 0;
+        if !self.uploaded.is_empty() && units < limit {
             let mut names = String::from("[");
             for (index, name) in self.uploaded.iter().enumerate() {
                 if index > 0 {
@@ -62,26 +78,54 @@ impl FileStream {
                 write_string(&mut names, name);
             }
             names.push(']');
-            member(&mut body, "uploaded", &names);
+            member(body, "uploaded", &names);
             self.uploaded_in_flight = self.uploaded.len();
+            units += 1;
         }
-        if self.preempting {
-            member(&mut body, "preempting", "true");
+        if self.preempting && units < limit {
+            member(body, "preempting", "true");
+            self.preempting_in_flight = true;
+            units += 1;
         }
+        if self.lost > self.lost_told && units < limit {
+            self.lost_in_flight = self.lost;
+            units += 1;
+        }
+        units
+    }
+
+    /// The end of the run, when everything else is in this request, and our own member.
+    fn ending(&mut self, body: &mut String, all: bool, limit: usize) -> usize {
+        let mut ours = String::new();
+        if self.lost_in_flight > 0 {
+            ours = format!("\"lost\":{}", self.lost_in_flight);
+        }
+        let rest = self.uploaded.len() == self.uploaded_in_flight
+            && self.preempting == self.preempting_in_flight
+            && (self.lost == self.lost_told || self.lost_in_flight > 0);
+        let mut units = 0;
         if let Some(end) = self.end
             && all
+            && rest
+            && limit > 0
         {
             self.end_in_flight = true;
+            units = 1;
             if end.changes_state {
-                member(&mut body, "complete", "true");
-                member(&mut body, "exitcode", &end.exit_code.to_string());
+                member(body, "complete", "true");
+                member(body, "exitcode", &end.exit_code.to_string());
                 if end.trainer_died && self.ours {
-                    member(&mut body, "runlane", r#"{"trainer_died":true}"#);
+                    if !ours.is_empty() {
+                        ours.push(',');
+                    }
+                    ours.push_str("\"trainer_died\":true");
                 }
             }
         }
-        body.push('}');
-        body
+        if !ours.is_empty() {
+            member(body, "runlane", &format!("{{{ours}}}"));
+        }
+        units
     }
 }
 

@@ -5,11 +5,9 @@ use serde_json::Value;
 
 use super::*;
 
-fn body(step: Step) -> Value {
-    match step {
-        Step::Send(body) => serde_json::from_str(&body).expect("JSON"),
-        other => panic!("nothing to send: {other:?}"),
-    }
+fn body(stream: &mut FileStream, now: Instant) -> Value {
+    assert_eq!(stream.next(now), Step::Due);
+    serde_json::from_str(&stream.compose(now)).expect("JSON")
 }
 
 fn stream() -> FileStream {
@@ -25,7 +23,7 @@ fn stream() -> FileStream {
 fn the_first_request_goes_at_once_and_the_next_after_the_interval() {
     let start = Instant::now();
     let mut stream = stream();
-    assert_eq!(body(stream.next(start)), serde_json::json!({}));
+    assert_eq!(body(&mut stream, start), serde_json::json!({}));
     assert_eq!(stream.next(start), Step::Busy);
     stream.succeeded(start, None);
     stream.push(Lines::History, "{\"a\":1}".to_owned());
@@ -34,7 +32,7 @@ fn the_first_request_goes_at_once_and_the_next_after_the_interval() {
         stream.next(start),
         Step::Wait(start + Duration::from_secs(15))
     );
-    let sent = body(stream.next(start + Duration::from_secs(15)));
+    let sent = body(&mut stream, start + Duration::from_secs(15));
     assert_eq!(
         sent,
         serde_json::json!({"files": {
@@ -65,16 +63,16 @@ fn a_failed_request_is_sent_again_with_the_same_offset() {
     for line in ["known", "new"] {
         stream.push(Lines::History, line.to_owned());
     }
-    let first = body(stream.next(start));
+    let first = body(&mut stream, start);
     assert_eq!(
         first["files"]["wandb-history.jsonl"],
         serde_json::json!({"offset": 13, "content": ["new"]})
     );
-    let at = stream.failed(start, 1.0, Some(Duration::from_secs(7)));
+    let at = stream.failed(start, 1.0, Some(Duration::from_secs(7)), None);
     assert!(at >= start + Duration::from_secs(7));
     assert_eq!(stream.next(start), Step::Wait(at));
     stream.push(Lines::History, "newer".to_owned());
-    let again = body(stream.next(at));
+    let again = body(&mut stream, at);
     let expected = serde_json::json!({"offset": 13, "content": ["new", "newer"]});
     assert_eq!(again["files"]["wandb-history.jsonl"], expected);
 }
@@ -91,10 +89,10 @@ fn the_end_comes_last_and_alone_completes() {
         trainer_died: true,
         changes_state: true,
     });
-    let first = body(stream.next(start));
+    let first = body(&mut stream, start);
     assert!(first.get("complete").is_none());
     stream.succeeded(start, None);
-    let last = body(stream.next(start));
+    let last = body(&mut stream, start);
     assert_eq!(
         (last["complete"].clone(), last["exitcode"].clone()),
         (true.into(), 1.into())
@@ -108,12 +106,18 @@ fn the_end_comes_last_and_alone_completes() {
 fn rate_limits_slow_the_stream_down() {
     let start = Instant::now();
     let mut stream = stream();
-    body(stream.next(start));
-    stream.succeeded(start, Some((2.0, 8.0)));
+    body(&mut stream, start);
+    stream.succeeded(
+        start,
+        Some(RateLimit {
+            remaining: 0.0,
+            reset: 100.0,
+        }),
+    );
     stream.set_preempting();
     assert_eq!(
         stream.next(start),
-        Step::Wait(start + Duration::from_secs(4))
+        Step::Wait(start + Duration::from_secs(10))
     );
 }
 
@@ -164,21 +168,183 @@ proptest! {
                     pushed.push(line);
                 }
                 Event::Later => now += Duration::from_hours(1),
-                Event::Sent(arrives) => if let Step::Send(body) = stream.next(now) {
+                Event::Sent(arrives) => if stream.next(now) == Step::Due {
+                    let body = stream.compose(now);
                     if arrives {
                         store(&mut server, &body);
                         stream.succeeded(now, None);
                     } else {
-                        stream.failed(now, 0.5, None);
+                        stream.failed(now, 0.5, None, None);
                     }
                 },
-                Event::LostAnswer => if let Step::Send(body) = stream.next(now) {
+                Event::LostAnswer => if stream.next(now) == Step::Due {
+                    let body = stream.compose(now);
                     store(&mut server, &body);
-                    stream.failed(now, 0.5, None);
+                    stream.failed(now, 0.5, None, None);
                 },
             }
         }
         prop_assert_eq!(&server, &pushed);
         prop_assert_eq!(stream.stored().history, pushed.len() as u64);
     }
+}
+
+/// A server that takes everything but what `is_bad` says, with a status that says nothing; returns what it stored, what
+/// was quarantined, and how many requests it took. `None`: the stream gave the run up.
+fn against(
+    lines: &[String],
+    is_bad: impl Fn(&str) -> bool,
+) -> Option<(Vec<String>, Vec<Quarantined>, usize)> {
+    let mut now = Instant::now();
+    let mut stream = stream();
+    for line in lines {
+        stream.push(Lines::History, line.clone());
+    }
+    let mut server: Vec<String> = Vec::new();
+    let mut quarantined = Vec::new();
+    let mut requests = 0;
+    while stream.waiting_lines() > 0 {
+        match stream.next(now) {
+            Step::Due => {}
+            Step::Wait(at) => {
+                now = at;
+                continue;
+            }
+            other => panic!("{other:?}"),
+        }
+        let body: Value = serde_json::from_str(&stream.compose(now)).expect("JSON");
+        requests += 1;
+        assert!(requests < 10_000);
+        let file = &body["files"]["wandb-history.jsonl"];
+        let content: Vec<String> = file["content"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|line| line.as_str().expect("text").to_owned())
+            .collect();
+        if content.iter().any(|line| is_bad(line)) || is_bad("") {
+            match stream.refused() {
+                Refusal::Everything => return None,
+                Refusal::Narrowed => {}
+                Refusal::Unit(unit) => quarantined.push(unit),
+            }
+            continue;
+        }
+        if let Some(offset) = file["offset"].as_u64() {
+            assert_eq!(usize::try_from(offset).expect("small"), server.len());
+        }
+        server.extend(content);
+        stream.succeeded(now, None);
+    }
+    Some((server, quarantined, requests))
+}
+
+fn rows(count: usize) -> Vec<String> {
+    (0..count)
+        .map(|step| format!("{{\"x\":{step},\"_step\":{step}}}"))
+        .collect()
+}
+
+#[test]
+fn n7_one_refused_line_is_found_by_halving_and_the_rest_arrives() {
+    let lines = rows(1_000);
+    for bad in [0, 1, 499, 998, 999] {
+        let is_bad = |line: &str| line == lines[bad];
+        let (server, quarantined, requests) = against(&lines, is_bad).expect("the run goes on");
+        let expected = Quarantined {
+            file: "wandb-history.jsonl",
+            line: Some(bad as u64),
+            text: lines[bad].clone(),
+        };
+        assert_eq!(quarantined, [expected]);
+        assert_eq!(server.len(), lines.len());
+        for (line, (stored, sent)) in server.iter().zip(&lines).enumerate() {
+            let placeholder = format!("{{\"_step\":{line}}}");
+            assert_eq!(stored, if line == bad { &placeholder } else { sent });
+        }
+        assert!(
+            requests <= 40,
+            "{requests} requests for one of {}",
+            lines.len()
+        );
+    }
+}
+
+#[test]
+fn n7_a_server_that_refuses_everything_quarantines_nothing_or_little() {
+    // Deleted run: the heartbeat is refused as well.
+    assert_eq!(against(&rows(100), |_| true), None);
+    // Every row is refused, heartbeats are not.
+    assert_eq!(against(&rows(100), |line| !line.is_empty()), None);
+    let is_row = |line: &str| line.contains("\"x\"");
+    assert_eq!(
+        against(&rows(20), is_row).map(|(server, ..)| server.len()),
+        Some(20)
+    );
+}
+
+proptest! {
+    /// Whatever is refused: everything else is stored in its place, and what is refused is told apart exactly.
+    #[test]
+    fn n7_any_set_of_refused_lines_is_told_apart(bad in prop::collection::btree_set(0_usize..300, 0..25)) {
+        let lines = rows(300);
+        let is_bad = |line: &str| bad.iter().any(|index| line == lines[*index]);
+        let (server, quarantined, requests) = against(&lines, is_bad).expect("the run goes on");
+        let found: Vec<u64> = quarantined.iter().filter_map(|unit| unit.line).collect();
+        let expected: Vec<u64> = bad.iter().map(|index| *index as u64).collect();
+        prop_assert_eq!(found, expected);
+        prop_assert_eq!(server.len(), lines.len());
+        prop_assert!(requests <= 4 + 25 * bad.len(), "{} requests for {} lines", requests, bad.len());
+    }
+}
+
+#[test]
+fn n9_a_slow_line_gets_smaller_requests_and_a_good_one_larger_again() {
+    let start = Instant::now();
+    let mut stream = stream();
+    for _ in 0..200 {
+        stream.push(Lines::History, "x".repeat(10 << 10));
+    }
+    let mut sizes = Vec::new();
+    for _ in 0..12 {
+        stream.hurry();
+        stream.not_before = None;
+        sizes.push(stream.compose(start).len() >> 10);
+        stream.was_slow();
+        stream.failed(start, 0.0, None, None);
+    }
+    assert!(
+        sizes[0] > 1_900 && *sizes.last().expect("some") < 20,
+        "{sizes:?}"
+    );
+    stream.compose(start);
+    stream.succeeded(start, None);
+    assert!(stream.compose(start).len() > 20 << 10);
+}
+
+#[test]
+fn what_is_lost_is_told_to_our_server_once() {
+    let start = Instant::now();
+    let mut stream = stream();
+    assert_eq!(body(&mut stream, start), serde_json::json!({}));
+    stream.succeeded(start, None);
+    stream.set_lost(3);
+    stream.finish(End {
+        exit_code: 1,
+        trainer_died: true,
+        changes_state: true,
+    });
+    let sent = body(&mut stream, start);
+    assert_eq!(
+        sent,
+        serde_json::json!({"complete": true, "exitcode": 1, "runlane": {"lost": 3, "trainer_died": true}})
+    );
+    let mut other = FileStream::new(
+        Duration::ZERO,
+        false,
+        Offsets::default(),
+        Offsets::default(),
+    );
+    other.set_lost(3);
+    assert_eq!(body(&mut other, start), serde_json::json!({}));
 }
