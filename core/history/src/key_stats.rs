@@ -118,6 +118,26 @@ impl KeyTable {
             .max(chunk.steps().into_iter().flatten().max());
     }
 
+    /// Takes in what is known of the rows of another writer, which stand beside those of this table: no key of both is
+    /// monotonic.
+    pub fn merge(&mut self, other: &Self) {
+        for (key, theirs) in &other.keys {
+            let Some(ours) = self.keys.get_mut(key) else {
+                self.keys.insert(key.clone(), theirs.clone());
+                continue;
+            };
+            for (name, count) in &theirs.type_counts {
+                *ours.type_counts.entry(name.clone()).or_default() += count;
+            }
+            ours.descended = true;
+            if theirs.last_value.is_some() && other.last_step >= self.last_step {
+                ours.last_value.clone_from(&theirs.last_value);
+                ours.last_number = theirs.last_number;
+            }
+        }
+        self.last_step = self.last_step.max(other.last_step);
+    }
+
     /// The largest `_step`.
     pub fn last_step(&self) -> Option<i64> {
         self.last_step

@@ -184,6 +184,7 @@ async fn run_event(
         "historyLineCount": run.history_line_count,
         "logLineCount": run.log_line_count,
         "lastStep": run.last_step,
+        "lostRows": run.lost_rows,
         "version": run.version,
     });
     Ok(Some(Event::default().event("run").data(data.to_string())))

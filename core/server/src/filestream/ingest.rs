@@ -10,6 +10,7 @@ use sqlx::Connection as _;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::request::Update;
+use super::summary;
 use crate::clock::Clock;
 use crate::error::{ApiError, StoreError};
 use crate::live::LiveHub;
@@ -30,6 +31,8 @@ pub(crate) struct Job {
     pub(crate) run: String,
     /// Writer in shared mode, else empty.
     pub(crate) client: String,
+    /// The client leaves the summary of its rows to the server.
+    pub(crate) derives_summary: bool,
     pub(crate) update: Update,
 }
 
@@ -191,9 +194,12 @@ async fn apply(
     if !job.update.batches.is_empty() {
         runs::set_counts(connection, run.id, last_step).await?;
     }
-    if job.update.summary.is_some() {
+    if let Some(lost) = job.update.lost {
+        runs::set_lost(connection, run.id, &job.client, lost).await?;
+    }
+    if let Some(summary) = summary::after(&run, job) {
         let change = runs::RunChange {
-            summary: job.update.summary.clone(),
+            summary: Some(summary),
             ..runs::RunChange::default()
         };
         runs::update(connection, run.id, &change).await?;

@@ -5,6 +5,7 @@
 mod body;
 mod ingest;
 mod request;
+mod summary;
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
@@ -21,6 +22,7 @@ use crate::store::streams::StreamState;
 /// Parsing more than this is not done on the network threads.
 const PARSE_INLINE_BYTES: usize = 64 << 10;
 const CLIENT_ID_HEADER: &str = "x-wandb-async-client-id";
+const DERIVED_SUMMARY_HEADER: &str = "x-wandb-server-side-derived-summary";
 const CLIENT_ID_BYTES: usize = 128;
 
 /// Takes one request of a run's file stream.
@@ -49,6 +51,7 @@ pub(crate) async fn post(
         project,
         run,
         client,
+        derives_summary: headers.contains_key(DERIVED_SUMMARY_HEADER),
         update,
     };
     let done = state.ingest.submit(job).await?;

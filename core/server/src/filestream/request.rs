@@ -26,6 +26,8 @@ pub(crate) struct Update {
     pub(crate) end: Option<RunEnd>,
     /// The machine is about to be taken away.
     pub(crate) preempting: bool,
+    /// Rows that the client could not keep so far.
+    pub(crate) lost: Option<i64>,
 }
 
 /// The end of a run, as its client tells it.
@@ -58,6 +60,7 @@ struct FilePart {
 struct Extra {
     #[serde(default)]
     trainer_died: bool,
+    lost: Option<u32>,
 }
 
 /// Reads and checks a body. With `strict`, anything odd is refused; without it, lines that are not rows are kept as
@@ -125,6 +128,11 @@ pub(crate) fn parse(body: &[u8], strict: bool) -> Result<Update, ApiError> {
             ),
         }
     }
+    update.lost = body
+        .runlane
+        .as_ref()
+        .and_then(|extra| extra.lost)
+        .map(i64::from);
     update.end = run_end(body.complete, body.exitcode, body.runlane)?;
     Ok(update)
 }

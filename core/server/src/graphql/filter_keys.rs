@@ -237,6 +237,7 @@ pub(crate) mod tests {
             events_line_count: 0,
             log_line_count: 0,
             last_step: None,
+            lost_rows: 0,
             version: 1,
             deleted_at_micros: None,
         }

@@ -11,7 +11,7 @@ use crate::error::ApiError;
 use crate::history::reader::{self, Window};
 use crate::logs::{self, LogLine as StoredLine};
 use crate::store::runs::RunRow;
-use crate::store::streams::StreamKind;
+use crate::store::streams::{self, StreamKind};
 
 const DEFAULT_SAMPLES: usize = 500;
 /// Rows in one answer.
@@ -37,6 +37,13 @@ fn checked_samples(samples: Option<i32>) -> Result<usize, ApiError> {
             .map(|samples| samples.min(MAX_SAMPLES))
             .map_err(|_negative| ApiError::invalid("`samples` must not be negative")),
     }
+}
+
+/// Stored history lines of one writer in shared mode.
+pub(super) async fn lines_of(scope: &Scope, run_id: i64, client: &str) -> Result<i64, ApiError> {
+    let mut reader = scope.state.store.reader().await?;
+    let state = streams::state(&mut reader, run_id, StreamKind::History, client).await?;
+    Ok(state.contiguous)
 }
 
 /// `Run.history`: a window of all rows, or a sample of the whole run.
@@ -178,7 +185,12 @@ pub(super) async fn tail(
 ) -> Result<JsonString, ApiError> {
     let mut reader = scope.state.store.reader().await?;
     let last = reader::last(&mut reader, run_id, kind).await?;
-    let rows: Vec<String> = last.into_iter().collect();
+    let rows: Vec<String> = last
+        .into_iter()
+        .next_back()
+        .map(|row| row.text)
+        .into_iter()
+        .collect();
     Ok(JsonString(serde_json::Value::from(rows).to_string()))
 }
 
@@ -186,11 +198,11 @@ pub(super) async fn tail(
 pub(super) async fn system_metrics(scope: &Scope, run_id: i64) -> Result<JsonString, ApiError> {
     let mut reader = scope.state.store.reader().await?;
     let last = reader::last(&mut reader, run_id, StreamKind::Events).await?;
-    let row = last
-        .and_then(|text| parse_object(&text).ok())
-        .unwrap_or_default();
-    let kept: Object = row
-        .into_iter()
+    // Each writer samples its own machine; a later row of the same key is a newer one.
+    let kept: Object = last
+        .iter()
+        .filter_map(|row| parse_object(&row.text).ok())
+        .flatten()
         .filter(|(key, _)| key.starts_with("system."))
         .collect();
     Ok(JsonString(Value::Object(kept).to_string()))

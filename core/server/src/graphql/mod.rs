@@ -54,6 +54,10 @@ pub(crate) struct Scope {
     pub(crate) base_url: String,
     /// Several writers share the run: their configs are merged.
     pub(crate) shared: bool,
+    /// Which writer of a shared run asks.
+    pub(crate) client: Option<String>,
+    /// The writer joins a run that somebody else ends: it does not open one that has ended.
+    pub(crate) joins: bool,
 }
 
 impl Scope {
@@ -72,6 +76,11 @@ struct Document {
     variables: Option<serde_json::Map<String, serde_json::Value>>,
     #[serde(default, rename = "operationName")]
     operation_name: Option<String>,
+}
+
+fn text_of(headers: &HeaderMap, name: &str) -> Option<String> {
+    let text = headers.get(name)?.to_str().ok()?;
+    (!text.is_empty()).then(|| text.to_owned())
 }
 
 /// Builds the schema with its limits.
@@ -108,6 +117,8 @@ pub(crate) async fn post(
     let scope = Scope {
         base_url: state.base_url(host_header(&headers).unwrap_or_default()),
         shared: headers.contains_key("x-wandb-use-async-filestream"),
+        client: text_of(&headers, "x-wandb-client-id"),
+        joins: headers.contains_key("x-runlane-joins"),
         account,
         state: state.clone(),
     };

@@ -184,8 +184,12 @@ impl Run {
         history::keys(Scope::of(context)?, self.0.id).await
     }
 
-    async fn history_line_count(&self) -> i64 {
-        self.0.history_line_count
+    /// Lines of all writers; a writer in shared mode, whose offset begins with it, is told of its own.
+    async fn history_line_count(&self, context: &Context<'_>) -> Result<i64, ApiError> {
+        match &Scope::of(context)?.client {
+            None => Ok(self.0.history_line_count),
+            Some(client) => history::lines_of(Scope::of(context)?, self.0.id, client).await,
+        }
     }
 
     async fn events_line_count(&self) -> i64 {
@@ -199,6 +203,11 @@ impl Run {
     /// The last step, if a row was logged.
     async fn last_step(&self) -> Option<i64> {
         self.0.last_step
+    }
+
+    /// Rows that its clients could not keep, by their own account.
+    async fn lost_rows(&self) -> i64 {
+        self.0.lost_rows
     }
 
     /// Grows with every change.

@@ -11,7 +11,7 @@ use super::{Scope, ids};
 use crate::auth::token;
 use crate::error::{ApiError, StoreError};
 use crate::store::runs::{self, RunChange, RunRow};
-use crate::store::{Connection, projects};
+use crate::store::{Connection, projects, streams};
 
 /// New values of a run; null leaves the old one.
 #[derive(InputObject)]
@@ -62,7 +62,7 @@ pub(super) async fn upsert(
         }
         Some(run) => {
             let state: RunState = run.state.parse().unwrap_or(RunState::Running);
-            if from_run && !state.is_active() {
+            if from_run && !state.is_active() && !is_afterthought(scope, &mut writer, &run).await? {
                 let running = RunState::Running.as_str();
                 runs::set_state(&mut writer, run.id, running, None, false).await?;
             }
@@ -246,6 +246,23 @@ fn checked_tags(tags: &[String]) -> Result<String, ApiError> {
         .filter(|tag| seen.insert(tag.as_str()))
         .collect();
     Ok(serde_json::Value::from(unique.into_iter().cloned().collect::<Vec<_>>()).to_string())
+}
+
+/// Whether this comes from a writer in shared mode that only finishes its work: the run was ended by another one, and
+/// stays so.
+async fn is_afterthought(
+    scope: &Scope,
+    connection: &mut Connection,
+    run: &RunRow,
+) -> Result<bool, StoreError> {
+    if !scope.shared || run.exit_code.is_none() {
+        return Ok(false);
+    }
+    match &scope.client {
+        Some(_) if scope.joins => Ok(true),
+        Some(client) => streams::is_known(connection, run.id, client).await,
+        None => Ok(scope.joins),
+    }
 }
 
 /// Several writers send their own configs: members are merged, the reserved key member by member.

@@ -129,28 +129,23 @@ impl HistoryCache {
         run_id: i64,
     ) -> Result<KeyTable, StoreError> {
         let views = self.views(store, run_id).await?;
-        let mut table = KeyTable::default();
+        let mut joined: Option<KeyTable> = None;
         let mut reader = store.reader().await?;
-        for (index, view) in views.iter().enumerate() {
-            if index == 0 {
-                if let Some(text) = streams::key_table(&mut reader, view.stream.id).await? {
-                    table = KeyTable::from_json(&text)
-                        .map_err(|error| StoreError::Damaged(format!("key table: {error}")))?;
-                }
-            } else {
-                // Stored tables cannot be joined, so the objects of further writers are read.
-                for object in &view.objects {
-                    let bytes = store.objects.get(&object.object_key).await?;
-                    let chunk =
-                        blocking(move || Chunk::from_parquet(bytes, None).map_err(damaged)).await?;
-                    table.add_chunk(&chunk);
-                }
-            }
+        for view in &views {
+            let mut table = match streams::key_table(&mut reader, view.stream.id).await? {
+                Some(text) => KeyTable::from_json(&text)
+                    .map_err(|error| StoreError::Damaged(format!("key table: {error}")))?,
+                None => KeyTable::default(),
+            };
             for chunk in &view.tail.chunks {
                 table.add_chunk(chunk);
             }
+            match &mut joined {
+                Some(joined) => joined.merge(&table),
+                None => joined = Some(table),
+            }
         }
-        Ok(table)
+        Ok(joined.unwrap_or_default())
     }
 
     /// The step of every row, ascending; the line's number where a row has none.

@@ -49,6 +49,11 @@ enum Place {
 }
 
 impl Span {
+    /// No row has a smaller step; lines without one may have any.
+    fn first_step(&self) -> i64 {
+        self.steps.map_or(i64::MIN, |(min, _)| min)
+    }
+
     fn may_have_steps(&self, window: &Window) -> bool {
         self.steps
             .is_none_or(|(min, max)| max >= window.min_step && min < window.max_step)
@@ -63,22 +68,52 @@ pub(crate) async fn window(
     window: Window,
 ) -> Result<Vec<StoredRow>, StoreError> {
     let mut reader = store.snapshot().await?;
-    let (spans, writers) = spans(&mut reader, run_id, kind).await?;
-    let mut rows: Vec<StoredRow> = Vec::new();
-    for span in spans.iter().filter(|span| span.may_have_steps(&window)) {
-        let found = read(store, &mut reader, span).await?;
-        rows.extend(
-            found
-                .into_iter()
-                .filter(|row| (window.min_step..window.max_step).contains(&row.step)),
-        );
-        if writers == 1 && rows.len() >= window.limit {
-            break;
+    let mut spans = spans(&mut reader, run_id, kind).await?;
+    spans.retain(|span| span.may_have_steps(&window));
+    // Steps of one stream mostly ascend, but those of several processes of a host need not: spans are read by their first
+    // step, until no other one can have a row that comes before the last one due.
+    spans.sort_by_key(Span::first_step);
+    let mut rows: Vec<Placed> = Vec::new();
+    for (index, span) in spans.iter().enumerate() {
+        let found = read_numbered(store, &mut reader, span).await?;
+        let due = found
+            .into_iter()
+            .filter(|(_, row)| (window.min_step..window.max_step).contains(&row.step))
+            .map(|(line, row)| Placed {
+                stream: span.stream,
+                line,
+                row,
+            });
+        rows.extend(due);
+        if rows.len() >= window.limit
+            && let Some(next) = spans.get(index + 1)
+        {
+            rows.sort_by_key(Placed::order);
+            rows.truncate(window.limit);
+            if rows
+                .last()
+                .is_none_or(|last| last.row.step < next.first_step())
+            {
+                break;
+            }
         }
     }
-    rows.sort_by_key(|row| row.step);
+    rows.sort_by_key(Placed::order);
     rows.truncate(window.limit);
-    Ok(rows)
+    Ok(rows.into_iter().map(|placed| placed.row).collect())
+}
+
+/// A row and where it came from: rows of one step stand in the order of their writers.
+struct Placed {
+    stream: usize,
+    line: i64,
+    row: StoredRow,
+}
+
+impl Placed {
+    fn order(&self) -> (i64, usize, i64) {
+        (self.row.step, self.stream, self.line)
+    }
 }
 
 /// At most `samples` rows spread evenly over the run, the first and the last among them.
@@ -89,30 +124,25 @@ pub(crate) async fn sample(
     samples: usize,
 ) -> Result<Vec<StoredRow>, StoreError> {
     let mut reader = store.snapshot().await?;
-    let (spans, writers) = spans(&mut reader, run_id, kind).await?;
-    if writers > 1 {
-        let mut rows = Vec::new();
-        for span in &spans {
-            rows.extend(read(store, &mut reader, span).await?);
-        }
-        rows.sort_by_key(|row| row.step);
-        let picked: Vec<usize> = spread(rows.len(), samples).collect();
-        return Ok(picked
-            .into_iter()
-            .filter_map(|index| rows.get(index).cloned())
-            .collect());
-    }
-    let total = spans.last().map_or(0, |span| span.end_line);
+    let spans = spans(&mut reader, run_id, kind).await?;
+    let total: i64 = spans
+        .iter()
+        .map(|span| span.end_line - span.start_line)
+        .sum();
     let wanted: Vec<i64> = spread(usize::try_from(total).unwrap_or(0), samples)
         .filter_map(|index| i64::try_from(index).ok())
         .collect();
     let mut rows = Vec::with_capacity(wanted.len());
+    // Lines are counted through the streams: each is sampled as evenly as a lone one would be.
+    let mut before = 0;
     for span in &spans {
+        let end = before + span.end_line - span.start_line;
         let inside: Vec<i64> = wanted
             .iter()
-            .copied()
-            .filter(|line| (span.start_line..span.end_line).contains(line))
+            .filter(|index| (before..end).contains(*index))
+            .map(|index| index - before + span.start_line)
             .collect();
+        before = end;
         if inside.is_empty() {
             continue;
         }
@@ -121,10 +151,17 @@ pub(crate) async fn sample(
             numbered
                 .into_iter()
                 .filter(|(line, _)| inside.binary_search(line).is_ok())
-                .map(|(_, row)| row),
+                .map(|(line, row)| Placed {
+                    stream: span.stream,
+                    line,
+                    row,
+                }),
         );
     }
-    Ok(rows)
+    if kind == StreamKind::History {
+        rows.sort_by_key(Placed::order);
+    }
+    Ok(rows.into_iter().map(|placed| placed.row).collect())
 }
 
 /// Rows that have all of `keys`, as objects of these keys only, at most `samples` spread evenly.
@@ -147,28 +184,24 @@ pub(crate) async fn sample_keys(
         .collect())
 }
 
-/// The last stored row.
+/// The last row of each writer, by step; of history, each writer's row with the largest step.
 pub(crate) async fn last(
     connection: &mut Connection,
     run_id: i64,
     kind: StreamKind,
-) -> Result<Option<String>, StoreError> {
-    let mut last: Option<StoredRow> = None;
+) -> Result<Vec<StoredRow>, StoreError> {
+    let mut found = Vec::new();
     for stream in streams::of_run(connection, run_id, kind).await? {
         let Some(chunk) = chunks::last(connection, stream.id, stream.contiguous_lines).await?
         else {
             continue;
         };
         let numbered = (chunk.start_line..).zip(lines::decode(&chunk.lines)?);
-        let row = numbered
-            .filter_map(|(line, text)| to_row(line, text))
-            .last();
-        if let Some(row) = row.filter(|row| last.as_ref().is_none_or(|last| row.step >= last.step))
-        {
-            last = Some(row);
-        }
+        let rows = numbered.filter_map(|(line, text)| to_row(line, text));
+        found.extend(rows.max_by_key(|row| row.step));
     }
-    Ok(last.map(|row| row.text))
+    found.sort_by_key(|row| row.step);
+    Ok(found)
 }
 
 /// `samples` indexes of `0..total`, evenly spread, first and last included; all of them if they are fewer.
@@ -212,12 +245,12 @@ fn pick(row: &StoredRow, keys: &[String]) -> Option<Object> {
     Some(picked)
 }
 
-/// The spans of all streams of a run and the number of streams, within one snapshot.
+/// The spans of all streams of a run, within one snapshot.
 async fn spans(
     connection: &mut Connection,
     run_id: i64,
     kind: StreamKind,
-) -> Result<(Vec<Span>, usize), StoreError> {
+) -> Result<Vec<Span>, StoreError> {
     let streams = streams::of_run(connection, run_id, kind).await?;
     let mut spans = Vec::new();
     for (index, stream) in streams.iter().enumerate() {
@@ -241,19 +274,7 @@ async fn spans(
         }
     }
     debug_assert!(spans.is_sorted_by_key(|span| (span.stream, span.start_line)));
-    Ok((spans, streams.len()))
-}
-
-async fn read(
-    store: &Store,
-    connection: &mut Connection,
-    span: &Span,
-) -> Result<Vec<StoredRow>, StoreError> {
-    Ok(read_numbered(store, connection, span)
-        .await?
-        .into_iter()
-        .map(|(_, row)| row)
-        .collect())
+    Ok(spans)
 }
 
 async fn read_numbered(

@@ -33,6 +33,8 @@ pub(crate) struct RunRow {
     pub(crate) events_line_count: i64,
     pub(crate) log_line_count: i64,
     pub(crate) last_step: Option<i64>,
+    /// Rows that the run's clients could not keep.
+    pub(crate) lost_rows: i64,
     pub(crate) version: i64,
     pub(crate) deleted_at_micros: Option<i64>,
 }
@@ -332,6 +334,40 @@ pub(crate) async fn set_counts(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Notes how many rows the client of the run's stream `client` could not keep so far; whether that is news.
+pub(crate) async fn set_lost(
+    connection: &mut Connection,
+    id: i64,
+    client: &str,
+    lost: i64,
+) -> Result<bool, StoreError> {
+    let changed = sqlx::query(
+        "INSERT INTO streams (run_id, kind, client, contiguous_lines, end_line, conflict_count, compacted_lines, lost_rows)
+        VALUES ($1, 0, $2, 0, 0, 0, 0, $3)
+        ON CONFLICT (run_id, kind, client) DO UPDATE SET lost_rows = excluded.lost_rows
+        WHERE streams.lost_rows < excluded.lost_rows",
+    )
+    .bind(id)
+    .bind(client)
+    .bind(lost)
+    .execute(&mut *connection)
+    .await?
+    .rows_affected();
+    if changed == 0 {
+        return Ok(false);
+    }
+    sqlx::query(
+        "UPDATE runs
+        SET lost_rows = (SELECT COALESCE(SUM(lost_rows), 0) FROM streams WHERE run_id = $1),
+            version = version + 1
+        WHERE id = $1",
+    )
+    .bind(id)
+    .execute(connection)
+    .await?;
+    Ok(true)
 }
 
 /// Active runs whose last heartbeat is older than `before_micros`.

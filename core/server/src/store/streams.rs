@@ -141,6 +141,22 @@ pub(crate) async fn state(
     with_holes(connection, &row).await
 }
 
+/// Whether a writer has sent anything to the run.
+pub(crate) async fn is_known(
+    connection: &mut Connection,
+    run_id: i64,
+    client: &str,
+) -> Result<bool, StoreError> {
+    let known = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM streams WHERE run_id = $1 AND client = $2)",
+    )
+    .bind(run_id)
+    .bind(client)
+    .fetch_one(connection)
+    .await?;
+    Ok(known)
+}
+
 /// Applies `batch` to the stream of one writer; idempotent.
 pub(crate) async fn apply(
     connection: &mut Connection,

@@ -6,4 +6,5 @@ mod file_stream;
 mod files;
 mod graphql;
 mod live;
+mod sharing;
 mod support;
