@@ -14,11 +14,12 @@ RUST_SOURCES := $(shell find core proto -name '*.rs' -o -name '*.proto' -o -name
 PYTHON_SOURCES := $(shell find python -name '*.py' -o -name '*.pyi' -o -name 'py.typed') pyproject.toml
 WEB_SOURCES := $(shell find web/src web/public -type f) $(wildcard web/*.json web/*.ts web/*.html)
 
-.PHONY: help setup demo test test-rust test-python test-web lint bench proto fmt clean
+.PHONY: help setup demo test test-rust test-python test-web test-faults clear-fault-table lint bench proto fmt clean
 
 help:
 	@echo "make demo    train three small models and look at them in the web app"
-	@echo "make test    set up everything and run all tests"
+	@echo "make test    set up everything and run all tests; prints the table of the fault tests"
+	@echo "make test-faults  the fault tests alone, as often as reliability.md asks (about an hour)"
 	@echo "make lint    formats, lints and types of Rust, Python and TypeScript"
 	@echo "make bench   runlane and wandb $(WANDB_VERSION) side by side, as ratios"
 	@echo "make proto   generate core/proto/src/gen from proto/"
@@ -55,7 +56,22 @@ setup: $(VENV)/.wheel $(PEER)/.done web/node_modules/.package-lock.json
 demo: $(VENV)/.wheel
 	$(PY) tools/demo/demo.py
 
-test: test-rust setup test-web test-python
+# Each fault test leaves a line there: fault, bound, worst measured, trials.
+FAULT_TABLE := $(abspath .cache/fault-table)
+
+test: export RUNLANE_FAULT_TABLE = $(FAULT_TABLE)
+test: clear-fault-table test-rust setup test-web test-python
+	tools/fault_table.py $(FAULT_TABLE)
+
+clear-fault-table:
+	rm -rf $(FAULT_TABLE)
+
+test-faults: export RUNLANE_FAULT_TABLE = $(FAULT_TABLE)
+test-faults: export RUNLANE_FAULT_TRIALS = full
+test-faults: clear-fault-table setup
+	cargo test -q --locked -p runlane-translog -p runlane-daemon -p runlane-client
+	RUNLANE_TEST_WANDB=$(abspath $(PEER)/bin/python) $(PY) -m pytest -n 2 --dist worksteal --timeout 3600 tests/faults tests/core
+	tools/fault_table.py $(FAULT_TABLE)
 
 test-rust:
 	$(PYTHON) tools/check_arrows.py

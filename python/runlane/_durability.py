@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
+from typing import TYPE_CHECKING, NamedTuple
+
 if TYPE_CHECKING:
     from typing import Any
-
-from typing import NamedTuple
 
 #: Words of `Run.flush` and what the daemon calls them.
 _LEVELS = {

@@ -53,7 +53,13 @@ _SCHEMA = {
         "writer_info": (2002, "Writer"),
         "loss": (2003, "Loss"),
     },
-    "Writer": {"label": (1, "s"), "rank": (2, "w"), "world_size": (3, "w"), "host": (5, "s"), "pid": (6, "w")},
+    "Writer": {
+        "label": (1, "s"),
+        "rank": (2, "w"),
+        "world_size": (3, "w"),
+        "host": (5, "s"),
+        "pid": (6, "w"),
+    },
     "Loss": {
         "stream": (1, "s"),
         "writer": (2, "u"),
