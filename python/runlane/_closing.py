@@ -121,6 +121,24 @@ def counts_line(progress: dict[str, Any]) -> str:
     )
 
 
+def lost_line(of_this_process: int, of_the_run: int) -> str | None:
+    """What is missing and why, or None if nothing is.
+
+    Args:
+        of_this_process: Entries that did not get out of this process.
+        of_the_run: Entries that loss markers in the run's log stand for; those of this process are among them.
+    """
+    lost = max(of_this_process, of_the_run)
+    if not lost:
+        return None
+    reason = (
+        "memory was full and the spill file could not grow"
+        if of_this_process >= of_the_run
+        else "the disk of the run directory took no more"
+    )
+    return f"lost {lost} rows ({reason}); the run's log says which"
+
+
 def shown_path(path: str) -> str:
     """`path` relative to the current directory where it lies below it."""
     relative = os.path.relpath(path)

@@ -48,6 +48,7 @@ class _Results:
         self.history: list[Any] = []
         self.summary: dict[str, Any] = {}
         self.step = 0
+        self.lost = 0
 
     def read(self, run: Run, timeout_secs: float) -> None:
         """Take over how the run stands now; where the daemon does not answer, what was read before stays."""
@@ -57,6 +58,7 @@ class _Results:
             items = run._request("sampled_history", {"samples": _closing.WIDTH}, timeout_secs)["items"]
             summary = json.loads(run._request("summary", {}, timeout_secs)["json"] or "{}")
             step = int(run._request("step", {}, timeout_secs)["next"])
+            self.lost = int(run._request("status", {}, timeout_secs).get("lost", 0))
         except (_core.DaemonError, KeyError, ValueError, TypeError) as error:
             run._note(f"no results from the daemon: {error}", terminal.WARNING)
             return
@@ -76,12 +78,14 @@ class _Results:
         self.summary = summary if isinstance(summary, dict) else {}
 
 
-def _flush(run: Run) -> None:
-    """Have the daemon take in everything logged so far, so that what is read next has it."""
+def _flush(run: Run) -> bool:
+    """Have the daemon take in everything logged so far, so that what is read next has it; whether it did."""
+    limit = run._settings.finish_timeout or _READ_SECS
     try:
-        run._request("flush", {"level": "logged"}, _READ_SECS)
+        return bool(run._request("flush", {"level": "logged"}, min(limit, _READ_SECS))["reached"])
     except _core.DaemonError as error:
         run._note(f"flush before the end failed: {error}", terminal.WARNING)
+        return False
 
 
 def finish_run(run: Run, exit_code: int) -> None:
@@ -97,9 +101,11 @@ def finish_run(run: Run, exit_code: int) -> None:
         run._startup.wait()
     _console.stop(run._on_output)
     run._record_feature(_telemetry.FINISH)
-    _flush(run)
     results = _Results()
-    results.read(run, _READ_SECS)
+    if _flush(run):
+        results.read(run, _READ_SECS)
+    else:
+        run._note("the daemon does not take in what was logged", terminal.WARNING)
     run._finished = True
     progress: dict[str, Any] = {}
     timed_out = False
@@ -142,6 +148,9 @@ def _forget(run: Run) -> None:
 
 def _print_block(run: Run, results: _Results, progress: dict[str, Any]) -> None:
     settings = run._settings
+    lost = _closing.lost_line(run._lost_rows, results.lost)
+    if lost is not None:
+        terminal.termerror(lost)
     if terminal.is_silent():
         return
     if not terminal.is_quiet():
