@@ -8,7 +8,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use runlane_translog::{Error, ReadEvent, Reader};
-use support::{Found, MemoryFs, read_all, record, slow_crc32};
+use support::{Found, MemoryFs, push_chunk, read_all, record};
 
 #[derive(Clone, Debug)]
 enum Piece {
@@ -32,15 +32,6 @@ fn piece() -> impl Strategy<Value = Piece> {
         2 => (0usize..20).prop_map(|leave| Piece::ToBlockEnd { leave }),
         1 => Just(Piece::Overlong),
     ]
-}
-
-fn push_chunk(file: &mut Vec<u8>, type_byte: u8, payload: &[u8]) -> usize {
-    let mut body = vec![type_byte];
-    body.extend_from_slice(payload);
-    file.extend_from_slice(&slow_crc32(&body).to_le_bytes());
-    file.extend_from_slice(&u16::try_from(payload.len()).unwrap().to_le_bytes());
-    file.extend_from_slice(&body);
-    file.len() - body.len() - 6
 }
 
 fn build(pieces: &[Piece]) -> Vec<u8> {
@@ -108,7 +99,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
-    fn any_chunks_are_read_as_the_independent_reader_does(
+    fn l3_any_chunks_are_read_as_the_independent_reader_does(
         pieces in prop::collection::vec(piece(), 0..60),
         cut in 0usize..200,
     ) {
@@ -119,7 +110,7 @@ proptest! {
     }
 
     #[test]
-    fn random_bytes_are_refused_or_read_to_an_end(
+    fn l3_random_bytes_are_refused_or_read_to_an_end(
         bytes in prop::collection::vec(any::<u8>(), 0..3000),
         repeat in 1usize..40,
         with_header in any::<bool>(),
@@ -140,7 +131,7 @@ proptest! {
 }
 
 #[test]
-fn chunk_level_surprises_cost_only_their_record() {
+fn s7_3_chunk_level_surprises_cost_only_their_record() {
     let chunk = |type_byte, payload: &[u8]| {
         let mut bytes = Vec::new();
         push_chunk(&mut bytes, type_byte, payload);

@@ -565,25 +565,6 @@ fn a_damaged_end_is_left_alone() {
 }
 
 #[test]
-fn what_is_no_regular_file_is_refused_at_once() {
-    let directory = tempfile::tempdir().unwrap();
-    let error = Reader::open(&OsFs, directory.path()).unwrap_err();
-    assert!(matches!(error, Error::Open { .. }), "{error}");
-    let fifo = directory.path().join("fifo");
-    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).unwrap();
-    assert!(matches!(
-        Reader::open(&OsFs, &fifo).unwrap_err(),
-        Error::Open { .. }
-    ));
-    assert!(matches!(
-        Writer::open_append(&OsFs, &fifo).unwrap_err(),
-        Error::Open { .. }
-    ));
-    let missing = Reader::open(&OsFs, &directory.path().join("none")).unwrap_err();
-    assert_eq!(missing.io_error().unwrap().kind(), ErrorKind::NotFound);
-}
-
-#[test]
 fn a_log_whose_header_finds_no_space_leaves_no_file() {
     let fs = MemoryFs::default();
     fs.set_capacity(Some(3));

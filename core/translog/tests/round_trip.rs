@@ -38,7 +38,7 @@ fn read_from(fs: &MemoryFs, position: Position) -> (Vec<(u64, u64, Vec<u8>)>, Ta
 
 proptest! {
     #[test]
-    fn batches_come_back_with_dense_numbers(
+    fn l9_batches_come_back_with_dense_numbers_from_any_position(
         batches in prop::collection::vec(prop::collection::vec(record_length(), 0..6), 1..8),
         reopen_every in 1usize..4,
     ) {
@@ -93,38 +93,7 @@ proptest! {
 }
 
 #[test]
-fn creating_twice_leaves_the_first_log_alone() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join(PATH);
-    let mut writer = Writer::create(&OsFs, &path).unwrap();
-    writer.append(&record(1, 10)).unwrap();
-    let before = std::fs::read(&path).unwrap();
-    let error = Writer::create(&OsFs, &path).unwrap_err();
-    assert_eq!(
-        error.io_error().unwrap().kind(),
-        std::io::ErrorKind::AlreadyExists
-    );
-    assert_eq!(std::fs::read(&path).unwrap(), before);
-}
-
-#[test]
-fn only_one_process_at_a_time_appends() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join(PATH);
-    let writer = Writer::create(&OsFs, &path).unwrap();
-    let error = Writer::open_append(&OsFs, &path).unwrap_err();
-    assert!(
-        matches!(error, runlane_translog::Error::Locked { .. }),
-        "{error}"
-    );
-    assert!(error.is_retryable());
-    drop(writer);
-    let (mut writer, _) = Writer::open_append(&OsFs, &path).unwrap();
-    assert_eq!(writer.append(&record(1, 10)).unwrap().num, 1);
-}
-
-#[test]
-fn positions_beyond_a_gibibyte_are_found() {
+fn l9_positions_beyond_a_gibibyte_are_found() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join(PATH);
     let mut writer = Writer::create(&OsFs, &path).unwrap();

@@ -4,15 +4,17 @@
 
 mod support;
 
+use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use proptest::prelude::*;
-use runlane_translog::{OsFs, ReadEvent, Reader, Tail, Writer};
-use support::{MemoryFs, numbered, record};
+use runlane_translog::{Error, Fs, LogFile, OsFile, OsFs, ReadAt, ReadEvent, Reader, Tail, Writer};
+use support::{MemoryFs, numbered, record, table};
 
 proptest! {
     #[test]
-    fn a_growing_file_yields_each_record_once(
+    fn l9_a_growing_file_yields_each_record_once(
         lengths in prop::collection::vec(prop_oneof![8 => 0usize..500, 1 => 0usize..100_000], 1..30),
         steps in prop::collection::vec(1usize..20_000, 1..60),
     ) {
@@ -49,7 +51,7 @@ proptest! {
 }
 
 #[test]
-fn a_torn_end_that_is_rewritten_is_read_afresh() {
+fn l9_a_torn_end_that_is_rewritten_is_read_afresh() {
     let fs = MemoryFs::default();
     let mut writer = Writer::create(&fs, Path::new("log")).unwrap();
     writer.append(&record(1, 50)).unwrap();
@@ -75,7 +77,7 @@ fn a_torn_end_that_is_rewritten_is_read_afresh() {
 }
 
 #[test]
-fn a_reader_beside_a_writing_thread_sees_every_record() {
+fn l9_a_reader_beside_a_writing_thread_sees_every_record() {
     const RECORDS: u64 = 20_000;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("run-x.wandb");
@@ -102,4 +104,137 @@ fn a_reader_beside_a_writing_thread_sees_every_record() {
             }
         }
     });
+    table(
+        "L9",
+        "reader beside a writing thread; file growing by random pieces",
+        "each record once and whole, never a final end",
+        "0 records off",
+        usize::try_from(RECORDS).unwrap() + 256,
+    );
+}
+
+/// A file system whose first sync fails.
+#[derive(Debug)]
+struct FailingSync {
+    inner: OsFile,
+    failures: AtomicU32,
+}
+
+impl ReadAt for FailingSync {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.inner.read_at(buffer, offset)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        self.inner.size()
+    }
+}
+
+impl LogFile for FailingSync {
+    fn write_at(&self, buffer: &[u8], offset: u64) -> io::Result<usize> {
+        self.inner.write_at(buffer, offset)
+    }
+
+    fn truncate(&self, size: u64) -> io::Result<()> {
+        self.inner.truncate(size)
+    }
+
+    fn reserve(&self, from: u64, to: u64) -> io::Result<()> {
+        self.inner.reserve(from, to)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        if self
+            .failures
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                left.checked_sub(1)
+            })
+            .is_ok()
+        {
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        self.inner.sync_data()
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        self.inner.sync_directory()
+    }
+
+    fn is_at(&self, path: &Path) -> bool {
+        self.inner.is_at(path)
+    }
+}
+
+#[derive(Clone, Debug)]
+struct FailingFs;
+
+impl FailingFs {
+    fn over(inner: OsFile, failures: u32) -> FailingSync {
+        FailingSync {
+            inner,
+            failures: AtomicU32::new(failures),
+        }
+    }
+}
+
+impl Fs for FailingFs {
+    type File = FailingSync;
+
+    fn create_new(&self, path: &Path) -> io::Result<FailingSync> {
+        Ok(Self::over(OsFs.create_new(path)?, 1))
+    }
+
+    fn open_exclusive(&self, path: &Path) -> io::Result<FailingSync> {
+        Ok(Self::over(OsFs.open_exclusive(path)?, 0))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<FailingSync> {
+        Ok(Self::over(OsFs.open(path)?, 0))
+    }
+
+    fn create_replacement(&self, path: &Path, old: &FailingSync) -> io::Result<FailingSync> {
+        Ok(Self::over(OsFs.create_replacement(path, &old.inner)?, 0))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        OsFs.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        OsFs.remove(path)
+    }
+}
+
+#[test]
+fn l5_a_reader_follows_the_log_into_the_file_that_replaced_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run-x.wandb");
+    let mut writer = Writer::create(&FailingFs, &path).unwrap();
+    for seed in 1..=100 {
+        writer.append(&record(seed, 1000)).unwrap();
+    }
+    let mut reader = Reader::open(&OsFs, &path).unwrap();
+    let mut next = 1;
+    let mut read_to = |last: u64| {
+        while let ReadEvent::Record(found) = reader.next_event().unwrap() {
+            assert_eq!(found.bytes, numbered(next, &record(next, 1000)));
+            next += 1;
+        }
+        assert_eq!(next - 1, last);
+    };
+    read_to(100);
+    writer.sync().unwrap_err();
+    let outcome = writer.begin_repair(FailingFs).unwrap().run();
+    // Somebody who opens the log now must not get it, and the old file is nobody's.
+    assert!(matches!(
+        Writer::open_append(&OsFs, &path).unwrap_err(),
+        Error::Locked { .. }
+    ));
+    writer.complete_repair(outcome).unwrap();
+    for seed in 101..=200 {
+        writer.append(&record(seed, 1000)).unwrap();
+    }
+    writer.sync().unwrap();
+    read_to(200);
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
 }

@@ -1,7 +1,9 @@
 //! The run's log as the actor sees it: append, sync on time, know what is durable.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use runlane_translog::{
@@ -17,6 +19,31 @@ const RESERVE_BYTES: u64 = 4 << 20;
 const FIRST_REPAIR_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_REPAIR_PAUSE: Duration = Duration::from_mins(5);
 
+/// Once so much waits in memory for the disk in all runs of the process, none takes more.
+const ALL_BACKLOGS_BYTES: u64 = 48 << 20;
+static ALL_BACKLOGS: AtomicU64 = AtomicU64::new(0);
+
+/// What a log's backlog adds to the sum of all.
+#[derive(Debug, Default)]
+struct BacklogShare(u64);
+
+impl BacklogShare {
+    fn set(&mut self, bytes: u64) {
+        if bytes > self.0 {
+            ALL_BACKLOGS.fetch_add(bytes - self.0, Ordering::Relaxed);
+        } else if bytes < self.0 {
+            ALL_BACKLOGS.fetch_sub(self.0 - bytes, Ordering::Relaxed);
+        }
+        self.0 = bytes;
+    }
+}
+
+impl Drop for BacklogShare {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
 /// Owner of the log's writer.
 #[derive(Debug)]
 pub(crate) struct Journal {
@@ -28,6 +55,9 @@ pub(crate) struct Journal {
     synced: BTreeMap<u64, u64>,
     repair_at: Option<Instant>,
     repair_pause: Duration,
+    backlog: BacklogShare,
+    /// Files whose content is in the log now, and may go once the log is in its file.
+    unneeded: Vec<PathBuf>,
     /// Records that damage had cost when the log was opened.
     pub(crate) damaged_records: u64,
 }
@@ -99,6 +129,8 @@ impl Journal {
             synced: BTreeMap::new(),
             repair_at: None,
             repair_pause: FIRST_REPAIR_PAUSE,
+            backlog: BacklogShare::default(),
+            unneeded: Vec::new(),
             damaged_records: 0,
         }
     }
@@ -184,7 +216,9 @@ impl Journal {
 
     /// Whether there is room for more, in the file or in memory.
     pub(crate) fn takes_more(&self) -> bool {
-        self.writer.backlog_bytes() < MAX_BACKLOG_BYTES
+        let own = self.writer.backlog_bytes();
+        own == 0
+            || own < MAX_BACKLOG_BYTES && ALL_BACKLOGS.load(Ordering::Relaxed) < ALL_BACKLOGS_BYTES
     }
 
     /// Why the log is behind, for the user.
@@ -227,6 +261,23 @@ impl Journal {
         if bytes > 0 {
             self.policy.appended(bytes, now);
         }
+        self.backlog.set(self.writer.backlog_bytes());
+        if !self.is_behind() {
+            for path in std::mem::take(&mut self.unneeded) {
+                if let Err(error) = remove_if_there(&path) {
+                    tracing::warn!(%error, path = %path.display(), "file whose content is logged stays");
+                }
+            }
+        }
+    }
+
+    /// Removes a file whose content was appended, as soon as the disk has it.
+    pub(crate) fn remove_when_written(&mut self, path: &Path) -> io::Result<()> {
+        if self.is_behind() {
+            self.unneeded.push(path.to_owned());
+            return Ok(());
+        }
+        remove_if_there(path)
     }
 
     /// What was appended so far must be durable at once.
@@ -322,5 +373,12 @@ impl Journal {
     /// Whether everything appended is on stable storage.
     pub(crate) fn all_synced(&self) -> bool {
         self.policy.unsynced_bytes() == 0 && !self.is_behind() && !self.writer.is_suspect()
+    }
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }

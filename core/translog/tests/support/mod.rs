@@ -511,3 +511,13 @@ fn push_varint(bytes: &mut Vec<u8>, mut rest: u64) {
     }
     bytes.push(rest.to_le_bytes()[0]);
 }
+
+/// Appends a chunk; returns where it begins.
+pub(crate) fn push_chunk(file: &mut Vec<u8>, type_byte: u8, payload: &[u8]) -> usize {
+    let mut body = vec![type_byte];
+    body.extend_from_slice(payload);
+    file.extend_from_slice(&slow_crc32(&body).to_le_bytes());
+    file.extend_from_slice(&u16::try_from(payload.len()).unwrap().to_le_bytes());
+    file.extend_from_slice(&body);
+    file.len() - body.len() - 6
+}
