@@ -10,6 +10,8 @@ import sys
 import time
 from _thread import get_ident
 
+from . import _redact
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +61,7 @@ class _Stream:
         # A sink that prints would call itself for ever.
         self._busy.add(thread)
         try:
+            text = _redact.own_keys(text)
             now = time.time_ns() // 1000
             for sink in self.sinks:
                 sink(self.name, text, now)

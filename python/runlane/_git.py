@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-TYPE_CHECKING = False
+from . import _redact
 
 
 def find_root(start: str) -> str | None:
@@ -65,12 +65,12 @@ def head_commit(root: str) -> str | None:
 
 
 def without_credentials(url: str) -> str:
-    """`url` without user name and password."""
+    """`url` without user name, password and tokens."""
     scheme, separator, rest = url.partition("://")
-    if not separator:
-        return url
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
+    if separator:
+        host, slash, path = rest.partition("/")
+        url = f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
+    return _redact.text(url)
 
 
 def remote_url(root: str, remote: str = "origin") -> str | None:

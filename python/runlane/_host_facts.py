@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import sys
 
+from . import _redact
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -49,6 +51,7 @@ def _username() -> str | None:
 
 
 def _arguments() -> list[str]:
+    """The program's arguments, without secrets."""
     given = os.environ.get("RUNLANE_ARGS") or os.environ.get("WANDB_ARGS")
     if given:
         import json
@@ -58,8 +61,8 @@ def _arguments() -> list[str]:
         except ValueError:
             parsed = None
         if isinstance(parsed, list):
-            return [str(item) for item in parsed]
-    return sys.argv[1:]
+            return _redact.arguments([str(item) for item in parsed])
+    return _redact.arguments(sys.argv[1:])
 
 
 def quick_facts(settings: Settings, git: dict[str, str], writer_id: str) -> dict[str, Any]:
@@ -71,7 +74,7 @@ def quick_facts(settings: Settings, git: dict[str, str], writer_id: str) -> dict
         "python": "CPython {}.{}.{}".format(*sys.version_info[:3]),
         "started_at_micros": int(settings.x_start_time * 1e6),
         "args": _arguments(),
-        "program": program or "<python with no main file>",
+        "program": _redact.text(program) if program else "<python with no main file>",
         "root": settings.root_dir,
         "host": settings.host or os.uname().nodename,
         "executable": settings.x_executable or sys.executable,
@@ -84,9 +87,9 @@ def quick_facts(settings: Settings, git: dict[str, str], writer_id: str) -> dict
         if value:
             facts[name] = value
     if program and not settings.disable_code:
-        facts["code_path"] = facts["code_path_local"] = os.path.relpath(program)
+        facts["code_path"] = facts["code_path_local"] = _redact.text(os.path.relpath(program))
         if settings.git_root and not settings.disable_git:
-            facts["code_path"] = os.path.relpath(program, settings.git_root)
+            facts["code_path"] = _redact.text(os.path.relpath(program, settings.git_root))
     if git:
         facts["git"] = git
     return facts
@@ -126,7 +129,7 @@ def slow_facts(settings: Settings, writer_id: str) -> dict[str, Any]:
     facts.update(_gpu_facts())
     slurm = {name[6:].lower(): value for name, value in os.environ.items() if name.startswith("SLURM_")}
     if slurm:
-        facts["slurm"] = slurm
+        facts["slurm"] = _redact.variables(slurm)
     return facts
 
 

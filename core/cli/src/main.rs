@@ -1,10 +1,11 @@
-//! The one binary, `runlane-core`: `daemon`, `sync` and `server`. It reads no settings files and no `WANDB_*` variables:
+//! The one binary, `runlane-core`: `daemon`, `sync`, `tail` and `server`. It reads no settings files and no `WANDB_*` variables:
 //! settings and credentials come on standard input or over the private socket.
 
 mod daemon;
 mod log_file;
 mod server;
 mod sync;
+mod tail;
 
 use std::process::ExitCode;
 
@@ -14,7 +15,7 @@ use clap::{Parser, Subcommand};
 #[command(
     name = "runlane-core",
     version,
-    about = "The engine behind runlane: daemon, sync and server"
+    about = "The engine behind runlane: daemon, sync, tail and server"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -27,6 +28,8 @@ enum Command {
     Daemon(daemon::Arguments),
     /// Upload logs: one JSON request on standard input, progress as JSON lines on standard output.
     Sync,
+    /// Print the last rows of a log as JSON lines.
+    Tail(tail::Arguments),
     /// Run the tracking server, or talk to the one that runs.
     Server(server::Arguments),
 }
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Daemon(arguments) => daemon::run(&arguments),
         Command::Sync => sync::run(),
+        Command::Tail(arguments) => tail::run(&arguments),
         Command::Server(arguments) => server::run(arguments),
     };
     match outcome {

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use runlane_proto::control::StatusReply;
 use runlane_proto::local;
 use runlane_proto::wandb_internal as pb;
 use runlane_proto::wandb_internal::error_info::ErrorCode;
@@ -14,16 +15,19 @@ use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::clock::{Clock, SystemClock};
+use crate::control;
+use crate::run::shelved;
 use crate::run::actor::{self, Command, PeerLink, RunHandle};
+use crate::socket::acceptor::{self, Acceptor};
 use crate::socket::{connection, frame, listener};
-use crate::upload::HttpMaker;
+use crate::upload::Outside;
 
 /// Payload bytes that all connections together may have in the daemon.
 const FRAME_BUDGET_BYTES: usize = 64 << 20;
+/// What a dead process left is given so long to be taken over by another daemon.
+const LEFTOVER_PAUSE: Duration = Duration::from_secs(30);
 /// How long a shutdown waits for the runs to be written out.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
-/// A failing `accept` (no descriptors left) is tried again after this pause.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// How the daemon runs.
 #[derive(Debug, Clone)]
@@ -36,9 +40,13 @@ pub struct Options {
 
 /// What the daemon knows beyond its runs.
 pub(crate) struct Daemon {
+    options: Options,
+    started_at: Instant,
+    /// Turns true when the daemon is to end.
+    ending: watch::Sender<bool>,
     runs: Mutex<HashMap<PathBuf, RunHandle>>,
     clock: Arc<dyn Clock>,
-    http: HttpMaker,
+    outside: Outside,
     budget: Arc<Semaphore>,
     connections: AtomicUsize,
     connection_ids: AtomicU64,
@@ -47,10 +55,13 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
+    fn new(options: Options, clock: Arc<dyn Clock>) -> Arc<Self> {
         Arc::new(Self {
+            options,
+            started_at: Instant::now(),
+            ending: watch::Sender::new(false),
             runs: Mutex::default(),
-            http: crate::upload::network(Arc::clone(&clock)),
+            outside: Outside::new(Arc::clone(&clock)),
             clock,
             budget: frame::budget(FRAME_BUDGET_BYTES),
             connections: AtomicUsize::new(0),
@@ -64,8 +75,14 @@ impl Daemon {
         &*self.clock
     }
 
-    pub(crate) fn http_maker(&self) -> HttpMaker {
-        Arc::clone(&self.http)
+    pub(crate) fn outside(&self) -> Outside {
+        self.outside.clone()
+    }
+
+    /// A key for a server: every run whose upload is paused because its own key is refused goes on with this one.
+    /// Returns how many there are.
+    pub(crate) fn new_credentials(&self, base_url: &str, api_key: &str) -> usize {
+        self.outside.offer_key(base_url, api_key)
     }
 
     pub(crate) fn frame_budget(&self) -> Arc<Semaphore> {
@@ -88,6 +105,7 @@ impl Daemon {
     ) -> Result<(RunHandle, local::OpenRunReply), pb::ErrorInfo> {
         let settings = open.settings.as_ref();
         let path = crate::run::actor::log_path(settings.unwrap_or(&local::RunSettings::default()))?;
+        let key = settings.map(|settings| (settings.base_url.clone(), settings.api_key.clone()));
         let handle = self.handle_of(&path);
         let (reply, answer) = oneshot::channel();
         let ended = || pb::ErrorInfo {
@@ -101,6 +119,12 @@ impl Daemon {
         };
         handle.send(command).await.map_err(|_unsent| ended())?;
         let reply = answer.await.map_err(|_dropped| ended())??;
+        if let Some((base_url, key)) = key
+            && !key.is_empty()
+        {
+            // The process brings the newest key there is, it may be one that others wait for.
+            self.new_credentials(&base_url, &key);
+        }
         Ok((handle, reply))
     }
 
@@ -123,6 +147,46 @@ impl Daemon {
             actor::run(daemon, commands).await;
         });
         handle
+    }
+
+    /// The runs that are open, by log file.
+    pub(crate) fn open_runs(&self) -> Vec<(PathBuf, RunHandle)> {
+        let runs = self.runs();
+        let open = runs.iter().filter(|(_, handle)| !handle.is_closed());
+        let mut open: Vec<_> = open
+            .map(|(log, handle)| (log.clone(), handle.clone()))
+            .collect();
+        drop(runs);
+        open.sort_by(|one, other| one.0.cmp(&other.0));
+        open
+    }
+
+    /// The daemon as a whole.
+    pub(crate) fn status(&self) -> StatusReply {
+        let count = |counter: &AtomicUsize| {
+            u32::try_from(counter.load(Ordering::Relaxed)).unwrap_or(u32::MAX)
+        };
+        StatusReply {
+            version: crate::VERSION.to_owned(),
+            pid: std::process::id(),
+            uptime_secs: self.started_at.elapsed().as_secs_f64(),
+            resident_bytes: resident_bytes().unwrap_or(0),
+            connections: count(&self.connections),
+            queued_bytes: frame::bytes_taken(&self.budget, FRAME_BUDGET_BYTES),
+            runs: count(&self.active_runs),
+            runtime_dir: self.options.runtime_dir.display().to_string(),
+            idle_timeout_secs: self.options.idle_timeout.as_secs_f64(),
+        }
+    }
+
+    /// Ends the daemon as a signal does: every run is written out first.
+    pub(crate) fn ask_to_end(&self) {
+        self.ending.send_replace(true);
+    }
+
+    /// Whether the daemon is on its way out.
+    pub(crate) fn is_ending(&self) -> bool {
+        *self.ending.borrow()
     }
 
     fn is_idle(&self) -> bool {
@@ -183,7 +247,19 @@ impl Drop for Active {
 
 /// Serves `listener` until the daemon has been idle for its time, or `stop` turns true.
 pub async fn serve(options: Options, listener: UnixListener, stop: watch::Receiver<bool>) {
+    acceptor::raise_limit();
     serve_with(options, listener, stop, Arc::new(SystemClock)).await;
+}
+
+/// Writes to disk what processes left in memory that died together with their daemon.
+async fn put_leftovers_by() {
+    let list = || shelved::of_the_dead(None);
+    let Ok(shelves) = tokio::task::spawn_blocking(list).await else {
+        return;
+    };
+    tokio::time::sleep(LEFTOVER_PAUSE).await;
+    // An error is a panic, which was told already.
+    _ = tokio::task::spawn_blocking(move || shelved::put_by(&shelves)).await;
 }
 
 /// As [`serve`], with another clock.
@@ -193,18 +269,23 @@ pub async fn serve_with(
     mut stop: watch::Receiver<bool>,
     clock: Arc<dyn Clock>,
 ) {
-    let daemon = Daemon::new(clock);
+    let daemon = Daemon::new(options.clone(), clock);
+    let control = match control::Server::start(&daemon, &options.runtime_dir).await {
+        Ok(server) => Some(server),
+        Err(error) => {
+            // Training must not wait for it.
+            tracing::error!(%error, "the daemon runs without its control service");
+            None
+        }
+    };
+    let leftovers = tokio::spawn(put_leftovers_by());
+    let mut ending = daemon.ending.subscribe();
     let mut tasks = JoinSet::new();
+    let mut acceptor = Acceptor::new();
     loop {
         let idle = daemon.is_idle();
         tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _address)) => daemon.serve(stream, &mut tasks),
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            },
+            stream = acceptor.next(&listener) => daemon.serve(stream, &mut tasks),
             Some(_ended) = tasks.join_next(), if !tasks.is_empty() => {}
             () = daemon.changed.notified() => {}
             changed = stop.changed() => {
@@ -212,6 +293,7 @@ pub async fn serve_with(
                     break;
                 }
             }
+            _changed = ending.changed() => break,
             () = tokio::time::sleep(options.idle_timeout), if idle => {
                 match listener::retire(&options.runtime_dir, listener).await {
                     Ok(()) => {
@@ -229,9 +311,26 @@ pub async fn serve_with(
         }
     }
     tracing::info!("the daemon was asked to end");
+    leftovers.abort();
+    daemon.ask_to_end();
+    if let Some(control) = &control {
+        control.announce_end().await;
+    }
     daemon.shut_down().await;
     tasks.shutdown().await;
+    // Before the record socket goes: from then on another daemon may be started.
+    if let Some(control) = control {
+        control.stop().await;
+    }
     if let Err(error) = std::fs::remove_file(options.runtime_dir.join(listener::SOCKET_NAME)) {
         tracing::debug!(%error, "socket file was gone already");
     }
+}
+
+/// Memory of this process that is in RAM, if the system tells.
+fn resident_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes << 10)
 }

@@ -5,11 +5,15 @@
 //! socket/   frames, connections, peers        → commands
 //! run/      one actor per run: log, then apply, then acknowledge
 //! upload/   a cursor over the log: what to send next, over HTTP
+//! control/  what is asked of the daemon as a whole, over gRPC
 //! sync      uploads logs without a daemon
+//! log_rows  the last rows of a log
 //! ```
 
 mod clock;
+pub mod control;
 mod daemon;
+pub mod log_rows;
 mod run;
 pub mod socket;
 pub mod sync;

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Command -> module and object.
 _COMMANDS = {
+    "daemon": "_daemon:daemon",
     "disabled": "_modes:disabled",
     "enabled": "_modes:enabled",
     "exec": "_exec:execute",
@@ -29,6 +30,7 @@ _COMMANDS = {
     "server": "_server:server",
     "status": "_workspace:status",
     "sync": "_sync:sync",
+    "tail": "_tail:tail",
     "ui": "_ui:ui",
 }
 

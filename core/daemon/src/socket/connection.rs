@@ -21,8 +21,8 @@ use crate::wire::{Field, Fields};
 
 /// The protocol's version; the socket's name carries it too.
 pub(crate) const PROTOCOL: u32 = 1;
-/// A frame that has begun must be complete within this time.
-const FRAME_TIMEOUT: Duration = Duration::from_mins(1);
+/// What is to be sent to a process that has ended or reads nothing is dropped after this time.
+const SEND_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long what a dead process had sent is still waited for.
 const DEAD_TIMEOUT: Duration = Duration::from_millis(200);
 /// How long a process whose death cannot be seen may take to connect again.
@@ -70,7 +70,6 @@ pub(crate) async fn serve(daemon: Arc<Daemon>, stream: UnixStream) {
     let mut reader = FrameReader::new(source, daemon.frame_budget());
     let mut dead = false;
     loop {
-        let inside = reader.is_inside_frame();
         let next = tokio::select! {
             biased;
             next = reader.next() => next,
@@ -80,10 +79,6 @@ pub(crate) async fn serve(daemon: Arc<Daemon>, stream: UnixStream) {
             }
             // A forked child may hold the socket open after the process's death.
             () = tokio::time::sleep(DEAD_TIMEOUT), if dead => break,
-            () = tokio::time::sleep(FRAME_TIMEOUT), if inside => {
-                tracing::warn!(pid = process.pid, "connection closed: a frame did not arrive in time");
-                break;
-            }
         };
         match next {
             Ok(Some(frame)) => {
@@ -101,7 +96,7 @@ pub(crate) async fn serve(daemon: Arc<Daemon>, stream: UnixStream) {
     }
     outbox.close();
     // The sender ends by itself or with the socket; it must not outlive this task.
-    if tokio::time::timeout(FRAME_TIMEOUT, sender).await.is_err() {
+    if tokio::time::timeout(SEND_TIMEOUT, sender).await.is_err() {
         tracing::warn!(
             pid = process.pid,
             "messages to a process that does not read were dropped"

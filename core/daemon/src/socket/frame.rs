@@ -5,18 +5,22 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use runlane_model::limits::FRAME_BYTES;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 /// First byte of every frame.
 pub(crate) const MAGIC: u8 = 0x52;
 /// Bytes before the payload.
 pub(crate) const HEADER_BYTES: usize = 5;
 const BUDGET_UNIT: usize = 1 << 10;
+/// The bytes of a frame that has begun must be there within this time; waiting for the budget does not count.
+const FRAME_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Why a connection cannot go on.
 #[derive(Debug, Error)]
@@ -33,6 +37,9 @@ pub enum FrameError {
     /// The peer closed in the middle of a frame.
     #[error("the connection ended inside a frame")]
     Torn,
+    /// The peer sends it too slowly.
+    #[error("a frame did not arrive within {0:?}")]
+    Slow(Duration),
     /// The daemon is going down.
     #[error("the daemon is shutting down")]
     Closing,
@@ -50,6 +57,12 @@ pub(crate) fn budget(bytes: usize) -> Arc<Semaphore> {
     Arc::new(Semaphore::new(bytes / BUDGET_UNIT))
 }
 
+/// Bytes of a budget of `bytes` that are taken now.
+pub(crate) fn bytes_taken(budget: &Semaphore, bytes: usize) -> u64 {
+    let free = budget.available_permits() * BUDGET_UNIT;
+    bytes.saturating_sub(free) as u64
+}
+
 /// Reads frames; `next` may be cancelled and called again.
 #[derive(Debug)]
 pub(crate) struct FrameReader<R> {
@@ -57,6 +70,9 @@ pub(crate) struct FrameReader<R> {
     buffer: BytesMut,
     budget: Arc<Semaphore>,
     share: Option<OwnedSemaphorePermit>,
+    /// When the frame that has begun must be there, and how long after its beginning.
+    deadline: Option<Instant>,
+    timeout: Duration,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
@@ -66,12 +82,9 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             buffer: BytesMut::new(),
             budget,
             share: None,
+            deadline: None,
+            timeout: FRAME_TIMEOUT,
         }
-    }
-
-    /// Whether the beginning of a frame has been read.
-    pub(crate) fn is_inside_frame(&self) -> bool {
-        !self.buffer.is_empty()
     }
 
     /// The next frame; `None` if the peer closed between frames.
@@ -82,10 +95,12 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                     let units = u32::try_from(length.div_ceil(BUDGET_UNIT)).unwrap_or(u32::MAX);
                     let share = Arc::clone(&self.budget).acquire_many_owned(units).await;
                     self.share = Some(share.map_err(|_closed| FrameError::Closing)?);
+                    self.deadline = Some(Instant::now() + self.timeout);
                 }
                 if self.buffer.len() >= HEADER_BYTES + length {
                     self.buffer.advance(HEADER_BYTES);
                     let payload = self.buffer.split_to(length).freeze();
+                    self.deadline = None;
                     if let Some(share) = self.share.take() {
                         return Ok(Some(Frame { payload, share }));
                     }
@@ -95,13 +110,29 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             } else {
                 self.buffer.reserve(16 << 10);
             }
-            if self.source.read_buf(&mut self.buffer).await? == 0 {
+            if self.receive().await? == 0 {
                 return if self.buffer.is_empty() {
                     Ok(None)
                 } else {
                     Err(FrameError::Torn)
                 };
             }
+        }
+    }
+
+    /// Reads what there is; 0 at the end.
+    async fn receive(&mut self) -> Result<usize, FrameError> {
+        if self.buffer.is_empty() {
+            // Between frames a peer may be silent for as long as it likes.
+            return Ok(self.source.read_buf(&mut self.buffer).await?);
+        }
+        let deadline = *self
+            .deadline
+            .get_or_insert_with(|| Instant::now() + self.timeout);
+        let reading = self.source.read_buf(&mut self.buffer);
+        match tokio::time::timeout_at(deadline, reading).await {
+            Ok(read) => Ok(read?),
+            Err(_elapsed) => Err(FrameError::Slow(self.timeout)),
         }
     }
 
@@ -173,6 +204,48 @@ mod tests {
         ] {
             assert_eq!(read_all(bad).await, (vec![], Some(reason.to_owned())));
         }
+    }
+
+    /// 7.3: one byte per second, here one every 20 ms with a wait of 100 ms.
+    #[tokio::test]
+    async fn p73_a_frame_that_trickles_in_is_given_up_after_a_bounded_wait() {
+        use tokio::io::AsyncWriteExt;
+        let (mut peer, source) = tokio::io::duplex(64);
+        let mut reader = FrameReader::new(source, budget(1 << 20));
+        reader.timeout = Duration::from_millis(100);
+        // Silence between frames is no fault.
+        let idle = tokio::time::timeout(Duration::from_millis(200), reader.next()).await;
+        assert!(idle.is_err());
+        let trickle = tokio::spawn(async move {
+            for byte in [0x52, 200, 0, 0, 0].into_iter().chain([7; 200]) {
+                if peer.write_all(&[byte]).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        let began = Instant::now();
+        let error = reader.next().await.expect_err("too slow");
+        assert!(matches!(error, FrameError::Slow(_)), "{error}");
+        // Once for the header, once for the payload; the whole frame would take 4 s.
+        assert!(began.elapsed() < Duration::from_secs(2));
+        trickle.abort();
+    }
+
+    /// Whoever waits because others hold the budget is not slow.
+    #[tokio::test]
+    async fn waiting_for_the_budget_is_not_slowness() {
+        let bytes: &[u8] = &[0x52, 1, 0, 0, 0, 1, 0x52, 1, 0, 0, 0, 2];
+        let mut reader = FrameReader::new(bytes, budget(BUDGET_UNIT));
+        reader.timeout = Duration::from_millis(20);
+        let first = reader.next().await.expect("readable").expect("a frame");
+        let release = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            drop(first);
+        });
+        let second = reader.next().await.expect("in time").expect("a frame");
+        assert_eq!(&second.payload[..], [2]);
+        release.await.expect("no panic");
     }
 
     #[tokio::test]

@@ -56,9 +56,14 @@ pub fn prepare_directory(directory: &Path) -> Result<(), BindError> {
     Ok(())
 }
 
-/// Binds the socket. A socket file that nobody answers on is replaced.
+/// Binds the record socket. A socket file that nobody answers on is replaced.
 pub fn bind(directory: &Path) -> Result<UnixListener, BindError> {
-    let path = directory.join(SOCKET_NAME);
+    bind_named(directory, SOCKET_NAME)
+}
+
+/// As [`bind`], for a socket of another name.
+pub(crate) fn bind_named(directory: &Path, name: &str) -> Result<UnixListener, BindError> {
+    let path = directory.join(name);
     let failed = |source| BindError::Io {
         path: path.clone(),
         source,
@@ -123,6 +128,8 @@ pub(crate) async fn retire(
     let waiting =
         tokio::time::timeout(std::time::Duration::from_millis(1), listener.accept()).await;
     let Ok(Ok((stream, _address))) = waiting else {
+        // While the lock is held: the next daemon has a control socket of the same name.
+        crate::control::remove_socket(&directory.join(crate::control::SOCKET_NAME));
         return Ok(());
     };
     let result = match bind(directory) {

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
+use runlane_daemon::control::{self, ControlClient};
 use runlane_daemon::socket::listener;
 use runlane_model::spill;
 use runlane_proto::local::{self, client_message, daemon_message, request, response};
@@ -25,10 +27,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Nothing here takes so long.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Daemon {
     directory: Arc<TempDir>,
+    runtime_dir: PathBuf,
     stop: watch::Sender<bool>,
     runtime: Option<tokio::runtime::Runtime>,
     task: JoinHandle<()>,
@@ -39,11 +42,23 @@ impl Daemon {
         Self::start_with_idle(Duration::from_mins(10)).await
     }
 
-    /// The daemon has a runtime of its own, so that it can be killed with everything it does.
     pub(crate) async fn start_with_idle(idle_timeout: Duration) -> Self {
-        let directory = Arc::new(tempfile::tempdir().expect("a directory"));
+        let directory = tempfile::tempdir().expect("a directory");
         let runtime_dir = directory.path().join("runtime");
+        Self::launch(directory, runtime_dir, idle_timeout).await
+    }
+
+    /// Starts with a runtime directory that is there already.
+    pub(crate) async fn start_in(runtime_dir: &Path) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        Self::launch(directory, runtime_dir.to_owned(), Duration::from_mins(10)).await
+    }
+
+    /// The daemon has a runtime of its own, so that it can be killed with everything it does.
+    async fn launch(directory: TempDir, runtime_dir: PathBuf, idle_timeout: Duration) -> Self {
+        let directory = Arc::new(directory);
         listener::prepare_directory(&runtime_dir).expect("created");
+        let place = runtime_dir.clone();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -63,6 +78,7 @@ impl Daemon {
         bound.await.expect("bound");
         Self {
             directory,
+            runtime_dir: place,
             stop,
             runtime: Some(runtime),
             task,
@@ -70,14 +86,19 @@ impl Daemon {
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
-        self.directory
-            .path()
-            .join("runtime")
-            .join(listener::SOCKET_NAME)
+        self.runtime_dir.join(listener::SOCKET_NAME)
+    }
+
+    pub(crate) fn control_socket(&self) -> PathBuf {
+        self.runtime_dir.join(control::SOCKET_NAME)
     }
 
     pub(crate) fn run_directory(&self, id: &str) -> RunDirectory {
-        let path = self.directory.path().join(format!("run-{id}"));
+        self.run_directory_in(&format!("run-{id}"), id)
+    }
+
+    pub(crate) fn run_directory_in(&self, name: &str, id: &str) -> RunDirectory {
+        let path = self.directory.path().join(name);
         std::fs::create_dir_all(path.join("files")).expect("created");
         RunDirectory {
             path,
@@ -280,7 +301,7 @@ impl Client {
             writer,
             spill_path,
             attach,
-            preface: Vec::new(),
+            ..Default::default()
         };
         self.send(client_message::Message::OpenRun(open)).await;
         loop {
@@ -310,6 +331,10 @@ impl Client {
                 _ => {}
             }
         }
+    }
+
+    pub(crate) async fn wait_stop(&mut self) {
+        while !matches!(self.receive().await, daemon_message::Message::Stop(_)) {}
     }
 
     async fn request(&mut self, stream: u64, request: request::Request) -> u64 {
@@ -358,6 +383,65 @@ impl Client {
             }
         }
     }
+}
+
+/// One HTTP/2 connection over a Unix socket.
+#[derive(Clone)]
+pub(crate) struct Http2(hyper::client::conn::http2::SendRequest<tonic::body::Body>);
+
+impl Http2 {
+    async fn connect(path: &Path) -> Self {
+        // The service is bound just behind the record socket.
+        let mut stream = UnixStream::connect(path).await;
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while stream.is_err() && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            stream = UnixStream::connect(path).await;
+        }
+        let stream = TokioIo::new(stream.expect("connected"));
+        let (sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), stream)
+                .await
+                .expect("HTTP/2");
+        tokio::spawn(connection);
+        Self(sender)
+    }
+}
+
+impl tonic::codegen::Service<tonic::codegen::http::Request<tonic::body::Body>> for Http2 {
+    type Response = tonic::codegen::http::Response<hyper::body::Incoming>;
+    type Error = hyper::Error;
+    type Future = tonic::codegen::BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(
+        &mut self,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), Self::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: tonic::codegen::http::Request<tonic::body::Body>) -> Self::Future {
+        Box::pin(self.0.send_request(request))
+    }
+}
+
+fn origin() -> tonic::codegen::http::Uri {
+    "http://localhost".parse().expect("a URI")
+}
+
+/// A client of the daemon's control service.
+pub(crate) async fn control(daemon: &Daemon) -> ControlClient<Http2> {
+    ControlClient::with_origin(Http2::connect(&daemon.control_socket()).await, origin())
+}
+
+/// A client of its health service.
+pub(crate) async fn health(
+    daemon: &Daemon,
+) -> tonic_health::pb::health_client::HealthClient<Http2> {
+    tonic_health::pb::health_client::HealthClient::with_origin(
+        Http2::connect(&daemon.control_socket()).await,
+        origin(),
+    )
 }
 
 pub(crate) fn call(items: &[(&str, f64)], step: Option<i64>) -> local::Entry {

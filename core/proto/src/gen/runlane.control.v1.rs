@@ -90,6 +90,9 @@ pub struct Run {
     /// The server has everything (offline: the log has).
     #[prost(bool, tag = "19")]
     pub complete: bool,
+    /// Nothing more comes into its log.
+    #[prost(bool, tag = "20")]
+    pub ended: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListRunsRequest {}
@@ -180,7 +183,7 @@ pub struct SetCredentialsRequest {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SetCredentialsReply {
-    /// Open runs of that server, which use the key from now on.
+    /// Uploads that waited for a key of that server and go on with this one.
     #[prost(uint32, tag = "1")]
     pub runs: u32,
 }

@@ -1,9 +1,11 @@
 //! What processes ask of a run, and its answers.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use runlane_model::json::Value;
 use runlane_proto::local::{self, daemon_message::Message, request, response};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::{Actor, PeerLink};
@@ -12,13 +14,38 @@ use crate::run::finish::SAMPLES;
 /// A `Flush` that waits for its level.
 #[derive(Debug)]
 pub(super) struct WaitingFlush {
-    link: PeerLink,
-    request_id: u64,
-    writer: u64,
-    seq: u64,
+    waiter: Waiter,
+    /// What has to reach the level: entries by writer, and bytes of the log.
+    marks: BTreeMap<u64, u64>,
     log_bytes: u64,
     level: local::Level,
     pub(super) deadline: Instant,
+}
+
+/// Who waits.
+#[derive(Debug)]
+enum Waiter {
+    Process { link: PeerLink, request_id: u64 },
+    Control(oneshot::Sender<bool>),
+}
+
+impl Waiter {
+    fn answer(self, reached: bool) {
+        match self {
+            Self::Process { link, request_id } => {
+                link.outbox.send(Message::Response(local::Response {
+                    request_id,
+                    error: None,
+                    response: Some(response::Response::Flushed(local::Flushed { reached })),
+                }));
+            }
+            Self::Control(reply) => {
+                if reply.send(reached).is_err() {
+                    tracing::debug!("who asked for a flush did not wait for it");
+                }
+            }
+        }
+    }
 }
 
 impl Actor {
@@ -45,7 +72,7 @@ impl Actor {
                 response::Response::Summary(local::Summary { json })
             }
             Some(request::Request::GetStep(_)) => response::Response::Step(local::Step {
-                next: self.state.next_step(),
+                next: self.state.next_step_of(writer),
             }),
             Some(request::Request::SampledHistory(wanted)) => {
                 let limit = usize::try_from(wanted.samples)
@@ -65,14 +92,14 @@ impl Actor {
         }));
     }
 
-    fn status(&self, writer: u64) -> local::Status {
+    fn status(&mut self, writer: u64) -> local::Status {
         let upload = self
             .uploads
             .as_ref()
             .map(|uploads| uploads.status.borrow().clone())
             .unwrap_or_default();
         local::Status {
-            logged_seq: self.state.logged_seq(writer),
+            logged_seq: self.acked_seq(writer),
             synced_seq: self.journal.synced_seq(writer),
             uploaded_rows: upload.rows,
             rows: self.state.rows,
@@ -82,6 +109,9 @@ impl Actor {
             } else {
                 self.problem.clone()
             },
+            lost: self.state.lost,
+            uploaded_seq: self.uploaded.seq(writer, upload.bytes),
+            is_paused: upload.is_paused,
         }
     }
 
@@ -91,7 +121,30 @@ impl Actor {
         } else {
             30.0
         };
-        let level = flush.level();
+        let marks = BTreeMap::from([(writer, self.state.logged_seq(writer))]);
+        let timeout = Duration::from_secs_f64(seconds);
+        let waiter = Waiter::Process { link, request_id };
+        self.wait_for_flush(waiter, flush.level(), marks, timeout);
+    }
+
+    /// Waits for everything of every writer.
+    pub(super) fn flush_for_control(
+        &mut self,
+        level: local::Level,
+        timeout: Duration,
+        reply: oneshot::Sender<bool>,
+    ) {
+        let marks = self.state.logged_seqs();
+        self.wait_for_flush(Waiter::Control(reply), level, marks, timeout);
+    }
+
+    fn wait_for_flush(
+        &mut self,
+        waiter: Waiter,
+        level: local::Level,
+        marks: BTreeMap<u64, u64>,
+        timeout: Duration,
+    ) {
         if level == local::Level::Synced {
             self.journal.request_sync(std::time::Instant::now());
         }
@@ -99,44 +152,38 @@ impl Actor {
             uploads.hurry();
         }
         self.flushes.push(WaitingFlush {
-            link,
-            request_id,
-            writer,
-            seq: self.state.logged_seq(writer),
+            waiter,
+            marks,
             log_bytes: self.journal.len(),
             level,
-            deadline: Instant::now() + Duration::from_secs_f64(seconds),
+            deadline: Instant::now() + timeout,
         });
     }
 
     pub(super) fn answer_flushes(&mut self) {
         let now = Instant::now();
-        let uploaded_bytes = self
-            .uploads
-            .as_ref()
-            .map(|uploads| uploads.status.borrow().bytes);
-        let logged = self.retry_append_at.is_none();
-        let journal = &self.journal;
-        self.flushes.retain(|flush| {
-            let reached = match flush.level {
-                local::Level::Synced => {
-                    journal.synced_seq(flush.writer) >= flush.seq || journal.all_synced()
-                }
-                // An offline run has nothing to upload and never reaches the level.
-                local::Level::Uploaded => {
-                    uploaded_bytes.is_some_and(|bytes| bytes >= flush.log_bytes)
-                }
-                local::Level::Logged | local::Level::Unspecified => logged,
-            };
-            if !reached && flush.deadline > now {
-                return true;
+        for flush in std::mem::take(&mut self.flushes) {
+            let reached = self.has_reached(&flush);
+            if reached || flush.deadline <= now {
+                flush.waiter.answer(reached);
+            } else {
+                self.flushes.push(flush);
             }
-            flush.link.outbox.send(Message::Response(local::Response {
-                request_id: flush.request_id,
-                error: None,
-                response: Some(response::Response::Flushed(local::Flushed { reached })),
-            }));
-            false
-        });
+        }
+    }
+
+    fn has_reached(&self, flush: &WaitingFlush) -> bool {
+        match flush.level {
+            local::Level::Synced => {
+                let is_synced = |(&writer, &seq)| self.journal.synced_seq(writer) >= seq;
+                self.journal.all_synced() || flush.marks.iter().all(is_synced)
+            }
+            // An offline run has nothing to upload and never reaches the level.
+            local::Level::Uploaded => self
+                .uploads
+                .as_ref()
+                .is_some_and(|uploads| uploads.status.borrow().bytes >= flush.log_bytes),
+            local::Level::Logged | local::Level::Unspecified => self.retry_append_at.is_none(),
+        }
     }
 }
