@@ -3,7 +3,7 @@
 //! Nothing in here is touched by a child of `fork`: it makes new ones (see [`crate::fork`]).
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -11,7 +11,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use runlane_proto::local::{OpenRunReply, Request, Response, RunSettings};
 use runlane_proto::wandb_internal::{Record, RunRecord, RunlaneWriter};
 
-use crate::io::wake::Wake;
+use crate::io::shelf::Shelf;
+use crate::io::wake::{Sleep, Wake};
 use crate::queue::budget::Budget;
 use crate::queue::intake::{Intake, Refused};
 use crate::queue::loss::Kind;
@@ -138,13 +139,20 @@ impl Hub {
             .store(unix_micros(), Ordering::Relaxed);
     }
 
-    /// A caller has stored something: sees to it that it is handed over soon. A system call is made after a pause and, while
-    /// rows come fast, when the writer thread is late.
+    /// A caller has stored something: sees to it that it is handed over soon. What is safe already only wakes a writer that
+    /// sleeps; for the rest a system call is made after a pause and, while rows come fast, when the writer thread is late.
     #[inline]
-    fn appended(&self, now_micros: u64) {
-        let sleeps = self.wake.claims_sleeper();
+    fn appended(&self, now_micros: u64, is_safe: bool) {
+        if is_safe {
+            if self.wake.claims_sleeper(Sleep::Sleeps) {
+                self.wake.always();
+            }
+            return;
+        }
+        let sleeps = self.wake.claims_sleeper(Sleep::Dozes);
         // A clock that was set back or forward looks like a pause.
-        let late = now_micros.abs_diff(self.looked_at_micros.load(Ordering::Relaxed)) >= LATE_MICROS;
+        let late =
+            now_micros.abs_diff(self.looked_at_micros.load(Ordering::Relaxed)) >= LATE_MICROS;
         if sleeps || late || self.burst.load(Ordering::Relaxed) > 0 {
             self.hand_over(sleeps);
         }
@@ -342,12 +350,24 @@ pub(crate) enum StreamState {
 }
 
 impl Stream {
-    /// A stream of the current generation.
-    pub(crate) fn new(hub: Arc<Hub>, spec: Arc<OpenSpec>, writer: u64, generation: u32) -> Self {
+    /// A stream of the current generation. Entries go to the shelf that `shelve` makes for the path of the spill file.
+    pub(crate) fn new(
+        hub: Arc<Hub>,
+        spec: Arc<OpenSpec>,
+        writer: u64,
+        generation: u32,
+        shelve: impl FnOnce(u64, &Path) -> Option<Arc<Shelf>>,
+    ) -> Self {
         let settings = &spec.settings;
         let name = format!("run-{}.{writer:016x}.runlane-spill", settings.run_id);
         let spill_path = PathBuf::from(&settings.sync_dir).join(name);
         let is_strict = settings.durability == "strict";
+        // A strict call waits for the disk and wants its entry sent at once.
+        let shelf = if is_strict {
+            None
+        } else {
+            shelve(writer, &spill_path)
+        };
         Self {
             id: hub.fresh_id(),
             generation,
@@ -355,7 +375,7 @@ impl Stream {
             spec,
             spill_path,
             is_strict,
-            intake: Intake::new(writer),
+            intake: Intake::new(writer, shelf),
             hub,
             state: AtomicU8::new(0),
             handed_over: AtomicU64::new(0),
@@ -383,8 +403,8 @@ impl Stream {
         wait: impl FnOnce(&mut (dyn FnMut() + Send)),
     ) -> Result<(), Refused> {
         match self.intake.append(entry, &self.hub.budget) {
-            Ok(_) => {
-                self.hub.appended(now_micros);
+            Ok(taken) => {
+                self.hub.appended(now_micros, taken.is_safe);
                 if self.hub.budget.is_crowded() {
                     self.slow_down(wait);
                 }

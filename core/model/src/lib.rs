@@ -11,6 +11,7 @@ pub mod metric;
 pub mod names;
 pub mod row;
 pub mod run_state;
+pub mod shelf;
 pub mod spill;
 pub mod step_sync;
 pub mod summary;

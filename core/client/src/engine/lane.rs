@@ -93,19 +93,32 @@ impl<S: SpillFile> Lane<S> {
         }
     }
 
-    /// Takes what callers appended; says whether there was anything.
-    pub(super) fn take_intake(&mut self, chunks: &mut Vec<Chunk>, now: Instant) -> bool {
+    /// Takes what callers appended; returns how many bytes that were.
+    pub(super) fn take_intake(&mut self, chunks: &mut Vec<Chunk>, now: Instant) -> usize {
         self.stream.intake.take(chunks);
         self.taken = chunks.len();
+        let mut bytes = 0;
         for chunk in chunks.drain(..) {
+            bytes += chunk.bytes.len();
             self.outbox.push(chunk, now);
         }
-        self.taken > 0
+        bytes
     }
 
-    /// Has buffers ready: as many as the last moment took may be needed in the next one.
+    /// Has buffers ready: as many as the last moment took may be needed in the next one. A trickle fits on the shelf.
     pub(super) fn stock(&self) {
-        self.stream.intake.stock(self.taken + 2);
+        if self.taken > 1 || !self.stream.intake.is_safe() {
+            self.stream.intake.stock(self.taken + 2);
+        }
+    }
+
+    /// Whether everything that callers appended survives the process, and no answer is to come but acknowledgements.
+    pub(super) fn is_quiet(&self) -> bool {
+        matches!(self.phase, Phase::Open(_))
+            && !self.ends
+            && self.waiting.is_empty()
+            && self.in_flight.is_empty()
+            && self.stream.intake.is_safe()
     }
 
     /// Whether sending may need the spill file.
@@ -130,6 +143,13 @@ impl<S: SpillFile> Lane<S> {
                 self.preface.clone()
             },
             writer_info: self.stream.writer_info(),
+            shelf_path: self
+                .stream
+                .intake
+                .shelf()
+                .map_or_else(String::new, |shelf| {
+                    shelf.path().to_string_lossy().into_owned()
+                }),
         };
         frame_of(&ClientMessage {
             message: Some(client_message::Message::OpenRun(message)),
@@ -306,6 +326,13 @@ impl<S: SpillFile> Lane<S> {
         let hopeless =
             self.phase == Phase::Refused && self.stream.state() == StreamState::Abandoned;
         self.ends && (empty || hopeless)
+    }
+
+    /// Removes the shelf: there is nothing on it any more.
+    pub(super) fn remove_shelf(&self) {
+        if let Some(shelf) = self.stream.intake.shelf() {
+            shelf.remove();
+        }
     }
 
     /// Removes the spill file.

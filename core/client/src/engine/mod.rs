@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use runlane_proto::local::{OpenRunReply, Response, daemon_message::Message, response};
 
 use crate::hub::{Answer, Command, Hub, Slot};
+use crate::io::wake::Sleep;
 use crate::queue::intake::Chunk;
 use crate::queue::restarts::Restarts;
 use lane::{Lane, Pending, Phase};
@@ -29,6 +30,11 @@ const ATTENTION: Duration = Duration::from_millis(50);
 const GLANCE: Duration = Duration::from_millis(6);
 /// How often it looks.
 const TICK: Duration = Duration::from_millis(2);
+/// How often it looks while rows come slowly and all of them survive the process on the shelf. Each look wakes the daemon too,
+/// and the two cost more than some dozens of rows.
+const LINGER: Duration = Duration::from_millis(50);
+/// A look that brings more than this is followed by the next one soon, before the shelf is full.
+const TRICKLE_BYTES: usize = 128 << 10;
 /// How often it looks after its descriptors while a run is open: the program may have closed them.
 const INSPECTION: Duration = Duration::from_secs(1);
 /// Bytes that a caller hands over at most; more is the writer's work.
@@ -70,6 +76,8 @@ pub(crate) struct Engine<P: Ports> {
     spill_all: Option<Arc<Slot>>,
     stopping: bool,
     busy: bool,
+    /// Bytes that the last look brought.
+    haul: usize,
     /// What a daemon said instead of a greeting.
     refusal: Option<String>,
 }
@@ -92,6 +100,7 @@ impl<P: Ports> Engine<P> {
             spill_all: None,
             stopping: false,
             busy: false,
+            haul: 0,
             refusal: None,
         }
     }
@@ -104,11 +113,17 @@ impl<P: Ports> Engine<P> {
         if woken.called {
             self.attentive_until = self.attentive_until.max(now + GLANCE);
         }
+        self.haul = 0;
         for lane in &mut self.lanes {
-            if lane.take_intake(&mut self.chunks, now) {
+            let bytes = lane.take_intake(&mut self.chunks, now);
+            if bytes > 0 {
                 lane.stock();
-                self.attentive_until = now + ATTENTION;
             }
+            self.haul += bytes;
+        }
+        if self.haul > 0 {
+            let attention = if self.is_quiet() { 3 * LINGER } else { ATTENTION };
+            self.attentive_until = now + attention;
         }
         self.inspect(now);
         self.keep_link(now);
@@ -170,10 +185,16 @@ impl<P: Ports> Engine<P> {
 
     /// What to wait for as `next` says.
     pub(crate) fn wait_for(&mut self, next: Next) -> P::Wait {
+        let is_quiet = self.is_quiet();
         let timeout = match next {
+            Next::Tick(timeout) if is_quiet => {
+                self.hub.wake.falls_asleep(Sleep::Dozes);
+                let work = self.hub.has_commands() || !self.is_quiet();
+                Some(if work { Duration::ZERO } else { timeout })
+            }
             Next::Tick(timeout) => Some(timeout),
             Next::Sleep(timeout) => {
-                self.hub.wake.falls_asleep();
+                self.hub.wake.falls_asleep(Sleep::Sleeps);
                 let work = self.hub.has_commands()
                     || self.lanes.iter().any(|lane| !lane.stream.intake.is_empty());
                 if work { Some(Duration::ZERO) } else { timeout }
@@ -181,6 +202,8 @@ impl<P: Ports> Engine<P> {
             Next::Stop => Some(Duration::ZERO),
         };
         let (socket, starting) = match &self.link {
+            // Acknowledgements are read with the next look: each would wake this thread.
+            Link::Up(_) if is_quiet && matches!(next, Next::Tick(_)) => (None, None),
             Link::Down { .. } => (None, None),
             Link::Starting { starting, .. } => (None, Some(starting)),
             Link::Greeting(connection) | Link::Up(connection) => {
@@ -208,12 +231,21 @@ impl<P: Ports> Engine<P> {
             .min()
             .map(|due| due.saturating_duration_since(now));
         if now < self.attentive_until {
-            Next::Tick(timeout.map_or(TICK, |timeout| timeout.min(TICK)))
+            let tick = if self.is_quiet() { LINGER } else { TICK };
+            Next::Tick(timeout.map_or(tick, |timeout| timeout.min(tick)))
         } else if self.lanes.is_empty() {
             Next::Sleep(timeout)
         } else {
             Next::Sleep(Some(timeout.unwrap_or(INSPECTION).min(INSPECTION)))
         }
+    }
+
+    /// Rows come slowly, all of them are safe, and nothing is expected but acknowledgements.
+    fn is_quiet(&self) -> bool {
+        let Link::Up(connection) = &self.link else {
+            return false;
+        };
+        self.haul < TRICKLE_BYTES && !connection.blocked && self.lanes.iter().all(Lane::is_quiet)
     }
 
     /// Somebody needs the daemon: a run is open, or a caller waits for the first answer.
@@ -383,6 +415,7 @@ impl<P: Ports> Engine<P> {
             let mut lane = self.lanes.swap_remove(index);
             if lane.phase != Phase::Refused {
                 lane.remove_spill(&mut self.ports);
+                lane.remove_shelf();
             }
             lane.outbox.clear(&self.hub.budget);
             self.hub.forget(lane.stream.id);

@@ -18,8 +18,9 @@ use runlane_proto::local::{FinishProgress, Flush, Request, request, response};
 use runlane_proto::wandb_internal::RunRecord;
 
 use super::ports::{Attempt, Ports, Progress, Socket, SpillFile, Starting};
-use super::{Engine, Next, Woken};
+use super::{Engine, INSPECTION, LINGER, Next, TICK, Woken};
 use crate::hub::{Answer, Command, Hub, HubConfig, OpenSpec, Slot, Stream};
+use crate::io::shelf::Shelf;
 use crate::queue::loss::Kind;
 
 /// What the fake daemon and the fake disk are.
@@ -299,12 +300,7 @@ impl Ports for World {
         Ok(())
     }
 
-    fn wait_for(
-        &self,
-        _: Option<(&FakeSocket, bool)>,
-        _: Option<&FakeStart>,
-        _: Option<Duration>,
-    ) {
+    fn wait_for(&self, _: Option<(&FakeSocket, bool)>, _: Option<&FakeStart>, _: Option<Duration>) {
     }
 }
 
@@ -319,6 +315,10 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::with_shelf(|_, _| None)
+    }
+
+    fn with_shelf(shelve: impl FnOnce(u64, &std::path::Path) -> Option<Arc<Shelf>>) -> Self {
         let config = HubConfig {
             runtime_dir: "/run".into(),
             binary: "/bin/core".into(),
@@ -334,7 +334,7 @@ impl Bench {
             run: RunRecord::default(),
             writer_info: None,
         });
-        let stream = Arc::new(Stream::new(Arc::clone(&hub), spec, 1, 0));
+        let stream = Arc::new(Stream::new(Arc::clone(&hub), spec, 1, 0, shelve));
         let outside = Outside {
             bite: usize::MAX,
             acknowledges: true,
@@ -422,8 +422,28 @@ fn the_writer_sleeps_when_nothing_happens_and_looks_often_when_rows_come() {
     assert_eq!(bench.turn(), Next::Tick(super::TICK));
 }
 
+/// Adds a line to the table of the fault tests (`tests/faults/table.py`), if somebody collects one.
+fn record(fault: &str, bound: &str, worst: &str, trials: usize) {
+    use std::io::Write as _;
+    let Some(directory) = std::env::var_os("RUNLANE_FAULT_TABLE") else {
+        return;
+    };
+    let line = format!(
+        "{{\"id\": \"T6\", \"fault\": \"{fault}\", \"bound\": \"{bound}\", \"worst\": \"{worst}\", \"trials\": {trials}}}"
+    );
+    std::fs::create_dir_all(&directory).expect("directory of the table");
+    let name = format!("{}-client.jsonl", std::process::id());
+    let mut file = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(Path::new(&directory).join(name))
+        .expect("file of the table");
+    writeln!(file, "{line}").expect("written");
+}
+
+/// T6: partial writes.
 #[test]
-fn one_byte_at_a_time_makes_no_torn_frame() {
+fn t6_one_byte_at_a_time_makes_no_torn_frame() {
     let mut bench = Bench::new();
     bench.world.0.borrow_mut().bite = 1;
     for _ in 0..50 {
@@ -431,10 +451,17 @@ fn one_byte_at_a_time_makes_no_torn_frame() {
     }
     bench.settle();
     assert_eq!(bench.applied(), (1..=50).collect::<Vec<_>>());
+    record(
+        "partial writes of 1 byte",
+        "no torn frame, 0 rows",
+        "0 rows",
+        50,
+    );
 }
 
+/// T6: `EINTR`, `ECONNRESET`, `EPIPE`, `EAGAIN`.
 #[test]
-fn interrupted_and_reset_calls_lose_nothing() {
+fn t6_interrupted_and_reset_calls_lose_nothing() {
     for fault in [
         ErrorKind::Interrupted,
         ErrorKind::ConnectionReset,
@@ -454,6 +481,12 @@ fn interrupted_and_reset_calls_lose_nothing() {
         bench.settle();
         assert_eq!(bench.applied(), [1, 2, 3], "{fault:?}");
     }
+    record(
+        "EINTR, EAGAIN, EPIPE, ECONNRESET from the socket",
+        "0 rows",
+        "0 rows",
+        4,
+    );
 }
 
 #[test]
@@ -678,7 +711,11 @@ fn help_touches_neither_a_broken_connection_nor_the_spill_file() {
     bench.world.0.borrow_mut().descriptor_closed = true;
     bench.log();
     bench.engine.help(bench.now);
-    assert_eq!(bench.applied(), [1], "nothing is written to a foreign descriptor");
+    assert_eq!(
+        bench.applied(),
+        [1],
+        "nothing is written to a foreign descriptor"
+    );
     bench.settle();
     assert_eq!(bench.applied(), [1, 2], "over a new connection");
     bench.world.0.borrow_mut().room = Some(0);
@@ -761,4 +798,45 @@ proptest! {
         prop_assert_eq!(bench.hub.budget.used(), 0);
         prop_assert!(bench.world.0.borrow().spill.is_none());
     }
+}
+
+#[test]
+fn safe_rows_are_sent_seldom_and_leave_the_shelf_when_they_are_acknowledged() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let shelves = directory.path().join("shelves");
+    let mut bench = Bench::with_shelf(|writer, spill| Shelf::create_in(&shelves, writer, spill).ok());
+    let shelf = bench.stream.intake.shelf().expect("a memory file system");
+    let on_shelf = || {
+        let file = std::fs::read(shelf.path()).expect("read");
+        runlane_model::shelf::slots(&file).iter().map(|slot| slot.entries).sum::<u32>()
+    };
+    bench.settle();
+    bench.log();
+    assert_eq!(on_shelf(), 1, "before anybody has looked");
+    assert_eq!(bench.turn(), Next::Tick(LINGER));
+    bench.log();
+    bench.settle();
+    assert_eq!(bench.applied(), [1, 2]);
+    assert_eq!(on_shelf(), 0);
+    assert_eq!(bench.turn(), Next::Sleep(Some(INSPECTION)));
+}
+
+#[test]
+fn rows_that_do_not_fit_on_the_shelf_are_handed_over_in_haste() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let shelves = directory.path().join("shelves");
+    let mut bench = Bench::with_shelf(|writer, spill| Shelf::create_in(&shelves, writer, spill).ok());
+    bench.settle();
+    bench.world.0.borrow_mut().acknowledges = false;
+    let slots = runlane_model::shelf::SLOTS;
+    for _ in 0..=slots {
+        assert!(matches!(bench.turn(), Next::Tick(_) | Next::Sleep(_)));
+        bench.log();
+    }
+    assert!(!bench.stream.intake.is_safe(), "every slot waits for its acknowledgement");
+    assert_eq!(bench.turn(), Next::Tick(TICK));
+    bench.world.0.borrow_mut().acknowledges = true;
+    bench.log();
+    bench.settle();
+    assert_eq!(bench.applied().len(), slots + 2);
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod descriptor;
 pub(crate) mod launcher;
+pub(crate) mod shelf;
 pub(crate) mod socket;
 pub(crate) mod spill;
 pub(crate) mod wake;

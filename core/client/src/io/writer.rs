@@ -1,8 +1,8 @@
 //! The writer thread: one per connection, without the interpreter.
 
 use std::io;
-use std::path::Path;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -195,7 +195,9 @@ impl Waiting {
         }
         // Without the event nobody can call.
         let timeout = match (self.timeout, &self.event) {
-            (timeout, None) => Some(timeout.map_or(WITHOUT_EVENT, |timeout| timeout.min(WITHOUT_EVENT))),
+            (timeout, None) => {
+                Some(timeout.map_or(WITHOUT_EVENT, |timeout| timeout.min(WITHOUT_EVENT)))
+            }
             (timeout, Some(_)) => timeout,
         };
         let timeout = timeout.map(|timeout| Timespec {
@@ -210,9 +212,14 @@ impl Waiting {
             };
         }
         let sockets = usize::from(self.socket.is_some());
-        let happened = |index: usize| waits.get(index).is_some_and(|wait| !wait.revents().is_empty());
+        let happened = |index: usize| {
+            waits
+                .get(index)
+                .is_some_and(|wait| !wait.revents().is_empty())
+        };
         Woken {
-            readable: sockets > 0 && !(waits[0].revents() - PollFlags::OUT).is_empty(),
+            // Not watched: somebody has to look now and then.
+            readable: sockets == 0 || !(waits[0].revents() - PollFlags::OUT).is_empty(),
             called: self.event.is_some() && happened(sockets),
         }
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use runlane_proto::local::{Finish, Request, request, response};
+use runlane_proto::local::{Finish, Flushed, Request, request, response};
 
 use super::connection::{Connection, DaemonError};
 use super::fields::Fields;
@@ -18,9 +18,8 @@ use super::waiting::{duration, next_answer, no_answer};
 use super::{records, replies, requests, settings};
 use crate::encode::{CallContext, Items, Oddity, encode_call, encode_record, read_step};
 use crate::fork;
-use crate::hub::{
-    Answer, Command, Hub, OpenSpec, Slot, Status, Stream, StreamState, unix_micros,
-};
+use crate::hub::{Answer, Command, Hub, OpenSpec, Slot, Status, Stream, StreamState, unix_micros};
+use crate::io::shelf::Shelf;
 use crate::queue::intake::Refused;
 use crate::queue::loss::Kind;
 use crate::sys::chain::Chain;
@@ -31,6 +30,8 @@ const FINISH_SILENCE: Duration = Duration::from_secs(65);
 const STRICT_WAIT: Duration = Duration::from_secs(30);
 /// How often it looks for signals meanwhile.
 const SIGNAL_LOOK: Duration = Duration::from_millis(50);
+/// What the answer to a flush that did not reach its level may take longer.
+const FLUSH_MARGIN: Duration = Duration::from_millis(100);
 /// What the daemon may take longer than a timeout that it knows.
 const ANSWER_MARGIN: Duration = Duration::from_secs(2);
 
@@ -184,13 +185,17 @@ impl RunBase {
         let stream = self.open_stream()?;
         let slot = ask(stream, request);
         let margin = if kind == "flush" {
-            ANSWER_MARGIN
+            FLUSH_MARGIN
         } else {
             Duration::ZERO
         };
         let deadline = Instant::now() + duration(timeout_secs) + margin;
         let answer = next_answer(py, &stream.hub, &slot, deadline)?;
         self.deliver_notices(py, stream);
+        if answer.is_none() && kind == "flush" {
+            let flushed = response::Response::Flushed(Flushed { reached: false });
+            return replies::response(py, &flushed);
+        }
         replies::response(py, &response_of(answer, &stream.hub, timeout_secs)?)
     }
 
@@ -479,6 +484,7 @@ fn new_stream(hub: &Arc<Hub>, spec: Arc<OpenSpec>) -> std::io::Result<Stream> {
         spec,
         writer,
         fork::generation(),
+        |writer, spill_path| Shelf::create(writer, spill_path).ok(),
     ))
 }
 

@@ -1,28 +1,40 @@
 //! Where callers put their entries.
 //!
 //! Entries are appended to the open chunk under a lock that is held for one copy and never across I/O. The writer thread
-//! swaps the chunk out. Buffers come back after the acknowledgement, so that nothing is allocated in a steady state.
+//! swaps the chunk out. Chunks lie on the shelf while it has a free slot, else in memory; both come back after the
+//! acknowledgement, so that nothing is allocated in a steady state.
 
 use std::mem;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::budget::Budget;
+use super::buffer::{BUFFER_BYTES, Buffer};
 use super::loss::{Kind, Losses};
+use crate::io::shelf::Shelf;
 
 /// A chunk is sealed when the next entry would not fit; it makes one frame.
-pub(crate) const CHUNK_BYTES: usize = 64 << 10;
+pub(crate) const CHUNK_BYTES: usize = BUFFER_BYTES;
 /// Buffers kept for reuse, per stream.
 const SPARE_BUFFERS: usize = 128;
 
 /// Consecutive entries of one stream, encoded as the `entry` fields of a `Batch`.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Chunk {
     /// Sequence number of the first entry.
     pub(crate) first_seq: u64,
     /// Number of entries.
     pub(crate) entries: u32,
     /// The entries.
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Buffer,
+}
+
+/// An entry that was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// Its sequence number.
+    pub(crate) seq: u64,
+    /// It survives the process already.
+    pub(crate) is_safe: bool,
 }
 
 impl Chunk {
@@ -47,6 +59,7 @@ pub(crate) struct Intake {
 }
 
 struct Inner {
+    shelf: Option<Arc<Shelf>>,
     open: Chunk,
     sealed: Vec<Chunk>,
     spare: Vec<Vec<u8>>,
@@ -60,13 +73,16 @@ struct Inner {
 
 impl Intake {
     /// An empty intake of a writer; the first entry gets sequence number 1.
-    pub(crate) fn new(writer: u64) -> Self {
+    pub(crate) fn new(writer: u64, shelf: Option<Arc<Shelf>>) -> Self {
+        let slot = shelf.as_ref().and_then(|shelf| shelf.take(1));
+        let bytes = slot.map_or_else(|| Vec::with_capacity(CHUNK_BYTES).into(), Buffer::Shelf);
         let open = Chunk {
             first_seq: 1,
             entries: 0,
-            bytes: Vec::with_capacity(CHUNK_BYTES),
+            bytes,
         };
         let inner = Inner {
+            shelf,
             open,
             sealed: Vec::new(),
             spare: Vec::new(),
@@ -82,9 +98,9 @@ impl Intake {
         }
     }
 
-    /// Appends one entry and returns its sequence number.
+    /// Appends one entry.
     #[inline]
-    pub(crate) fn append(&self, entry: &[u8], budget: &Budget) -> Result<u64, Refused> {
+    pub(crate) fn append(&self, entry: &[u8], budget: &Budget) -> Result<Taken, Refused> {
         let mut inner = self.lock();
         if inner.closed {
             return Err(Refused::Closed);
@@ -95,14 +111,12 @@ impl Intake {
         if !inner.is_marked {
             inner.mark_losses(budget);
         }
-        if inner.open.bytes.len() + entry.len() > inner.open.bytes.capacity() {
-            inner.seal(entry.len());
-        }
-        inner.open.bytes.extend_from_slice(entry);
-        inner.open.entries += 1;
         let seq = inner.next_seq;
-        inner.next_seq += 1;
-        Ok(seq)
+        inner.put(entry);
+        Ok(Taken {
+            seq,
+            is_safe: inner.open.bytes.is_safe(),
+        })
     }
 
     /// Counts an entry that could not be kept; returns how many there are now. A marker takes its place before the next one.
@@ -138,6 +152,17 @@ impl Intake {
     pub(crate) fn is_empty(&self) -> bool {
         let inner = self.lock();
         inner.sealed.is_empty() && inner.open.entries == 0
+    }
+
+    /// Whether everything that waits here survives the process.
+    pub(crate) fn is_safe(&self) -> bool {
+        let inner = self.lock();
+        inner.open.bytes.is_safe() && inner.sealed.iter().all(|chunk| chunk.bytes.is_safe())
+    }
+
+    /// Where the shelf is, if there is one.
+    pub(crate) fn shelf(&self) -> Option<Arc<Shelf>> {
+        self.lock().shelf.clone()
     }
 
     /// Sequence number of the newest entry, 0 if there was none.
@@ -191,34 +216,48 @@ impl Inner {
         self.is_marked = true;
         for entry in self.unmarked.take_entries(self.writer) {
             budget.force(entry.len());
-            if self.open.bytes.len() + entry.len() > self.open.bytes.capacity() {
-                self.seal(entry.len());
-            }
-            self.open.bytes.extend_from_slice(&entry);
-            self.open.entries += 1;
-            self.next_seq += 1;
+            self.put(&entry);
         }
+    }
+
+    #[inline]
+    fn put(&mut self, entry: &[u8]) {
+        if !self.open.bytes.has_room(entry.len()) {
+            self.seal(entry.len());
+        }
+        self.open.bytes.push(entry);
+        self.open.entries += 1;
+        self.next_seq += 1;
     }
 
     /// Seals the open chunk and opens one with room for `bytes`.
     #[cold]
     fn seal(&mut self, bytes: usize) {
-        let buffer = if bytes > CHUNK_BYTES {
-            Vec::with_capacity(bytes)
-        } else {
-            self.spare
-                .pop()
-                .unwrap_or_else(|| Vec::with_capacity(CHUNK_BYTES))
-        };
         let next = Chunk {
             first_seq: self.next_seq,
             entries: 0,
-            bytes: buffer,
+            bytes: self.buffer(bytes),
         };
         let full = mem::replace(&mut self.open, next);
         if full.entries > 0 {
             self.sealed.push(full);
         }
+    }
+
+    fn buffer(&mut self, bytes: usize) -> Buffer {
+        if bytes > CHUNK_BYTES {
+            return Vec::with_capacity(bytes).into();
+        }
+        let slot = self
+            .shelf
+            .as_ref()
+            .and_then(|shelf| shelf.take(self.next_seq));
+        slot.map(Buffer::Shelf).unwrap_or_else(|| {
+            let spare = self.spare.pop();
+            spare
+                .unwrap_or_else(|| Vec::with_capacity(CHUNK_BYTES))
+                .into()
+        })
     }
 }
 
@@ -226,10 +265,14 @@ impl Inner {
 mod tests {
     use super::*;
 
+    fn number(taken: Result<Taken, Refused>) -> Result<u64, Refused> {
+        taken.map(|taken| taken.seq)
+    }
+
     #[test]
     fn entries_come_out_in_order_with_dense_numbers() {
         let budget = Budget::new(usize::MAX);
-        let intake = Intake::new(1);
+        let intake = Intake::new(1, None);
         let big = vec![7; CHUNK_BYTES / 2 + 1];
         for entry in [&b"a"[..], &b"b"[..], &big, &big] {
             intake.append(entry, &budget).expect("room");
@@ -242,14 +285,14 @@ mod tests {
             .collect();
         assert_eq!(shape, [(1, 3), (4, 1)]);
         assert!(intake.is_empty());
-        assert_eq!(intake.append(b"c", &budget), Ok(5));
+        assert_eq!(number(intake.append(b"c", &budget)), Ok(5));
         assert_eq!(budget.used(), 3 + 2 * big.len());
     }
 
     #[test]
     fn an_entry_larger_than_a_chunk_gets_its_own() {
         let budget = Budget::new(usize::MAX);
-        let intake = Intake::new(1);
+        let intake = Intake::new(1, None);
         intake.append(b"a", &budget).expect("room");
         intake
             .append(&vec![1; CHUNK_BYTES * 3], &budget)
@@ -264,9 +307,9 @@ mod tests {
     #[test]
     fn a_refused_entry_takes_no_number() {
         let budget = Budget::new(1);
-        let intake = Intake::new(1);
+        let intake = Intake::new(1, None);
         assert_eq!(intake.append(b"ab", &budget), Err(Refused::Full));
-        assert_eq!(intake.append(b"a", &budget), Ok(1));
+        assert_eq!(number(intake.append(b"a", &budget)), Ok(1));
         intake.close(&budget);
         assert_eq!(intake.append(b"", &budget), Err(Refused::Closed));
     }
@@ -274,15 +317,15 @@ mod tests {
     #[test]
     fn one_marker_stands_where_entries_were_lost() {
         let budget = Budget::new(1);
-        let intake = Intake::new(7);
-        assert_eq!(intake.append(b"a", &budget), Ok(1));
+        let intake = Intake::new(7, None);
+        assert_eq!(number(intake.append(b"a", &budget)), Ok(1));
         for count in 1..=3 {
             assert_eq!(intake.append(b"b", &budget), Err(Refused::Full));
             assert_eq!(intake.count_lost(Kind::History), count);
         }
         budget.give(1);
         assert_eq!(
-            intake.append(b"c", &budget),
+            number(intake.append(b"c", &budget)),
             Ok(3),
             "the marker has number 2"
         );
@@ -298,16 +341,20 @@ mod tests {
     #[test]
     fn buffers_are_reused() {
         let budget = Budget::new(usize::MAX);
-        let intake = Intake::new(1);
+        let intake = Intake::new(1, None);
         let mut chunks = Vec::new();
         intake.append(b"a", &budget).expect("room");
         intake.take(&mut chunks);
-        let address = chunks[0].bytes.as_ptr();
-        intake.recycle(&mut vec![chunks.remove(0).bytes]);
+        let address = chunks[0].bytes.bytes().as_ptr();
+        intake.recycle(&mut chunks.remove(0).bytes.recycled().into_iter().collect());
         for _ in 0..2 {
             intake.append(b"a", &budget).expect("room");
             intake.take(&mut chunks);
         }
-        assert!(chunks.iter().any(|chunk| chunk.bytes.as_ptr() == address));
+        assert!(
+            chunks
+                .iter()
+                .any(|chunk| chunk.bytes.bytes().as_ptr() == address)
+        );
     }
 }

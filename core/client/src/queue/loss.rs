@@ -46,6 +46,7 @@ impl Losses {
     }
 
     /// How many there are.
+    #[cfg(test)]
     pub(crate) fn total(&self) -> u64 {
         self.0.iter().sum()
     }

@@ -1,6 +1,7 @@
 //! The queue between a `log()` call and the daemon, without I/O: what waits, what was sent, what is in the spill file.
 
 pub(crate) mod budget;
+pub(crate) mod buffer;
 pub(crate) mod frame;
 pub(crate) mod intake;
 pub(crate) mod loss;

@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::budget::Budget;
+use super::buffer::Buffer;
 use super::intake::Chunk;
 use super::loss;
 
@@ -23,6 +24,9 @@ pub(crate) const SOCKET_GRACE: Duration = Duration::from_millis(6);
 /// What the daemon has not acknowledged this long after the call goes there too: it is busy or stopped, and what is in the
 /// socket would die with it.
 pub(crate) const ACK_GRACE: Duration = Duration::from_millis(10);
+/// What lies on the shelf survives the process; only a daemon that does nothing at all for so long makes it move on, so that
+/// the shelf has room.
+pub(crate) const SHELF_GRACE: Duration = Duration::from_millis(250);
 /// Chunks behind `next` that stay in memory although they are in the file.
 const KEPT_AHEAD: u64 = 8;
 
@@ -41,9 +45,20 @@ struct Held {
     first_seq: u64,
     entries: u32,
     len: usize,
-    bytes: Option<Vec<u8>>,
+    bytes: Option<Buffer>,
     taken_at: Instant,
     place: Option<u64>,
+}
+
+impl Held {
+    /// Whether it survives the process where it is.
+    fn is_safe(&self) -> bool {
+        self.bytes.as_ref().is_some_and(Buffer::is_safe)
+    }
+
+    fn grace(&self, hasty: Duration) -> Duration {
+        if self.is_safe() { SHELF_GRACE } else { hasty }
+    }
 }
 
 /// A chunk in the spill file.
@@ -93,7 +108,7 @@ impl Outbox {
         {
             if let Some(bytes) = self.held.pop_front().and_then(|held| held.bytes) {
                 budget.give(bytes.len());
-                buffers.push(bytes);
+                buffers.extend(bytes.recycled());
             }
             self.base += 1;
         }
@@ -114,7 +129,7 @@ impl Outbox {
     /// The chunk `id` as it is sent: first sequence number and entries. `None` if it has to be read back first.
     pub(crate) fn chunk(&self, id: u64) -> Option<(u64, &[u8])> {
         let held = self.get(id)?;
-        Some((held.first_seq, held.bytes.as_deref()?))
+        Some((held.first_seq, held.bytes.as_ref()?.bytes()))
     }
 
     /// The socket has taken chunk `id` whole.
@@ -152,19 +167,26 @@ impl Outbox {
             bytes.unwrap_or_else(|| loss::in_place_of(writer, held.first_seq, held.entries));
         budget.force(bytes.len());
         held.len = bytes.len();
-        held.bytes = Some(bytes);
+        held.bytes = Some(bytes.into());
         lost
     }
 
     /// When the next chunk has to go to the spill file, if nothing else happens.
     pub(crate) fn spill_due(&self) -> Option<Instant> {
-        let waiting = self
-            .get(self.next.max(self.unspilled))
-            .map(|held| held.taken_at + SOCKET_GRACE);
-        let unacknowledged = self
-            .get(self.unspilled)
-            .map(|held| held.taken_at + ACK_GRACE);
-        waiting.into_iter().chain(unacknowledged).min()
+        let front = self.get(self.unspilled)?;
+        let unacknowledged = front.taken_at + front.grace(ACK_GRACE);
+        // What is on the shelf has time; a chunk behind it may not, and the file is in order.
+        let hasty = |from: u64, grace: Duration| {
+            let index = usize::try_from(from.checked_sub(self.base)?).ok()?;
+            let mut behind = self.held.iter().skip(index);
+            Some(behind.find(|held| !held.is_safe())?.taken_at + grace)
+        };
+        let waiting = hasty(self.next.max(self.unspilled), SOCKET_GRACE);
+        let sent = hasty(self.unspilled, ACK_GRACE);
+        [Some(unacknowledged), waiting, sent]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The next chunk to append to the spill file: id, first sequence number, number of entries, entries.
@@ -174,7 +196,7 @@ impl Outbox {
             self.unspilled,
             held.first_seq,
             held.entries,
-            held.bytes.as_deref()?,
+            held.bytes.as_ref()?.bytes(),
         ))
     }
 
@@ -230,7 +252,7 @@ impl Outbox {
             return false;
         };
         budget.give(bytes.len());
-        buffers.push(bytes);
+        buffers.extend(bytes.recycled());
         true
     }
 
@@ -245,9 +267,14 @@ impl Outbox {
             .map_or(self.last_seq, |held| held.first_seq - 1)
     }
 
-    /// Everything up to here has left this process's memory: the socket took it, or it is in the spill file.
+    /// Everything up to here has left this process's memory: the socket took it, or it is on the shelf or in the spill file.
     pub(crate) fn handed_over_seq(&self) -> u64 {
-        self.get(self.next.max(self.unspilled))
+        let behind = self.next.max(self.unspilled) - self.base;
+        let mut left = self
+            .held
+            .iter()
+            .skip(usize::try_from(behind).unwrap_or(usize::MAX));
+        left.find(|held| !held.is_safe())
             .map_or(self.last_seq, |held| held.first_seq - 1)
     }
 

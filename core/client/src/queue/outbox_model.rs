@@ -42,13 +42,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 /// Entries are recognisable by their number.
 fn chunk(first_seq: u64, entries: u32) -> Chunk {
-    let bytes = (0..u64::from(entries))
+    let bytes: Vec<u8> = (0..u64::from(entries))
         .flat_map(|number| (first_seq + number).to_le_bytes())
         .collect();
     Chunk {
         first_seq,
         entries,
-        bytes,
+        bytes: bytes.into(),
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod chain;
 pub(crate) mod descriptors;
 #[cfg(target_os = "linux")]
 pub(crate) mod ending;
+pub(crate) mod mapping;
 pub(crate) mod python;
 pub(crate) mod scheduling;
 pub(crate) mod signals;

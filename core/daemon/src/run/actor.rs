@@ -26,6 +26,7 @@ use super::journal::{DiskOutcome, Journal};
 use super::output_file::OutputFile;
 use super::pending::PendingFile;
 use super::state::RunState;
+use super::uploaded::Uploaded;
 use crate::clock::Age;
 use crate::daemon::Daemon;
 use crate::upload::{LogEnd, UploadHandle};
@@ -145,6 +146,8 @@ impl RunHandle {
 pub(super) struct WriterLink {
     pub(super) link: Option<PeerLink>,
     pub(super) spill_path: PathBuf,
+    /// Empty if it has none.
+    pub(super) shelf_path: PathBuf,
 }
 
 /// One run and everything that is open for it.
@@ -158,6 +161,7 @@ pub(super) struct Actor {
     pub(super) age: Age,
     pub(super) writers: BTreeMap<u64, WriterLink>,
     pub(super) uploads: Option<UploadHandle>,
+    uploaded: Uploaded,
     pub(super) detached: bool,
     pub(super) finishing: Option<Finishing>,
     pub(super) end: Option<LogEnd>,
@@ -221,6 +225,7 @@ impl Actor {
             age,
             writers: BTreeMap::new(),
             uploads: None,
+            uploaded: Uploaded::default(),
             detached: false,
             finishing: None,
             end: None,

@@ -14,5 +14,7 @@ pub(crate) mod pending;
 pub(crate) mod recover;
 mod samples;
 mod seal;
+pub(crate) mod shelved;
 pub(crate) mod spilled;
 pub(crate) mod state;
+mod uploaded;

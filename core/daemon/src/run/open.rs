@@ -64,10 +64,8 @@ impl Actor {
             actor.start_uploads(false);
             return Ok((actor, answer));
         }
-        let run = open.run.clone().unwrap_or_default();
-        let mut actor = tokio::task::block_in_place(|| {
-            Self::create(daemon, settings, &path, run, &open.preface)
-        })?;
+        let mut actor =
+            tokio::task::block_in_place(|| Self::create(daemon, settings, &path, open))?;
         actor.add_writer(open, link);
         if !actor.settings.offline {
             actor.meet_server().await?;
@@ -113,6 +111,7 @@ impl Actor {
             WriterLink {
                 link: Some(link),
                 spill_path,
+                shelf_path: PathBuf::from(&open.shelf_path),
             },
         );
     }
@@ -145,9 +144,9 @@ impl Actor {
         daemon: Arc<Daemon>,
         settings: local::RunSettings,
         path: &Path,
-        mut run: pb::RunRecord,
-        preface: &[pb::Record],
+        open: &local::OpenRun,
     ) -> Result<Self, pb::ErrorInfo> {
+        let mut run = open.run.clone().unwrap_or_default();
         run.run_id.clone_from(&settings.run_id);
         if run.start_time.is_none() {
             run.start_time = Some(timestamp(daemon.clock().unix_secs()));
@@ -171,8 +170,9 @@ impl Actor {
             ..Default::default()
         };
         actor.push(RecordType::Header(header));
-        actor.push(RecordType::Run(run));
-        for record in preface {
+        let info = open.writer_info.clone().unwrap_or_default();
+        actor.state.begin(run, open.writer, info);
+        for record in &open.preface {
             actor.state.preface(record);
         }
         actor.write_out();

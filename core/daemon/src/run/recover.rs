@@ -14,6 +14,8 @@ use thiserror::Error;
 use super::encode::Mark;
 use super::journal::Journal;
 use super::state::{EntryError, RunState, StateSettings};
+use super::shelved::{self, Shelf};
+use super::spilled::SpillFrame;
 use super::{pending, spilled};
 
 /// Who wrote a log, by its header record.
@@ -49,7 +51,7 @@ pub(crate) struct Recovered {
 /// open again. `settings` apply to what is logged from now on.
 pub(crate) fn take_up(path: &Path, settings: &StateSettings) -> Result<Recovered, RecoverError> {
     // The lock first: what is read below is then not written to by anyone.
-    let journal = Journal::open(path)?;
+    let mut journal = Journal::open(path)?;
     let mut reader = Reader::open(&OsFs, path)?;
     let mut state: Option<RunState> = None;
     let mut row_seqs: BTreeMap<u64, u64> = BTreeMap::new();
@@ -71,7 +73,9 @@ pub(crate) fn take_up(path: &Path, settings: &StateSettings) -> Result<Recovered
                 }
             }
             (None, Some(RecordType::Run(run))) => {
-                state = Some(RunState::new(run.clone(), settings.clone()));
+                let mut new = RunState::new(run.clone(), settings.clone());
+                new.read_writer(&record);
+                state = Some(new);
             }
             _ => {}
         }
@@ -93,6 +97,14 @@ pub(crate) fn take_up(path: &Path, settings: &StateSettings) -> Result<Recovered
             }
         }
     }
+    shelved::put_by(&shelved::of_the_dead(Some(path)));
+    let left = shelved::files_of_the_dead(path).map_err(|source| RecoverError::Io {
+        path: path.to_owned(),
+        source,
+    })?;
+    for spill in left {
+        absorb_spill(&spill, &mut state, &mut journal)?;
+    }
     Ok(Recovered { state, journal })
 }
 
@@ -109,35 +121,53 @@ pub(crate) fn absorb_spill(
     if let Some(mut reader) = spilled::SpillReader::open(path).map_err(io_error)? {
         let writer = reader.writer();
         while let Some(frame) = reader.next_frame().map_err(io_error)? {
-            for (seq, entry) in (frame.first_seq..).zip(frame.entries()) {
-                let runtime = runtime_of_entry(entry, &state.run).unwrap_or(0.0);
-                match state.apply_entry(Mark { writer, seq }, entry, runtime) {
-                    Ok(()) => {}
-                    Err(EntryError::Gap { .. }) => {
-                        // What is between was in the dead process's memory: it is gone, the rest is not.
-                        state.lose_up_to(
-                            writer,
-                            seq,
-                            "the process died before they were written",
-                            runtime,
-                        );
-                        if let Err(error) = state.apply_entry(Mark { writer, seq }, entry, runtime)
-                        {
-                            tracing::error!(%error, "entry of a spill file left out");
-                        }
-                    }
-                    Err(error) => {
-                        let reason = format!("it cannot be read: {error}");
-                        state.lose_up_to(writer, seq + 1, &reason, runtime);
-                    }
-                }
-            }
+            apply_frame(&frame, writer, state);
             journal.append(&mut state.batch, Instant::now())?;
         }
     }
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(error)),
-        _ => Ok(()),
+    journal.remove_when_written(path).map_err(io_error)
+}
+
+/// Applies the entries on a dead writer's shelf that are not in the log yet, and removes it.
+pub(crate) fn absorb_shelf(
+    path: &Path,
+    writer: u64,
+    state: &mut RunState,
+    journal: &mut Journal,
+) -> Result<(), RecoverError> {
+    let io_error = |source| RecoverError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let shelf = Shelf::read(path).map_err(io_error)?;
+    let Some(shelf) = shelf.filter(|shelf| shelf.header.writer == writer) else {
+        return Ok(());
+    };
+    for frame in shelf.frames() {
+        apply_frame(&frame, writer, state);
+    }
+    journal.append(&mut state.batch, Instant::now())?;
+    journal.remove_when_written(path).map_err(io_error)
+}
+
+fn apply_frame(frame: &SpillFrame, writer: u64, state: &mut RunState) {
+    for (seq, entry) in (frame.first_seq..).zip(frame.entries()) {
+        let runtime = runtime_of_entry(entry, &state.run).unwrap_or(0.0);
+        match state.apply_entry(Mark { writer, seq }, entry, runtime) {
+            Ok(()) => {}
+            Err(EntryError::Gap { .. }) => {
+                // What is between was in the dead process's memory: it is gone, the rest is not.
+                let reason = "the process died before they were written";
+                state.lose_up_to(writer, seq, reason, runtime);
+                if let Err(error) = state.apply_entry(Mark { writer, seq }, entry, runtime) {
+                    tracing::error!(%error, "entry of a dead process left out");
+                }
+            }
+            Err(error) => {
+                let reason = format!("it cannot be read: {error}");
+                state.lose_up_to(writer, seq + 1, &reason, runtime);
+            }
+        }
     }
 }
 
@@ -149,7 +179,8 @@ pub(crate) fn absorb_leftovers(path: &Path) -> Result<bool, RecoverError> {
         source,
     };
     let spills = spilled::spill_files_of(path).map_err(io_error)?;
-    if spills.is_empty() && !pending::path_of(path).exists() {
+    let shelves = shelved::of_the_dead(Some(path));
+    if spills.is_empty() && shelves.is_empty() && !pending::path_of(path).exists() {
         return Ok(false);
     }
     let mut recovered = match take_up(path, &StateSettings::default()) {

@@ -67,6 +67,11 @@ impl SpillReader {
 }
 
 impl SpillFrame {
+    /// Entries that lie elsewhere.
+    pub(crate) fn of(first_seq: u64, payload: Vec<u8>) -> Self {
+        Self { first_seq, payload }
+    }
+
     /// The entries in order.
     pub(crate) fn entries(&self) -> impl Iterator<Item = &[u8]> {
         let mut fields = Fields::new(&self.payload);

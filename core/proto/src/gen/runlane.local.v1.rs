@@ -85,6 +85,9 @@ pub struct OpenRun {
     /// Who this writer is; written to the log with its first record.
     #[prost(message, optional, tag = "8")]
     pub writer_info: ::core::option::Option<crate::wandb_internal::RunlaneWriter>,
+    /// Absolute path of this writer's shelf (rows in memory that survive its death), empty if it has none.
+    #[prost(string, tag = "9")]
+    pub shelf_path: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct OpenRunReply {

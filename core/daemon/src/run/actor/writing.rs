@@ -64,6 +64,10 @@ impl Actor {
         if let Some(uploads) = &self.uploads {
             let end = self.end.filter(|_| self.state.batch.is_empty());
             uploads.log_grew(self.journal.len(), self.state.rows, end);
+            if self.state.batch.is_empty() {
+                self.uploaded
+                    .log_grew(self.journal.len(), || self.state.seqs_in_log());
+            }
         }
     }
 
@@ -289,13 +293,14 @@ impl Actor {
             return;
         }
         gone.link = None;
-        let spill_path = gone.spill_path.clone();
+        let (spill_path, shelf_path) = (gone.spill_path.clone(), gone.shelf_path.clone());
         if self.end.is_some() {
             return;
         }
         tracing::info!(run = %self.settings.run_id, "a logging process has ended without finishing its run");
         let absorbed = tokio::task::block_in_place(|| {
-            recover::absorb_spill(&spill_path, &mut self.state, &mut self.journal)
+            recover::absorb_spill(&spill_path, &mut self.state, &mut self.journal)?;
+            recover::absorb_shelf(&shelf_path, writer, &mut self.state, &mut self.journal)
         });
         if let Err(error) = absorbed {
             tracing::error!(%error, "spill file of a dead process not applied");
