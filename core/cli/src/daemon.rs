@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     rustls_provider();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("runlane-daemon")
-        .worker_threads(worker_threads())
+        .worker_threads(WORKER_THREADS)
         .enable_all()
         .build()
         .context("cannot start the daemon's threads")?;
@@ -89,12 +89,9 @@ async fn serve(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Two cores of the machine at most: training needs the others.
-fn worker_threads() -> usize {
-    std::thread::available_parallelism()
-        .map_or(2, usize::from)
-        .clamp(2, 4)
-}
+/// One thread waits for everybody: a second one would be woken for each small batch, which costs more than the batch.
+/// What takes long goes through `block_in_place`, which hands the waiting over to another thread meanwhile.
+const WORKER_THREADS: usize = 1;
 
 /// reqwest is built without a TLS provider of its own.
 pub(crate) fn rustls_provider() {

@@ -38,6 +38,8 @@ pub(crate) use super::open::log_path;
 const COMMANDS: usize = 16;
 /// Questions of the control service that wait for an actor.
 const ASKS: usize = 16;
+/// From here on a batch must not hold up the other runs.
+const LARGE_BATCH_BYTES: usize = 32 << 10;
 /// Changed leaves of the summary go to the log at most this often.
 const SUMMARY_INTERVAL: Duration = Duration::from_secs(30);
 /// A full or failing disk is tried again after this time.
@@ -356,8 +358,12 @@ impl Actor {
                 batch,
                 share,
             } => {
-                // Decoding and the write of a large frame take milliseconds.
-                tokio::task::block_in_place(|| self.take_batch(connection, writer, &batch));
+                // A large frame takes longer than handing the other runs' work over to another thread.
+                if batch.len() < LARGE_BATCH_BYTES {
+                    self.take_batch(connection, writer, &batch);
+                } else {
+                    tokio::task::block_in_place(|| self.take_batch(connection, writer, &batch));
+                }
                 drop(share);
             }
             Command::Request { writer, request } => self.take_request(writer, request),
