@@ -14,10 +14,11 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 SCALARS = 10
+Call = Callable[[dict[str, float]], object]
 
 
 def rows_of_floats() -> list[dict[str, float]]:
@@ -25,7 +26,7 @@ def rows_of_floats() -> list[dict[str, float]]:
     return [{f"metric_{index}": index + turn / 7 for index in range(SCALARS)} for turn in range(64)]
 
 
-def pace(call: Any, rows: list[dict[str, float]], count: int, per_second: int) -> None:
+def pace(call: Call, rows: list[dict[str, float]], count: int, per_second: int) -> None:
     """`count` calls, each not before its time."""
     if not per_second:
         for turn in range(count):

@@ -48,7 +48,7 @@ class BenchServer:
             command, env=self.world.env, cwd=self.world.home, check=True, capture_output=True, text=True
         ).stdout
 
-    def graphql(self, query: str, **variables: object) -> Any:
+    def graphql(self, query: str, **variables: object) -> dict[str, Any]:
         """The `data` of an answer."""
         basic = base64.b64encode(f"api:{self.key}".encode()).decode()
         request = urllib.request.Request(
@@ -60,7 +60,8 @@ class BenchServer:
             found = json.load(answer)
         if found.get("errors"):
             raise RuntimeError(found["errors"])
-        return found["data"]
+        data: dict[str, Any] = found["data"]
+        return data
 
     def cpu(self) -> float:
         """CPU seconds that the server has used."""
@@ -110,6 +111,7 @@ def read_back(server: BenchServer, entity: str) -> None:
                 raise RuntimeError(f"rows {first} and following of run-{number} are not what was sent")
 
 
-def _history(server: BenchServer, entity: str, number: int, first: int, end: int) -> Any:
+def _history(server: BenchServer, entity: str, number: int, first: int, end: int) -> dict[str, Any]:
     words = {"entity": entity, "project": "ingest", "run": f"run-{number}", "from": first, "to": end}
-    return server.graphql(HISTORY, **words)["project"]["run"]
+    run: dict[str, Any] = server.graphql(HISTORY, **words)["project"]["run"]
+    return run
