@@ -99,6 +99,8 @@ def finish_run(run: Run, exit_code: int) -> None:
     run._note(f"finishing run {run.path} with exit code {exit_code}")
     if run._startup is not None:
         run._startup.wait()
+    if run._stop_watch is not None:
+        run._stop_watch.end()
     _console.stop(run._on_output)
     run._record_feature(_telemetry.FINISH)
     results = _Results()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ._durability import Durability
     from ._run_metrics import Definitions, Metric
     from ._settings import Settings
+    from ._stop import StopWatch
 
 _REQUEST_SECS = 30.0
 #: What `durability` waits for the daemon; without an answer it tells what this process knows.
@@ -49,6 +50,7 @@ class Run(RunProperties, RunLater, _core.RunBase):
         self._writer_id = ""
         self._open_arguments: tuple[dict[str, Any], dict[str, Any]] | None = None
         self._startup: StartupWork | None = None
+        self._stop_watch: StopWatch | None = None
         self._debug_log: DebugLog | None = None
         self._final_summary: dict[str, Any] | None = None
         self._final_step: int | None = None

@@ -205,6 +205,10 @@ class RunBase:
         progress(last)
         return last
 
+    @property
+    def _stop_requested(self) -> bool:
+        return False
+
     def _mark_finished(self) -> None:
         self._core_state = "finished"
 

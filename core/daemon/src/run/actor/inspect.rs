@@ -6,7 +6,7 @@ use runlane_proto::control;
 use runlane_proto::local::{self, daemon_message::Message};
 use tokio::sync::oneshot;
 
-use super::Actor;
+use super::{Actor, WriterLink};
 
 /// A question or an order from outside the run's own processes.
 #[derive(Debug)]
@@ -113,12 +113,17 @@ impl Actor {
     }
 
     fn writer_views(&self) -> Vec<control::Writer> {
-        let views = self.writers.iter().map(|(&id, writer)| control::Writer {
-            connected: writer.link.is_some(),
-            logged_seq: self.state.logged_seq(id),
-            synced_seq: self.journal.synced_seq(id),
-            ..Default::default()
-        });
-        views.collect()
+        let view = |(&id, writer): (&u64, &WriterLink)| {
+            let info = self.state.writer_info(id).cloned().unwrap_or_default();
+            control::Writer {
+                label: info.label,
+                pid: info.pid,
+                rank: info.rank,
+                connected: writer.link.is_some(),
+                logged_seq: self.state.logged_seq(id),
+                synced_seq: self.journal.synced_seq(id),
+            }
+        };
+        self.writers.iter().map(view).collect()
     }
 }

@@ -164,7 +164,9 @@ impl Actor {
         let now = Instant::now();
         for flush in std::mem::take(&mut self.flushes) {
             let reached = self.has_reached(&flush);
-            if reached || flush.deadline <= now {
+            // A log that was removed holds nothing for good, however long one waits.
+            let is_vain = self.is_gone && flush.level != local::Level::Uploaded;
+            if reached || is_vain || flush.deadline <= now {
                 flush.waiter.answer(reached);
             } else {
                 self.flushes.push(flush);
@@ -174,6 +176,11 @@ impl Actor {
 
     fn has_reached(&self, flush: &WaitingFlush) -> bool {
         match flush.level {
+            local::Level::Synced | local::Level::Logged | local::Level::Unspecified
+                if self.is_gone =>
+            {
+                false
+            }
             local::Level::Synced => {
                 let is_synced = |(&writer, &seq)| self.journal.synced_seq(writer) >= seq;
                 self.journal.all_synced() || flush.marks.iter().all(is_synced)

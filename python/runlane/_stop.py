@@ -1,0 +1,55 @@
+"""The stop button: when the server, or `StopRun` of the control service, asks a run to stop, its program is interrupted.
+
+The main thread gets SIGINT, as from Ctrl-C, unless the setting `stop_fn` names something else to call.
+"""
+
+from __future__ import annotations
+
+import os
+from _signal import SIGINT, getsignal  # type: ignore[import-not-found, unused-ignore]
+from _thread import allocate_lock, start_new_thread
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._run import Run
+
+#: How often a run is asked whether it is to stop. The daemon has told it by then: this is a look at a flag.
+_INTERVAL_SECS = 1.0
+
+
+class StopWatch:
+    """Waits in a thread until the run is asked to stop, or has ended.
+
+    A lock stands for an event, and the C modules for `signal` and `threading`, which cost time to import.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._pid = os.getpid()
+        self._running = allocate_lock()
+        self._running.acquire()
+        start_new_thread(self._watch, ())
+
+    def _watch(self) -> None:
+        while not self._running.acquire(timeout=_INTERVAL_SECS):
+            if self._run._stop_requested:
+                self._stop()
+                return
+
+    def _stop(self) -> None:
+        run = self._run
+        run._note("asked to stop")
+        stop = run._settings.stop_fn
+        try:
+            if stop is not None:
+                stop()
+            elif callable(getsignal(SIGINT)):
+                # As a signal, which also ends a wait of the main thread. A program that ignores Ctrl-C ignores this.
+                os.kill(self._pid, SIGINT)
+        except Exception as error:  # noqa: BLE001, RUF100 - the user's function must not leave a traceback of a thread
+            run._note(f"the run cannot be stopped: {type(error).__name__}: {error}")
+
+    def end(self) -> None:
+        """Let the thread end."""
+        if os.getpid() == self._pid and self._running.locked():
+            self._running.release()

@@ -1,0 +1,322 @@
+"""The daemon's control service with a real daemon: what the command line shows of it and does to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from driven import OwnServer, Trainer, TrainerError
+from world import PYTHON, Home, Server
+
+Start = Callable[..., Trainer]
+PATIENCE_SECS = 30
+
+
+@pytest.fixture
+def trainer(home: Home) -> Iterator[Start]:
+    """Starts training processes; none outlives the test."""
+    started = []
+
+    def start(env: dict[str, str] | None = None, **words: Any) -> Trainer:
+        started.append(Trainer(home, env or {}, **words))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[OwnServer]:
+    """A server that the test may stop."""
+    made = OwnServer(tmp_path / "own")
+    yield made
+    made.stop()
+
+
+def status(home: Home) -> dict[str, Any]:
+    """`runlane daemon status --json`."""
+    found = json.loads(home.runlane("daemon", "status", "--json").stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+def wait_until(home: Home, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The daemon's status once it is as wanted."""
+    deadline = time.monotonic() + PATIENCE_SECS
+    while not condition(found := status(home)):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
+    return found
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended; what is left of it may wait for whoever adopted it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def test_without_a_daemon(home: Home) -> None:
+    result = home.runlane("daemon", "status", check=False)
+    assert (result.returncode, result.stdout) == (3, "no daemon is running\n")
+    assert home.runlane("daemon", "status", "--json", check=False).stdout == "null\n"
+    result = home.runlane("daemon", "health", check=False)
+    assert (result.returncode, result.stdout) == (1, "no daemon is running\n")
+    assert home.runlane("daemon", "stop").stdout == "no daemon is running\n"
+    # A socket that nobody answers on is no daemon.
+    stale = socket.socket(socket.AF_UNIX)
+    stale.bind(f"{home.env['RUNLANE_RUNTIME_DIR']}/daemon-v1-control.sock")
+    stale.close()
+    assert home.runlane("daemon", "status", check=False).returncode == 3
+    result = home.runlane("tail", "nope", check=False)
+    assert result.returncode == 1
+    assert "no run `nope`: no daemon is running" in result.stderr
+
+
+def test_runs_are_listed_and_health_is_served(
+    home: Home, trainer: Start, server: Server, project: str
+) -> None:
+    offline, online = trainer(), trainer(server.env)
+    offline.do(f"run = wandb.init(project='{project}', mode='offline', id='away')")
+    online.do(f"run = wandb.init(project='{project}', id='here')")
+    offline.log(range(10))
+    online.log(range(20))
+    online.flush()
+    offline.flush()
+    found = wait_until(home, lambda found: sum(run["uploaded_rows"] for run in found["runs"]) == 20)
+    assert found["connections"] == 2
+    assert 0 < found["resident_bytes"] < 256 << 20
+    away, here = sorted(found["runs"], key=lambda run: run["run_id"])
+    assert (away["state"], away["offline"], away["rows"]) == ("running", True, 10)
+    assert (here["state"], here["offline"], here["rows"], here["problem"]) == ("running", False, 20, "")
+    assert here["entity"] == server.entity
+    assert here["writers"][0]["pid"] == online.process.pid
+    assert Path(here["log"]).is_file()
+    assert Path(here["directory"]).is_dir()
+    text = home.runlane("daemon", "status").stdout
+    assert f"{server.entity}/{project}/here: running, 20 rows, 20 uploaded" in text
+    assert home.runlane("daemon", "health").stdout == "serving\n"
+    online.do("run.finish()")
+    offline.do("run.finish()")
+
+
+def test_a_live_tail_sees_rows_while_they_are_logged(home: Home, trainer: Start) -> None:
+    one = trainer()
+    one.do("run = wandb.init(project='p', mode='offline', id='live')")
+    one.do("run.log({'loss': 0.5, 'text': 'a\\x1b[31mb', 'deep': {'er': 1}})")
+    one.flush()
+    tail = subprocess.Popen(
+        [PYTHON, "-m", "runlane", "tail", "live", "-n", "5"],
+        cwd=home.work,
+        env=home.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert tail.stdout is not None
+        assert tail.stderr is not None
+        first = tail.stdout.readline()
+        assert first.startswith("step 0  ")
+        assert "  loss=0.5  text=a\\x1b[31mb" in first
+        assert 'deep={"er": 1}' in first
+        for step in range(1, 4):
+            one.do(f"run.log({{'loss': {step}}})")
+            assert tail.stdout.readline().endswith(f"loss={step}\n")
+        one.do("run.finish(3)")
+        assert tail.wait(PATIENCE_SECS) == 0
+        assert tail.stderr.read() == "the run has ended with exit code 3\n"
+    finally:
+        tail.kill()
+        tail.wait()
+        tail.stdout.close()
+        tail.stderr.close()
+
+
+def test_a_run_that_has_ended_is_read_from_its_log(home: Home) -> None:
+    home.python(
+        "import runlane\n"
+        "with runlane.init(project='p', mode='offline', id='done') as run:\n"
+        "    for i in range(100): run.log({'x': i})\n"
+    )
+    home.runlane("daemon", "stop")
+    (directory,) = home.run_dirs()
+    for name in ("done", str(directory), "wandb/latest-run", f"{directory}/run-done.wandb"):
+        result = home.runlane("tail", name, "-n", "2", "--json")
+        rows = [json.loads(line) for line in result.stdout.splitlines()]
+        assert [(row["x"], row["_step"]) for row in rows] == [(98, 98), (99, 99)], name
+        assert result.stderr == "the run has ended with exit code 0\n"
+    result = home.runlane("tail", "missing/run-x.wandb", check=False)
+    assert result.returncode == 1
+    (directory / "run-done.wandb").write_bytes(b"no log at all")
+    result = home.runlane("tail", str(directory), check=False)
+    assert result.returncode == 1
+    assert "not a transaction log" in result.stderr
+
+
+def test_an_unknown_run_is_an_error_that_names_the_open_ones(home: Home, trainer: Start) -> None:
+    one = trainer()
+    one.do("run = wandb.init(project='p', mode='offline', id='open1')")
+    result = home.runlane("tail", "nope", check=False)
+    assert result.returncode == 1
+    assert "no open run `nope`; open are `p/open1`" in result.stderr
+    one.do("run.finish()")
+
+
+CONTROL = """
+import sys
+from runlane._control import Control
+with Control() as control:
+{body}
+"""
+
+
+def ask(home: Home, body: str) -> list[str]:
+    """Lines that a script prints which has `control`."""
+    code = CONTROL.format(body="\n".join(f"    {line}" for line in body.splitlines()))
+    return home.python(code).stdout.splitlines()
+
+
+def test_flush_stop_and_progress(home: Home, trainer: Start, server: Server, project: str) -> None:
+    one = trainer(server.env)
+    one.do(f"run = wandb.init(project='{project}', id='r')")
+    one.log(range(200))
+    one.flush()
+    flushed = ask(
+        home, "print(*(control.flush('r', level, 20).reached for level in ('logged', 'synced', 'uploaded')))"
+    )
+    assert flushed == ["True True True"]
+    assert status(home)["runs"][0]["uploaded_rows"] == 200
+    # The process is interrupted as by the stop button of the server.
+    assert ask(home, "print(control.stop_run('r'))") == ["1"]
+    with pytest.raises(TrainerError, match="KeyboardInterrupt"):
+        one.do("import time; time.sleep(30)", timeout=PATIENCE_SECS)
+    one.do("run.finish()")
+    states = ask(
+        home,
+        "from runlane._control import enum_name\n"
+        "for progress in control.upload_progress(interval=0.1):\n"
+        "    print(*(enum_name(run, 'state') for run in progress.run))",
+    )
+    assert set(states) <= {"uploading", "done", ""}
+
+
+def test_stop_ends_the_daemon_and_says_what_remains(
+    home: Home, trainer: Start, own_server: OwnServer
+) -> None:
+    server = own_server.start()
+    one = trainer(server.env)
+    one.do("run = wandb.init(project='p', id='left')")
+    own_server.stop()
+    one.log(range(50))
+    one.flush()
+    one.kill()
+    wait_until(home, lambda found: all(run["ended"] for run in found["runs"]))
+    pid = status(home)["pid"]
+    result = home.runlane("daemon", "stop", "--timeout", "0.5")
+    assert "the daemon has ended" in result.stdout
+    assert is_gone(pid)
+    assert "not uploaded whole" in result.stdout
+    command = result.stdout.splitlines()[-1].split()
+    assert command[:2] == ["runlane", "sync"]
+    assert home.runlane("daemon", "health", check=False).returncode == 1
+    for name in ("daemon-v1.sock", "daemon-v1-control.sock"):
+        assert not Path(home.env["RUNLANE_RUNTIME_DIR"], name).exists()
+    # The command that was named does it.
+    server = own_server.start()
+    home.runlane(*command[1:], env=server.env)
+
+
+def test_a_live_run_outlives_the_daemon(home: Home, trainer: Start) -> None:
+    one = trainer()
+    one.do("run = wandb.init(project='p', mode='offline', id='goes-on')")
+    one.log(range(10))
+    one.flush()
+    result = home.runlane("daemon", "stop")
+    assert "1 run(s) go on" in result.stdout
+    one.log(range(10, 20))
+    one.flush()
+    assert status(home)["runs"][0]["rows"] == 20
+    one.do("run.finish()")
+
+
+def test_login_tells_the_daemon_that_runs(home: Home, trainer: Start, own_server: OwnServer) -> None:
+    server = own_server.start()
+    wrong = "local-" + "x" * 43
+    env = {"WANDB_BASE_URL": server.base_url, "WANDB_API_KEY": server.api_key}
+    one = trainer(env)
+    one.do("run = wandb.init(project='p', id='rekeyed')")
+    one.flush()
+    assert server.api_key not in status(home)["runs"][0]["problem"]
+    result = home.runlane("login", "--host", server.base_url, "--no-verify", wrong)
+    assert wrong not in result.stdout + result.stderr
+    one.log(range(5))
+    one.do("run.finish()")
+    # Nobody runs: nothing is said of it.
+    home.runlane("daemon", "stop")
+    result = home.runlane("login", "--host", server.base_url, "--no-verify", wrong)
+    assert "running daemon" not in result.stdout + result.stderr
+
+
+def test_training_never_loads_grpc(home: Home) -> None:
+    code = (
+        "import sys, runlane\n"
+        "run = runlane.init(project='p', mode='offline')\n"
+        "run.log({'x': 1})\n"
+        "run.finish()\n"
+        "print(sorted(name for name in sys.modules if name.split('.')[0] in ('grpc', 'google')))"
+    )
+    assert home.python(code).stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_is_refused(home: Home, trainer: Start) -> None:
+    """B1 at the control socket: even with a directory and a socket that anybody can reach."""
+    one = trainer()
+    one.do("run = wandb.init(project='p', mode='offline', id='mine')")
+    runtime = Path(home.env["RUNLANE_RUNTIME_DIR"])
+
+    def outcome(name: str, user: int) -> str:
+        """What a process of this user gets from a socket."""
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                os.setgroups([])
+                os.setgid(user)
+                os.setuid(user)
+                with socket.socket(socket.AF_UNIX) as probe:
+                    probe.settimeout(PATIENCE_SECS)
+                    probe.connect(str(runtime / name))
+                    probe.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
+                    said = "answered" if probe.recv(100) else "closed"
+            except OSError as error:
+                said = type(error).__name__
+            finally:
+                os.write(writing, said.encode())
+                os._exit(0)
+        os.close(writing)
+        with os.fdopen(reading) as answer:
+            said = answer.read()
+        os.waitpid(child, 0)
+        return said
+
+    names = ("daemon-v1-control.sock", "daemon-v1.sock")
+    assert [outcome(name, 65_534) for name in names] == ["PermissionError"] * 2
+    runtime.chmod(0o711)
+    for name in names:
+        (runtime / name).chmod(0o666)
+    refused = {outcome(name, 65_534) for name in names}
+    assert refused <= {"closed", "ConnectionResetError", "BrokenPipeError"}
+    assert outcome(names[0], 0) == "answered"
+    runtime.chmod(0o700)
+    one.do("run.finish()")
