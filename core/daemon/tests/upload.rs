@@ -367,7 +367,9 @@ async fn a_log_without_an_end_is_a_death() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_fails_with_the_server_s_words_and_the_next_sync_goes_on() {
-    let (server, url) = Server::start(&[Fault::Status(404)], true).await;
+    // The heartbeat that asks whether it is the content is refused as well.
+    let faults = [Fault::Status(404), Fault::Status(404)];
+    let (server, url) = Server::start(&faults, true).await;
     let log = log_of(10, Some(2));
     let (summary, told) = sync(&url, &log.path).await;
     assert_eq!(summary.failed, 1);

@@ -29,7 +29,7 @@ pub const UPLOAD: Policy = Policy {
 };
 
 /// The shortest bound of a wait while the host answers others.
-const SHORTEST: Duration = Duration::from_millis(50);
+const SHORTEST: Duration = Duration::from_millis(10);
 /// Failures in a row after which such waits grow as well.
 const PATIENT: u32 = 3;
 
@@ -38,6 +38,8 @@ const PATIENT: u32 = 3;
 pub struct Backoff {
     policy: Policy,
     failures: u32,
+    /// Those of them that were repeated soon.
+    hopeful: u32,
 }
 
 impl Backoff {
@@ -46,6 +48,7 @@ impl Backoff {
         Self {
             policy,
             failures: 0,
+            hopeful: 0,
         }
     }
 
@@ -56,15 +59,15 @@ impl Backoff {
 
     /// Forgets the failures.
     pub fn succeeded(&mut self) {
-        self.failures = 0;
+        (self.failures, self.hopeful) = (0, 0);
     }
 
     /// The wait after a failure. `random` is uniform in `0..1`; `retry_after` is what the server asked for and is
     /// kept to, up to the cap, with up to a tenth of jitter on top so that clients do not return together.
     ///
     /// `hope` is the time that requests to this host take, if it answers some of them ([`HostGate::hope`]): a request
-    /// that failed among others that did not is repeated about as soon as it would have been answered. A link that loses
-    /// half of all requests then still carries most of what a good one does.
+    /// that failed among others that did not is repeated after a part of that time. A link that loses half of all
+    /// requests then still carries nearly half of what a good one does.
     pub fn failed(
         &mut self,
         random: f64,
@@ -80,11 +83,14 @@ impl Backoff {
                 .mul_f64(1.0 + 0.1 * random);
         }
         let (first, exponent) = match hope {
-            Some(latency) => (
-                latency.max(SHORTEST).min(self.policy.first),
-                (failures + 1).saturating_sub(PATIENT),
-            ),
-            None => (self.policy.first, failures),
+            Some(latency) => {
+                self.hopeful = self.hopeful.saturating_add(1);
+                (
+                    (latency / 4).max(SHORTEST).min(self.policy.first),
+                    self.hopeful.saturating_sub(PATIENT),
+                )
+            }
+            None => (self.policy.first, failures - self.hopeful),
         };
         let bound = first
             .saturating_mul(1 << exponent.min(16))
@@ -160,13 +166,14 @@ mod tests {
     #[test]
     fn a_host_that_answers_others_is_asked_again_soon_but_not_forever() {
         let mut backoff = Backoff::new(UPLOAD);
-        let hope = Some(Duration::from_millis(100));
+        let hope = Some(Duration::from_millis(400));
         let waits: Vec<u128> = (0..6)
             .map(|_| backoff.failed(1.0, None, hope).as_millis())
             .collect();
         assert_eq!(waits, [100, 100, 100, 200, 400, 800]);
-        // Once the host answers nobody, the failures so far count.
-        assert_eq!(backoff.failed(1.0, None, None), Duration::from_mins(1));
+        // Once the host answers nobody, the usual waits begin.
+        assert_eq!(backoff.failed(1.0, None, None), Duration::from_secs(1));
+        assert_eq!(backoff.failed(1.0, None, None), Duration::from_secs(2));
     }
 
     #[test]

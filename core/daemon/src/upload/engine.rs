@@ -26,7 +26,7 @@ use self::links::Pause;
 use self::meeting::{meet, read_head};
 use super::cursor::{CursorFile, Target};
 use super::files::{FilePlan, Uploaded};
-use super::graphql::Server;
+use super::graphql::{Server, Shared};
 use super::http::{CallError, Http};
 use super::job::Job;
 use super::projection::{LineFormat, Projection};
@@ -236,6 +236,12 @@ async fn start(
             return None;
         }
     };
+    projection.explicit_summary_only = job.settings.server_side_derived_summary;
+    server.share(projection.shared().map(|writer| Shared {
+        client_id: writer.client_id.clone(),
+        joins: writer.joins || !job.settings.update_finish_state,
+        derives_summary: job.settings.server_side_derived_summary,
+    }));
     // Named as the log first named it: what the server answers is written into the log later.
     let mut asked = projection.asked.clone();
     job.rename(&mut asked);
@@ -450,6 +456,9 @@ impl Engine {
 
     /// Hands the summary as it is now to the stream.
     fn put_summary(&mut self) {
+        if self.projection.joins() {
+            return;
+        }
         let limit = self.projection.max_line_bytes();
         let (line, left_out) = summary_line::fitting(self.projection.summary(), limit);
         if let Some(largest) = left_out.first() {
@@ -482,8 +491,9 @@ impl Engine {
         End {
             exit_code: exit.map_or(1, |exit| exit.exit_code),
             trainer_died: exit.is_none(),
+            // Whoever only joins a run does not end it, not even by dying.
             changes_state: self.job.settings.update_finish_state
-                && exit.is_none_or(|exit| !exit.not_complete),
+                && exit.map_or(!self.projection.joins(), |exit| !exit.not_complete),
         }
     }
 

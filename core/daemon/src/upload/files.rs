@@ -215,8 +215,7 @@ pub(crate) async fn upload(
         names: names.len(),
         ..Uploaded::default()
     };
-    let measured = tokio::task::spawn_blocking(move || measure(&directory, names, &known)).await;
-    let (mut left, warnings) = measured.unwrap_or_default();
+    let (mut left, warnings) = super::blocking(|| measure(&directory, names, &known));
     outcome.warnings = warnings;
     // Once more for those whose URL has expired by the time their turn comes.
     for is_last in [false, true] {

@@ -53,7 +53,20 @@ pub(crate) struct Server {
     key: String,
     headers: Vec<(String, String)>,
     user: Vec<(String, String)>,
+    /// The writer of a run in shared mode.
+    shared: Option<Shared>,
     graphql_timeout: Duration,
+}
+
+/// A writer of a run in shared mode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Shared {
+    /// Identifies it at the server.
+    pub(crate) client_id: String,
+    /// It does not decide how the run ends.
+    pub(crate) joins: bool,
+    /// The server derives the summary.
+    pub(crate) derives_summary: bool,
 }
 
 /// The run as a server answers it.
@@ -193,6 +206,7 @@ impl Server {
             key: settings.api_key.clone(),
             headers,
             user,
+            shared: None,
             graphql_timeout: Duration::from_secs_f64(seconds.min(3_600.0)),
         }
     }
@@ -215,6 +229,32 @@ impl Server {
     /// Whether a URL leads to the server itself.
     pub(crate) fn is_own(&self, url: &str) -> bool {
         Arc::ptr_eq(&self.host(), &self.hosts.of(url))
+    }
+
+    /// Speaks for one of several writers of the run from now on.
+    pub(crate) fn share(&mut self, shared: Option<Shared>) {
+        self.shared = shared;
+    }
+
+    /// What tells the server which writer of a shared run this is.
+    fn shared_headers(&self, id_name: &str) -> Vec<(String, String)> {
+        let Some(shared) = &self.shared else {
+            return Vec::new();
+        };
+        let mut headers = vec![
+            ("X-WANDB-USE-ASYNC-FILESTREAM".to_owned(), "true".to_owned()),
+            (id_name.to_owned(), shared.client_id.clone()),
+        ];
+        if shared.derives_summary {
+            headers.push((
+                "X-WANDB-SERVER-SIDE-DERIVED-SUMMARY".to_owned(),
+                "true".to_owned(),
+            ));
+        }
+        if shared.joins {
+            headers.push(("X-Runlane-Joins".to_owned(), "true".to_owned()));
+        }
+        headers
     }
 
     fn headers(&self) -> Vec<(String, String)> {
@@ -242,6 +282,7 @@ impl Server {
             json!({"query": query, "variables": variables, "operationName": operation}).to_string();
         let mut headers = self.headers();
         headers.extend(self.user.iter().cloned());
+        headers.extend(self.shared_headers("X-WANDB-CLIENT-ID"));
         let request = HttpRequest {
             method: "POST",
             url: format!("{}/graphql", self.base_url),
@@ -408,6 +449,7 @@ impl Server {
                 .push("file_stream");
         }
         let mut headers = self.headers();
+        headers.extend(self.shared_headers("X-WANDB-ASYNC-CLIENT-ID"));
         if gzip {
             headers.push(("Content-Encoding".to_owned(), "gzip".to_owned()));
         }

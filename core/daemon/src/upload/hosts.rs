@@ -111,7 +111,7 @@ impl Pass {
         let mut gate = self.host.gate();
         let outcome = match outcome {
             Err(mut error) if error.verdict == Verdict::Retry => {
-                gate.failed();
+                gate.failed(now);
                 // A host that names a time, or asks for less, is not asked sooner.
                 if error.retry_after.is_none() && error.status != 429 {
                     error.hope = gate.hope(now);

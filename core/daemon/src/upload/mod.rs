@@ -12,6 +12,8 @@ mod http;
 pub(crate) mod job;
 mod projection;
 mod quarantine;
+#[cfg(test)]
+mod simulation;
 mod start;
 mod stream;
 mod summary_line;

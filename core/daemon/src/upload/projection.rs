@@ -1,6 +1,7 @@
 //! The run as its log tells it, record by record: what is to be sent of each, and what the run looks like by then.
 
 mod lines;
+mod writers;
 
 use std::collections::BTreeMap;
 
@@ -18,10 +19,11 @@ use runlane_proto::wandb_internal::record::RecordType;
 
 pub(crate) use self::lines::LineFormat;
 use self::lines::{console_line, line_of};
+use self::writers::LogWriters;
 use super::stream::Lines;
 use crate::run::console::{Console, Line};
 use crate::run::recover::{PRODUCER, seconds_of};
-use crate::run::state::merge_run;
+use crate::run::state::{is_writer_name, merge_run};
 
 /// What one record leads to.
 #[derive(Debug, Default)]
@@ -57,6 +59,8 @@ pub(crate) struct Projection {
     /// Rows, lines and other data that could not be kept, by the log's markers.
     pub(crate) lost: u64,
     pub(crate) format: LineFormat,
+    /// The server derives the summary from the rows: only values set by hand are sent.
+    pub(crate) explicit_summary_only: bool,
     /// Added to steps and runtimes of the log's rows: the log counts from 0, the server's run goes on.
     pub(crate) shift: Shift,
     /// Changes of the run itself and its config since they were last sent.
@@ -72,7 +76,7 @@ pub(crate) struct Projection {
     recorded: Object,
     telemetry: pb::TelemetryRecord,
     environments: BTreeMap<String, pb::EnvironmentRecord>,
-    console: Console,
+    writers: LogWriters,
     console_lines: Vec<Line>,
     last_at: (i64, i32),
 }
@@ -122,6 +126,7 @@ impl Projection {
             .as_ref()
             .and_then(|control| control.runlane_loss.as_ref());
         self.lost += loss.map_or(0, |loss| loss.count);
+        let writer = self.writers.read(record);
         match &record.record_type {
             Some(RecordType::Header(header)) => {
                 let producer = header
@@ -131,7 +136,7 @@ impl Projection {
                 self.is_ours = producer.split(' ').next() == Some(PRODUCER);
             }
             Some(RecordType::Run(run)) => self.run_record(run),
-            Some(RecordType::History(history)) => self.row(history, &mut effects),
+            Some(RecordType::History(history)) => self.row(history, writer, &mut effects),
             Some(RecordType::Summary(summary)) => self.summary_record(summary, marked),
             Some(RecordType::Config(config)) => {
                 for (path, error) in self.config.apply(config) {
@@ -165,12 +170,14 @@ impl Projection {
                 if let Some(time) = &output.timestamp {
                     self.last_at = (time.seconds, time.nanos);
                 }
-                self.console.write(output, &mut self.console_lines);
-                self.take_console(&mut effects);
+                self.writers
+                    .console(writer)
+                    .write(output, &mut self.console_lines);
+                self.take_console(writer, &mut effects);
             }
             Some(RecordType::OutputLogger(output)) => {
                 Console::write_logged(output, self.last_at, &mut self.console_lines);
-                self.take_console(&mut effects);
+                self.take_console(writer, &mut effects);
             }
             Some(RecordType::Files(files)) => effects.files.clone_from(&files.files),
             Some(RecordType::Alert(alert)) => effects.alerts.push(alert.clone()),
@@ -188,8 +195,10 @@ impl Projection {
     /// What is left when the log has ended: unfinished console lines.
     pub(crate) fn end(&mut self) -> Effects {
         let mut effects = Effects::default();
-        self.console.finish(&mut self.console_lines);
-        self.take_console(&mut effects);
+        for (writer, lines) in self.writers.finish_consoles() {
+            self.console_lines = lines;
+            self.take_console(writer, &mut effects);
+        }
         effects
     }
 
@@ -215,7 +224,7 @@ impl Projection {
         self.run_changed = true;
     }
 
-    fn row(&mut self, history: &pb::HistoryRecord, effects: &mut Effects) {
+    fn row(&mut self, history: &pb::HistoryRecord, writer: u64, effects: &mut Effects) {
         let step = history.step.map(|step| step.num + self.shift.step);
         let mut leaves: Vec<(KeyPath, Value)> = Vec::with_capacity(history.item.len() + 1);
         for item in &history.item {
@@ -243,15 +252,19 @@ impl Projection {
         let line = line_of(&leaves);
         self.summary_changed = true;
         if self.is_ours {
+            let is_named = self.writers.has_named(writer);
             let items = leaves
                 .into_iter()
+                .filter(|(path, _)| !(is_named && is_writer_name(path)))
                 .map(|(path, value)| (self.keys.intern(&path), value))
                 .collect();
             let row = Row {
                 step: step.unwrap_or(0),
                 items,
             };
-            self.derived.observe(&self.keys, &self.metrics, &row);
+            if !self.explicit_summary_only {
+                self.derived.observe(&self.keys, &self.metrics, &row);
+            }
         }
         if line.len() > self.format.max_line_bytes {
             effects.warnings.push(format!(
@@ -342,6 +355,16 @@ impl Projection {
             .map_or(at, seconds_of);
         let mut line = String::from("{\"_wandb\":true,\"_timestamp\":");
         write_f64(&mut line, at);
+        let label = if self.format.label.is_empty() {
+            self.writers.own_label()
+        } else {
+            &self.format.label
+        };
+        let label = if label.is_empty() {
+            String::new()
+        } else {
+            format!("/l:{label}")
+        };
         line.push_str(",\"_runtime\":");
         write_f64(&mut line, (at - started).max(0.0) + self.shift.runtime);
         for item in &stats.item {
@@ -349,11 +372,6 @@ impl Projection {
                 continue;
             };
             line.push(',');
-            let label = if self.format.label.is_empty() {
-                String::new()
-            } else {
-                format!("/l:{}", self.format.label)
-            };
             write_string(&mut line, &format!("system.{}{label}", item.key));
             line.push(':');
             write_value(&mut line, &value);
@@ -362,12 +380,25 @@ impl Projection {
         (Lines::Events, line)
     }
 
-    fn take_console(&mut self, effects: &mut Effects) {
-        for line in std::mem::take(&mut self.console_lines) {
-            effects
-                .lines
-                .push((Lines::Output, console_line(&line, &self.format)));
+    fn take_console(&mut self, writer: u64, effects: &mut Effects) {
+        if self.console_lines.is_empty() {
+            return;
         }
+        let label = self.writers.line_label(writer, &self.format.label);
+        for line in std::mem::take(&mut self.console_lines) {
+            let line = console_line(&line, self.format.structured_console, &label);
+            effects.lines.push((Lines::Output, line));
+        }
+    }
+
+    /// The log's writer in shared mode, where others write to the same run elsewhere.
+    pub(crate) fn shared(&self) -> Option<&pb::RunlaneWriter> {
+        self.writers.shared()
+    }
+
+    /// Whether another process or host is the primary writer of the run.
+    pub(crate) fn joins(&self) -> bool {
+        self.shared().is_some_and(|writer| writer.joins)
     }
 
     /// Longest line that the server takes.

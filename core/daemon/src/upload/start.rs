@@ -74,9 +74,12 @@ pub(crate) async fn start(
     let mut storage_id = None;
     let mut kept_tags = None;
     let is_new = saved.is_none();
+    // Several writers in shared mode join whatever there is, each with lines of its own from 0 on.
+    let shares = projection.shared().is_some();
+    let resume_mode = job.resume_mode(&run).filter(|_| !shares);
     if let Some(saved) = saved {
         target = saved;
-        if !projection.has_met_server() && job.resume_mode(&run).is_some() {
+        if !projection.has_met_server() && resume_mode.is_some() {
             // Begun without the server: the log does not know what the run had before, and an earlier process of the
             // uploader took it along only in memory.
             let status = server.resume_status(entity, project, &run.run_id).await?;
@@ -96,7 +99,7 @@ pub(crate) async fn start(
         let step = point.value as i64 + 1;
         run.starting_step = step;
         inherit_config(projection, rewound.config.as_deref());
-    } else if let Some(mode) = job.resume_mode(&run) {
+    } else if let Some(mode) = resume_mode {
         let status = server.resume_status(entity, project, &run.run_id).await?;
         match (status.filter(ResumeStatus::was_started), mode) {
             (Some(_), "never") => {
@@ -131,7 +134,7 @@ pub(crate) async fn start(
     let (bucket, inserted) = server
         .upsert(&full_upsert(job, projection, &run, storage_id, kept_tags))
         .await?;
-    if is_new && !inserted && job.is_fresh && !run.resumed && !run.forked {
+    if is_new && !inserted && !shares && job.is_fresh && !run.resumed && !run.forked {
         // An id that is used again without resuming: the server goes on behind what it has.
         target.history_base = bucket.history_line_count.unwrap_or(0);
     }

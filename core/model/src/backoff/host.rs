@@ -7,18 +7,18 @@
 
 use std::time::{Duration, Instant};
 
-/// Failures in a row, whoever had them, from which the host counts as failing.
+/// Failures in a row, whoever had them, from which the host counts as failing, if nobody had a success for a while.
 const DOWN_AFTER: u32 = 3;
+const SILENCE: Duration = Duration::from_secs(5);
 /// Between requests to a failing host; up to a quarter more by chance.
 const SPACING: Duration = Duration::from_secs(1);
 /// Requests to a failing host that are under way at the same time: one that hangs does not hold up the others.
 const UNDER_WAY: u32 = 4;
 /// A smaller spacing is none.
 const NO_SPACING: Duration = Duration::from_millis(10);
-/// A success this recent gives hope for a quick second try.
-const HOPE: Duration = Duration::from_secs(10);
-/// Quick second tries in stock at most; each success earns one.
+/// Quick second tries in stock at most, and how many each success earns.
 const QUICK_TRIES: u32 = 20;
+const EARNED: u32 = 2;
 
 /// What the gate says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl HostGate {
             if let Some(next) = self.next.filter(|next| *next > now) {
                 return Admission::At(next);
             }
-            if self.failures >= DOWN_AFTER && self.under_way >= UNDER_WAY {
+            if self.under_way >= UNDER_WAY && self.failures >= DOWN_AFTER {
                 return Admission::AfterAnother;
             }
             self.next = Some(now + self.spacing.mul_f64(1.0 + 0.25 * random.clamp(0.0, 1.0)));
@@ -79,17 +79,22 @@ impl HostGate {
         if self.spacing < NO_SPACING {
             (self.spacing, self.next) = (Duration::ZERO, None);
         }
-        self.quick_tries = (self.quick_tries + 1).min(QUICK_TRIES);
+        self.quick_tries = (self.quick_tries + EARNED).min(QUICK_TRIES);
         self.last_success = Some((now, took));
     }
 
     /// There was no answer, or one that asks to come back later.
-    pub fn failed(&mut self) {
+    pub fn failed(&mut self, now: Instant) {
         self.under_way = self.under_way.saturating_sub(1);
         self.failures = self.failures.saturating_add(1);
-        if self.failures >= DOWN_AFTER {
+        if self.failures >= DOWN_AFTER && !self.answered_lately(now) {
             self.spacing = SPACING;
         }
+    }
+
+    fn answered_lately(&self, now: Instant) -> bool {
+        self.last_success
+            .is_some_and(|(at, _)| now.saturating_duration_since(at) <= SILENCE)
     }
 
     /// The request was given up: it says nothing of the host.
@@ -99,8 +104,8 @@ impl HostGate {
 
     /// How long requests take that are answered, if some were a moment ago and quick second tries are in stock; takes one.
     pub fn hope(&mut self, now: Instant) -> Option<Duration> {
-        let (at, took) = self.last_success?;
-        if self.quick_tries == 0 || now.saturating_duration_since(at) > HOPE {
+        let (_, took) = self.last_success?;
+        if self.quick_tries == 0 || !self.answered_lately(now) {
             return None;
         }
         self.quick_tries -= 1;
@@ -109,11 +114,7 @@ impl HostGate {
 
     /// Whether nothing is known of the host that would be missed.
     pub fn is_idle(&self, now: Instant) -> bool {
-        self.under_way == 0
-            && self.failures == 0
-            && self
-                .last_success
-                .is_none_or(|(at, _)| now.saturating_duration_since(at) > HOPE)
+        self.under_way == 0 && self.failures == 0 && !self.answered_lately(now)
     }
 }
 
@@ -135,8 +136,8 @@ mod tests {
         }
         // Two failures among successes are no outage.
         for _ in 0..300 {
-            gate.failed();
-            gate.failed();
+            gate.failed(now);
+            gate.failed(now);
             gate.succeeded(now, Duration::ZERO);
         }
         assert!(went(&mut gate, now));
@@ -148,7 +149,7 @@ mod tests {
         let mut gate = HostGate::default();
         for _ in 0..DOWN_AFTER {
             assert!(went(&mut gate, now));
-            gate.failed();
+            gate.failed(now);
         }
         let mut sent = 0;
         for _tick in 0..100 {
@@ -163,7 +164,7 @@ mod tests {
             now += Duration::from_millis(100);
             if went(&mut gate, now) {
                 sent += 1;
-                gate.failed();
+                gate.failed(now);
             }
         }
         assert!((59..=60).contains(&sent), "{sent} in a minute");
@@ -175,7 +176,7 @@ mod tests {
         let mut gate = HostGate::default();
         for _ in 0..DOWN_AFTER {
             assert!(went(&mut gate, now));
-            gate.failed();
+            gate.failed(now);
         }
         let mut at = Vec::new();
         let start = now;
@@ -207,7 +208,9 @@ mod tests {
         assert_eq!(quick, QUICK_TRIES as usize);
         gate.succeeded(now, Duration::from_millis(3));
         assert_eq!(gate.hope(now + Duration::from_mins(1)), None);
-        assert_eq!(gate.hope(now), Some(Duration::from_millis(3)));
+        for _ in 0..EARNED {
+            assert_eq!(gate.hope(now), Some(Duration::from_millis(3)));
+        }
         assert_eq!(gate.hope(now), None);
     }
 
@@ -243,7 +246,7 @@ mod tests {
                 Admission::Go => {
                     sent.push(now - start);
                     tries[run] += 1;
-                    gate.failed();
+                    gate.failed(now);
                     let hope = gate.hope(now);
                     due[run] = now + backoffs[run].failed(random(), None, hope);
                 }

@@ -97,6 +97,21 @@ impl Engine {
             self.put_summary();
             self.projection.summary_changed = false;
         }
+        if !self.projection.joins() {
+            self.add_documents();
+        }
+        self.files.end();
+        let now = self.now();
+        self.files_due = self.files.is_waiting().then_some(now);
+        if self.projection.config_changed || self.projection.run_changed {
+            self.upsert_due = Some(now);
+        }
+        Ok(())
+    }
+
+    /// The files that the end of a run adds. Of several writers in shared mode only the primary one has them: the others' would
+    /// replace them.
+    fn add_documents(&mut self) {
         let names =
             blocking(|| super::super::documents::write(&self.job.files_dir, &mut self.projection));
         match names {
@@ -110,12 +125,5 @@ impl Engine {
                 self.files.add_at_end(name);
             }
         }
-        self.files.end();
-        let now = self.now();
-        self.files_due = self.files.is_waiting().then_some(now);
-        if self.projection.config_changed || self.projection.run_changed {
-            self.upsert_due = Some(now);
-        }
-        Ok(())
     }
 }

@@ -44,19 +44,19 @@ pub(super) fn line_of(leaves: &[(KeyPath, Value)]) -> String {
 }
 
 /// A console line as the server takes it (`reference/wandb/filestream.md` §3).
-pub(super) fn console_line(line: &Line, format: &LineFormat) -> String {
+pub(super) fn console_line(line: &Line, structured: bool, label: &str) -> String {
     let at = environment::iso_without_zone(line.at.0, line.at.1);
     let mut out = String::new();
-    if format.structured_console {
+    if structured {
         out.push('{');
         if line.is_error {
             out.push_str("\"level\":\"error\",");
         }
         out.push_str("\"ts\":");
         write_string(&mut out, &at);
-        if !format.label.is_empty() {
+        if !label.is_empty() {
             out.push_str(",\"label\":");
-            write_string(&mut out, &format.label);
+            write_string(&mut out, label);
         }
         out.push_str(",\"content\":");
         write_string(&mut out, &line.text);
@@ -68,9 +68,9 @@ pub(super) fn console_line(line: &Line, format: &LineFormat) -> String {
     }
     out.push_str(&at);
     out.push(' ');
-    if !format.label.is_empty() {
+    if !label.is_empty() {
         out.push('[');
-        out.push_str(&format.label);
+        out.push_str(label);
         out.push_str("] ");
     }
     out.push_str(&line.text);

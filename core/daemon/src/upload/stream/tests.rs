@@ -1,6 +1,7 @@
 //! The file stream against servers that answer, fail and forget.
 
 use proptest::prelude::*;
+use runlane_model::backoff::{Admission, HostGate};
 use serde_json::Value;
 
 use super::*;
@@ -347,4 +348,75 @@ fn what_is_lost_is_told_to_our_server_once() {
     );
     other.set_lost(3);
     assert_eq!(body(&mut other, start), serde_json::json!({}));
+}
+
+/// Time that a stream takes for so many requests, each of which takes 50 ms whether it fails or not.
+fn drain(requests: usize, mut fails: impl FnMut() -> bool, mut random: impl FnMut() -> f64) -> f64 {
+    const LATENCY: Duration = Duration::from_millis(50);
+    let start = Instant::now();
+    let mut now = start;
+    let mut gate = HostGate::default();
+    // The start of the run was answered.
+    gate.succeeded(now, LATENCY);
+    let mut stream = stream();
+    (stream.max_bytes, stream.request_bytes) = (1, 1);
+    for _ in 0..requests {
+        stream.push(Lines::History, "{}".to_owned());
+    }
+    while stream.waiting_lines() > 0 {
+        match stream.next(now) {
+            Step::Due => {}
+            Step::Wait(at) => {
+                now = at;
+                continue;
+            }
+            other => panic!("{other:?}"),
+        }
+        match gate.enter(now, random()) {
+            Admission::Go => {}
+            Admission::At(at) => {
+                now = at;
+                continue;
+            }
+            Admission::AfterAnother => panic!("there is one only"),
+        }
+        stream.compose(now);
+        now += LATENCY;
+        if fails() {
+            gate.failed(now);
+            let hope = gate.hope(now);
+            stream.failed(now, random(), None, hope);
+        } else {
+            gate.succeeded(now, LATENCY);
+            stream.succeeded(now, None);
+        }
+    }
+    (now - start).as_secs_f64()
+}
+
+#[test]
+fn n6_half_of_the_requests_fail_and_two_fifths_of_the_throughput_stay() {
+    let mut worst = 1.0_f64;
+    for seed in 1..=20_u64 {
+        let state = std::cell::Cell::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let random = || {
+            let mut next = state.get();
+            next ^= next << 13;
+            next ^= next >> 7;
+            next ^= next << 17;
+            state.set(next);
+            f64::from(u32::try_from(next >> 40).expect("24 bits")) / f64::from(1 << 24)
+        };
+        let healthy = drain(2_000, || false, random);
+        let flapping = drain(2_000, || random() < 0.5, random);
+        worst = worst.min(healthy / flapping);
+    }
+    assert!(worst >= 0.4, "{worst:.2}");
+    crate::upload::simulation::table::record(
+        "N6",
+        "half of the requests fail, 50 ms each (virtual time)",
+        ">= 40 % of the healthy throughput",
+        &format!("{:.0} %", worst * 100.0),
+        20,
+    );
 }
