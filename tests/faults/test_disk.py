@@ -1,4 +1,4 @@
-"""L4, L5, L8: a disk that is full, a sync that fails, two that want one run directory (reliability.md 4.2).
+"""L4, L5, L8, L10: a full disk, a failing sync, two that want one run directory, a spoilt cursor (reliability.md 4.2).
 
 The rows' exhaustive halves are in core/translog/tests, through the file system seam; here whole processes meet real disks. A small
 disk is a tmpfs in a mount namespace of the training process, which needs no privileges where the kernel gives them to users.
@@ -6,6 +6,7 @@ disk is a tmpfs in a mount namespace of the training process, which needs no pri
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -14,12 +15,15 @@ from pathlib import Path
 
 import logs
 import pytest
+import runlane
 from driven import OwnServer
 from oracle import Page
 from scripts import PRELUDE as COMMON
 from scripts import calls_in, log_of, said, start
 from table import record
 from world import Home
+
+CORE = Path(runlane.__file__).parent / "_bin" / "runlane-core"
 
 #: Beside the prelude, which takes it from the tests: a script in a mount namespace starts elsewhere.
 PRELUDE = COMMON.replace("from scripts import x_of", "x_of = lambda call: (call + 1) ** 0.5 / 7 - 1e-7 * call")
@@ -231,7 +235,11 @@ for round in range(3):
 run.finish()
 """
     )
-    environment = {"LD_PRELOAD": str(shim), "SHIM_FAIL": str(fail)}
+    # The daemon's environment is its own: the shim comes with its binary.
+    wrapper = home.root / "core"
+    wrapper.write_text(f'#!/bin/sh\nLD_PRELOAD={shim} SHIM_FAIL={fail} exec {CORE} "$@"\n')
+    wrapper.chmod(0o755)
+    environment = {"RUNLANE_CORE_BINARY": str(wrapper), "SHIM_FAIL": str(fail)}
     victim = start(home, code, "fsync", env=environment)
     assert victim.process.wait(60) == 0, said(home, "fsync")
     log = log_of(home, "fsync")
@@ -285,7 +293,7 @@ run.finish()
         opened = [out for out, _ in said_by if out.startswith("open")]
         refused = [out for out, _ in said_by if out.startswith("refused")]
         assert len(opened) >= 1, said_by
-        written = list(home.wandb_dir.glob(f"*run-*-{run_id}/run-{run_id}.wandb"))
+        written = list(home.wandb_dir.glob(f"*run-*-{run_id}*/run-{run_id}.wandb"))
         assert len(written) == len(opened) == 2 - len(refused), (written, said_by)
         for log in written:
             assert calls_in(log) == list(range(200))
@@ -316,3 +324,66 @@ print(time.monotonic() - begun, flush=True)
     assert took < 5, f"finish() took {took:.1f} s"
     assert "removed while the run was going on" in said(home, "removed")
     record("L4", "run directory removed under a live run", "finish() ends at once and says so", f"{took:.1f} s", 1)
+
+
+def test_l10_cursor_lost_or_wrong(home: Home, own_server: OwnServer) -> None:
+    """The sidecar is lost, cut, from the future, from another run, no file at all: everything is sent again, once."""
+    variants = ["lost", "cut", "empty", "version", "future", "other", "directory", "ahead", "behind"]
+    made = home.python(
+        f"""
+import runlane as wandb
+for name in {variants!r}:
+    with wandb.init(project="faults", id=name, mode="offline",
+                    settings=wandb.Settings(console="off", x_disable_meta=True, x_save_requirements=False)) as run:
+        for call in range(60):
+            run.log({{"i": call}})
+"""
+    )
+    assert made.returncode == 0
+    server = own_server.start()
+    (sample,) = home.wandb_dir.glob("*run-*-lost/run-lost.wandb")
+    home.runlane("sync", str(sample.parent), env=server.env)
+    cursor = json.loads(Path(f"{sample}.runlane-cursor").read_text())
+    ((key, target),) = cursor["targets"].items()
+
+    def spoil(name: str, log: Path) -> None:
+        sidecar = Path(f"{log}.runlane-cursor")
+        text = sidecar.read_text() if sidecar.exists() else ""
+        own = key.rsplit(" ", 1)[0] + f" {name}"
+        changes = {
+            "cut": text[: len(text) // 2],
+            "empty": "",
+            "version": json.dumps({"version": 99, "targets": {own: {"history": [1, 2]}}}),
+            # Lines that the server does not have, of a log that does not have them either.
+            "future": json.dumps({"version": 1, "targets": {own: {**target, "history": 10_000, "bytes": 10**9}}}),
+            "other": json.dumps(cursor),
+            # Of this log, but the server does not have them: it was never asked, or restored from a backup.
+            "ahead": json.dumps({"version": 1, "targets": {own: {**target, "history": 50, "complete": False}}}),
+            "behind": json.dumps({"version": 1, "targets": {own: {**target, "history": 3, "complete": False}}}),
+        }
+        sidecar.unlink(missing_ok=True)
+        if name == "directory":
+            sidecar.mkdir()
+        elif name in changes:
+            sidecar.write_text(changes[name])
+
+    logs_of = {name: next(home.wandb_dir.glob(f"*run-*-{name}/run-{name}.wandb")) for name in variants}
+    for name in ("future", "ahead", "other"):
+        spoil(name, logs_of[name])
+    for again in range(2):
+        home.runlane("sync", "--include-synced", str(home.wandb_dir), env=server.env)
+        if not again:
+            for name, log in logs_of.items():
+                spoil(name, log)
+    found = home.python(
+        f"""
+import json
+import runlane as wandb
+api = wandb.Api()
+print(json.dumps({{name: [row["i"] for row in api.run("faults/" + name).scan_history()] for name in {variants!r}}}))
+""",
+        env=server.env,
+    )
+    rows = json.loads(found.stdout)
+    assert rows == {name: list(range(60)) for name in variants}
+    record("L10", "cursor lost, cut, from the future, of another run, a directory", "each row once", "0 rows off", 2 * len(variants))

@@ -46,6 +46,8 @@ const SUMMARY_INTERVAL: Duration = Duration::from_secs(30);
 const APPEND_RETRY: Duration = Duration::from_secs(1);
 /// A finished run answers questions (summary, sparklines) for so long.
 const LINGER: Duration = Duration::from_mins(1);
+/// A finished run whose upload is paused waits so long for another key; afterwards `runlane sync` is left.
+const PAUSED_LINGER: Duration = Duration::from_hours(12);
 
 /// Where answers for one stream go.
 #[derive(Debug, Clone)]
@@ -177,7 +179,10 @@ pub(super) struct Actor {
     flushes: Vec<WaitingFlush>,
     next_summary: Instant,
     retry_append_at: Option<Instant>,
+    /// Since when the disk does not take everything.
+    behind_since: Option<Instant>,
     linger_until: Option<Instant>,
+    paused_until: Option<Instant>,
     stop_sent: bool,
     shutting_down: bool,
 }
@@ -239,7 +244,9 @@ impl Actor {
             flushes: Vec::new(),
             next_summary: Instant::now() + SUMMARY_INTERVAL,
             retry_append_at: None,
+            behind_since: None,
             linger_until: None,
+            paused_until: None,
             stop_sent: false,
             shutting_down: false,
         }
@@ -330,9 +337,13 @@ impl Actor {
         if self.shutting_down {
             return true;
         }
+        let paused_until = *self
+            .paused_until
+            .get_or_insert_with(|| Instant::now() + PAUSED_LINGER);
         let uploaded = self.uploads.as_ref().is_none_or(|uploads| {
             let status = uploads.status.borrow();
-            status.complete || status.is_paused
+            let goes_on = status.may_resume && Instant::now() < paused_until;
+            status.complete || (status.is_paused && !goes_on)
         });
         if self.finishing.is_some() || !uploaded {
             return false;

@@ -13,9 +13,9 @@ use thiserror::Error;
 
 use super::encode::Mark;
 use super::journal::Journal;
-use super::state::{EntryError, RunState, StateSettings};
 use super::shelved::{self, Shelf};
 use super::spilled::SpillFrame;
+use super::state::{EntryError, RunState, StateSettings};
 use super::{pending, spilled};
 
 /// Who wrote a log, by its header record.

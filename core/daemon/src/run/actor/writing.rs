@@ -11,7 +11,7 @@ use crate::run::journal::{DiskNews, DiskOutcome};
 use crate::run::{loss, recover, seal};
 use crate::upload::LogEnd;
 
-/// A run that ends on a full disk waits so long for space before it gives up rows.
+/// The disk was full for so long at least before a run that ends gives up rows.
 const FULL_DISK_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Actor {
@@ -22,7 +22,10 @@ impl Actor {
             self.journal.catch_up(now);
         }
         let refused = self.journal.append(&mut self.state.batch, now).err();
-        let problem = if self.journal.is_behind() || refused.is_some() {
+        let problem = if self.is_gone {
+            // Nobody can find what is written; the uploader still reads it.
+            None
+        } else if self.journal.is_behind() || refused.is_some() {
             // The pending file stays what it was when the log was last whole: the two go together.
             let trouble = self.journal.trouble();
             trouble.or_else(|| refused.map(|error| error.to_string()))
@@ -35,13 +38,16 @@ impl Actor {
         match problem {
             None => {
                 self.retry_append_at = None;
-                if !self.problem.is_empty() && !self.journal.is_suspect() {
+                self.behind_since = None;
+                if !self.problem.is_empty() && !self.journal.is_suspect() && !self.is_gone {
                     self.problem.clear();
                     self.tell_all(20, "the run's transaction log can be written again");
                 }
             }
             Some(reason) => {
-                self.retry_append_at = Some(Instant::now() + APPEND_RETRY);
+                let now = Instant::now();
+                self.retry_append_at = Some(now + APPEND_RETRY);
+                self.behind_since.get_or_insert(now);
                 // Of a failed sync the user was told already.
                 if self.problem != reason && !self.journal.is_suspect() {
                     tracing::error!(%reason, "transaction log cannot be written");
@@ -115,10 +121,13 @@ impl Actor {
     pub(super) fn watch_directory(&mut self) {
         let matters =
             self.end.is_some() || self.retry_append_at.is_some() || self.journal.is_suspect();
-        if !matters || self.is_gone || self.journal.is_named() {
+        if !matters {
             return;
         }
-        self.is_gone = true;
+        let was_gone = std::mem::replace(&mut self.is_gone, !self.journal.is_named());
+        if was_gone || !self.is_gone {
+            return;
+        }
         let path = self.journal.path();
         let text = format!(
             "the transaction log was removed while the run was going on: `{}`\nhint: rows that are not uploaded are lost",
@@ -219,7 +228,8 @@ impl Actor {
             let status = uploads.status.borrow();
             !status.complete && !status.is_paused
         });
-        (!is_uploading).then_some(ended_at + FULL_DISK_PATIENCE)
+        let began = self.behind_since.unwrap_or(ended_at);
+        (!is_uploading).then_some(ended_at.max(began + FULL_DISK_PATIENCE))
     }
 
     /// Ends the log of a run on a full disk: what must never be dropped goes into the reserve, with a marker of what is lost.
@@ -264,6 +274,8 @@ impl Actor {
             self.tell_all(40, &loss::text(lost));
         }
         self.journal.request_sync(now);
+        // What was dropped was told; that the disk took the rest is no news.
+        self.problem.clear();
         self.write_out();
         self.acknowledge_all();
         self.forget_open_row();
