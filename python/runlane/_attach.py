@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from . import _core, _preinit, _setup, _telemetry
+from . import _core, _preinit, _ranks, _setup, _telemetry
 from ._run import Run
 from ._settings import Settings
 from .errors import UsageError
@@ -48,6 +48,8 @@ def _join(run: Run, settings: dict[str, Any], record: dict[str, Any]) -> None:
         UsageError: The daemon does not know the run.
     """
     try:
+        # The label that the run was given is that of the process that opened it.
+        settings = {**settings, "writer": _ranks.writer(None)}
         answer = run._open(_setup.process().connection(), settings, record, [], True, _ATTACH_SECS)
     except _core.DaemonError as error:
         raise UsageError(f"Unable to attach to run {record['run_id']}: {error}") from error
@@ -180,7 +182,9 @@ def _finish_in_child(*_args: Any, **_kwargs: Any) -> None:
 
 
 def _flush_when_worker_ends(_module: Any) -> None:
-    """Workers of `multiprocessing` end without atexit; their own list of last calls gets ours."""
+    """Workers of `multiprocessing` end without atexit; their own list of last calls gets ours. They have names, too."""
+    if _ranks.worker_name():
+        _core.name_process(_ranks.worker_name())
     util = sys.modules.get("multiprocessing.util")
     if util is not None:
         util.Finalize(None, _core.flush_at_exit, args=(_FLUSH_SECS,), exitpriority=10)

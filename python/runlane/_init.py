@@ -14,6 +14,7 @@ from . import (
     _host_facts,
     _init_settings,
     _preinit,
+    _redact,
     _resume,
     _run_dir,
     _run_lines,
@@ -26,6 +27,7 @@ from ._debug_log import DebugLog
 from ._ids import random_id
 from ._run import Run
 from ._run_settings import daemon_settings, init_timeout_secs, run_record
+from ._stop import StopWatch
 from .errors import AuthenticationError, CommError, Error, UnsupportedError, UsageError
 
 TYPE_CHECKING = False
@@ -218,12 +220,12 @@ def _start_disabled(state: _setup.Process, settings: Settings, config: Config) -
 
 
 def _start(state: _setup.Process, settings: Settings, config: Config, features: list[int]) -> Run:
+    if settings._shared:
+        settings.x_shared = True
     api_key, offline_reason = _init_settings.choose_destination(state, settings)
     settings._set("root_dir", _run_dir.usable_root(settings))
     settings.run_id = _resume.choose_run_id(settings) or random_id()
     settings.x_start_time = time.time()
-    if settings._shared and not settings.x_label:
-        settings.x_label = f"{os.uname().nodename}-{random_id()}"
     _init_settings.infer(settings)
     connection = state.connection()
     _run_dir.create(settings)
@@ -253,16 +255,24 @@ def _open(run: Run, connection: _core.Connection, api_key: str | None, features:
     git = _init_settings.git_facts(settings)
     telemetry = _telemetry.record(features)
     run._features.extend(features)
+    who = _init_settings.writer(settings)
     fields = daemon_settings(settings, api_key)
+    _redact.keep_secret(api_key)
     record = run_record(settings, run._config, git, telemetry)
     writer_id = random_id(20)
     preface = []
     if settings.x_primary and not (settings.x_disable_meta or settings.x_disable_machine_info):
-        preface.append({"kind": "environment", **_host_facts.quick_facts(settings, git, writer_id)})
+        facts = _host_facts.quick_facts(settings, git, writer_id)
+        preface.append({"kind": "environment", **facts, "writer": who if "rank" in who else None})
     run._note(f"opening run {settings.run_id} in {settings.sync_dir}, mode {settings.mode}")
     try:
         answer = run._open(
-            connection, fields, record, preface, False, init_timeout_secs(settings) + _ANSWER_MARGIN_SECS
+            connection,
+            {**fields, "writer": who},
+            record,
+            preface,
+            False,
+            init_timeout_secs(settings) + _ANSWER_MARGIN_SECS,
         )
     except _core.DaemonError as error:
         raise CommError(f"run {settings.run_id} could not be started: {error}", error) from error
@@ -317,6 +327,7 @@ def _begin(state: _setup.Process, run: Run, offline_reason: str | None) -> None:
     _run_lines.started(state.settings_files, run, offline_reason)
     if settings.console != "off":
         _console.start(run._on_output)
+    run._stop_watch = StopWatch(run)
     if settings.x_primary:
         from ._background import StartupWork
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-from . import _credentials, _git, _host_facts, _servers, terminal
+from . import _credentials, _git, _host_facts, _ranks, _servers, terminal
+from ._ids import random_id, time_ordered_id
 from ._settings import Settings
 from .errors import AuthenticationError, NotYetError, UsageError
 
@@ -92,6 +93,21 @@ def infer(settings: Settings) -> None:
         settings.project = (
             None if settings.disable_git else _git.default_project(program)
         ) or "uncategorized"
+
+
+def writer(settings: Settings) -> dict[str, Any]:
+    """Who logs to the run. In shared mode the run's label is set: console lines and system metrics carry it."""
+    if not settings._shared:
+        return _ranks.writer(settings.x_label)
+    joins = not settings.x_primary
+    who = _ranks.writer(
+        settings.x_label, f"{os.uname().nodename}-{random_id()}", time_ordered_id(), joins=joins
+    )
+    settings.x_label = who["label"]
+    if joins and not settings.is_set("x_update_finish_state"):
+        # The run ends with its primary process, not with the first other one.
+        settings.x_update_finish_state = False
+    return who
 
 
 def git_facts(settings: Settings) -> dict[str, str]:

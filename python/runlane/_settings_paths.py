@@ -51,7 +51,8 @@ class DerivedSettings:
 
     @property
     def _shared(self) -> bool:
-        return bool(self.mode == "shared")
+        # A shared run that found no server is offline, and shared nevertheless: its directories are joined by `sync`.
+        return bool(self.mode == "shared" or self.x_shared)
 
     @property
     def run_mode(self) -> str:

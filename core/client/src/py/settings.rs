@@ -73,6 +73,7 @@ pub(super) fn writer_info(fields: &Fields<'_>) -> PyResult<RunlaneWriter> {
         local_rank: fields.value("local_rank")?,
         host: fields.text("host")?,
         client_id: fields.text("client_id")?,
+        joins: fields.value("joins")?,
         // Filled in by the process that logs.
         pid: 0,
     };

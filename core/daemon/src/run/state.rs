@@ -109,6 +109,7 @@ pub(crate) struct RunState {
     /// Rows, console records and calls that could not be kept.
     pub(crate) lost: u64,
     steps_behind: u64,
+    told_of_steps: bool,
     /// Values that could not be read, and how many there were when the user was told.
     unreadable: u64,
     unreadable_told: u64,
@@ -183,6 +184,7 @@ impl RunState {
             rows: 0,
             lost: 0,
             steps_behind: 0,
+            told_of_steps: false,
             unreadable: 0,
             unreadable_told: 0,
             runtime_key: None,
@@ -207,6 +209,17 @@ impl RunState {
         self.seqs.clone()
     }
 
+    /// Up to which entry of each writer everything is in the log: the calls of an open row are not yet.
+    pub(crate) fn seqs_in_log(&self) -> BTreeMap<u64, u64> {
+        let mut seqs = self.seqs.clone();
+        for (mark, _) in &self.open_calls.calls {
+            if let Some(seq) = seqs.get_mut(&mark.writer) {
+                *seq = (*seq).min(mark.seq - 1);
+            }
+        }
+        seqs
+    }
+
     /// The step that the next row gets, unless it names one.
     pub(crate) fn next_step(&self) -> i64 {
         self.open.next_step()
@@ -217,9 +230,36 @@ impl RunState {
         self.open.next_step_of(writer)
     }
 
+    /// Writes the run record. In shared mode it says who writes: the server is told before anything is logged.
+    pub(crate) fn begin(&mut self, run: pb::RunRecord, writer: u64, info: pb::RunlaneWriter) {
+        let record = pb::Record {
+            record_type: Some(RecordType::Run(run)),
+            ..Default::default()
+        };
+        self.batch.push(&record.encode_to_vec());
+        self.writers.joined(writer, info);
+        if self.settings.shared
+            && let Some(info) = self.writers.to_tell(writer)
+        {
+            let control = pb::Control {
+                runlane_writer: writer,
+                runlane_writer_info: Some(info),
+                ..Default::default()
+            };
+            self.batch.amend_last(|out| {
+                crate::wire::put_bytes(out, 16, &control.encode_to_vec());
+            });
+        }
+    }
+
     /// A process is connected that may log to the run.
     pub(crate) fn writer_joined(&mut self, writer: u64, info: pb::RunlaneWriter) {
         self.writers.joined(writer, info);
+    }
+
+    /// Who a writer is, as far as it is known.
+    pub(crate) fn writer_info(&self, writer: u64) -> Option<&pb::RunlaneWriter> {
+        self.writers.info(writer)
     }
 
     /// Applies the entry with number `seq` of `writer`; `runtime` is the run's age in seconds. An entry that was applied
@@ -266,6 +306,13 @@ impl RunState {
 
     fn apply_call(&mut self, mark: Mark, bytes: &[u8], runtime: f64) -> Result<(), EntryError> {
         let call = self.decoder.decode(bytes, &mut self.keys)?;
+        if self.settings.shared && call.step.is_some() && !self.told_of_steps {
+            self.told_of_steps = true;
+            let text = "in shared mode `step` has no effect: each process counts its own rows\n\
+                        hint: log a metric of your own and make it the x axis with `define_metric`"
+                .to_owned();
+            self.remarks.push(Remark { severity: 30, text });
+        }
         let writer = mark.writer;
         let committed = match self.open.apply(&self.keys, writer, call) {
             Ok(committed) => committed,
@@ -274,7 +321,7 @@ impl RunState {
                 return Ok(());
             }
         };
-        self.writers.has_row(writer);
+        self.writers.logs_row(writer);
         if let Some(row) = committed.earlier {
             // A later explicit step ended this row before this call was looked at: it ends with an earlier call.
             let last = self.open_calls.last_of(writer);
@@ -391,6 +438,13 @@ impl RunState {
         let record =
             pb::Record::decode(bytes).map_err(|error| EntryError::Record(error.to_string()))?;
         let Some(kind) = &record.record_type else {
+            // A kind of a later release: the log keeps it for a reader that knows it.
+            if !bytes.is_empty() && record.num == 0 {
+                self.batch.push_with(|out| {
+                    out.extend_from_slice(bytes);
+                    put_mark(out, mark);
+                });
+            }
             return Ok(());
         };
         if matches!(

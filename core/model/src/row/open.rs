@@ -184,15 +184,12 @@ impl OpenRows {
 
     /// A row of an earlier process, with its writer where it is known.
     pub fn passed(&mut self, writer: Option<u64>, step: i64) {
-        match writer {
-            Some(writer) => {
-                let place = self.place(writer);
-                self.rows[place].passed(step, &mut self.next);
-            }
-            None => {
-                self.next = self.next.max(step.saturating_add(1));
-                self.start = self.start.max(self.next);
-            }
+        if let Some(writer) = writer {
+            let place = self.place(writer);
+            self.rows[place].passed(step, &mut self.next);
+        } else {
+            self.next = self.next.max(step.saturating_add(1));
+            self.start = self.start.max(self.next);
         }
     }
 

@@ -1344,6 +1344,9 @@ pub struct EnvironmentRecord {
     pub writer_id: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "200")]
     pub info: ::core::option::Option<RecordInfo>,
+    /// The process's place in a distributed job: rank, world_size and local_rank.
+    #[prost(message, optional, tag = "2000")]
+    pub runlane_writer: ::core::option::Option<RunlaneWriter>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DiskInfo {
@@ -1548,6 +1551,9 @@ pub struct RunlaneWriter {
     /// Shared mode: identifies the writer at the server, over restarts and `sync`.
     #[prost(string, tag = "7")]
     pub client_id: ::prost::alloc::string::String,
+    /// Shared mode: another writer is the primary one. This one sends no summary, config file or metadata.
+    #[prost(bool, tag = "8")]
+    pub joins: bool,
 }
 /// Data whose call returned and which is neither in the log nor on its way: how much, where, why.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

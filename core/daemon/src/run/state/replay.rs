@@ -1,7 +1,7 @@
 //! Taking over what others know of the run: its server, its log, its pending file.
 
 use runlane_model::key_path::KeyPath;
-use runlane_model::row::Row;
+use runlane_model::row::{OpenRows, Row};
 use runlane_proto::wandb_internal as pb;
 use runlane_proto::wandb_internal::record::RecordType;
 
@@ -41,6 +41,22 @@ impl RunState {
         }
     }
 
+    /// Takes in what a record of the log says of its writer; the writer, 0 for the run itself.
+    pub(crate) fn read_writer(&mut self, record: &pb::Record) -> u64 {
+        let Some(control) = &record.control else {
+            return 0;
+        };
+        if let Some(info) = &control.runlane_writer_info {
+            self.writers.read(control.runlane_writer, info);
+            if !info.client_id.is_empty() && !self.settings.shared {
+                // `sync` closes a run whose settings nobody knows any more.
+                self.settings.shared = true;
+                self.open = OpenRows::new(self.open.next_step(), true);
+            }
+        }
+        control.runlane_writer
+    }
+
     /// Applies a record that the log holds already, when a run is taken up again. Returns the mark it carries.
     pub(crate) fn replay(&mut self, record: &pb::Record) -> Option<Mark> {
         let mark = record
@@ -55,14 +71,7 @@ impl RunState {
             let seq = self.seqs.entry(mark.writer).or_default();
             *seq = mark.seq.max(*seq);
         }
-        let writer = mark.map_or(0, |mark| mark.writer);
-        if let Some(info) = record
-            .control
-            .as_ref()
-            .and_then(|control| control.runlane_writer_info.as_ref())
-        {
-            self.writers.read(writer, info);
-        }
+        let writer = self.read_writer(record);
         self.replay_loss(record);
         match &record.record_type {
             Some(RecordType::History(history)) => {
@@ -116,7 +125,7 @@ impl RunState {
         self.observe(&row);
         self.open.passed(writer, step);
         if let Some(writer) = writer {
-            self.writers.has_row(writer);
+            self.writers.logs_row(writer);
         }
         self.decoder.budget.taken_up(&self.keys);
     }

@@ -27,7 +27,6 @@ enum Told {
 struct Writer {
     info: pb::RunlaneWriter,
     told: Told,
-    has_rows: bool,
     prints: bool,
     console: Console,
 }
@@ -37,8 +36,9 @@ struct Writer {
 pub(crate) struct Writers {
     known: BTreeMap<u64, Writer>,
     first: Option<u64>,
-    /// How many have logged rows, and how many have printed.
-    with_rows: usize,
+    /// A process that joined the run has logged a row: the one that opened it is not alone.
+    has_company: bool,
+    /// How many have printed.
     printing: usize,
     /// Several hosts may log to the run: every row is labelled.
     shared: bool,
@@ -84,6 +84,9 @@ impl Writers {
 
     /// What a record of the log says of a writer.
     pub(crate) fn read(&mut self, id: u64, info: &pb::RunlaneWriter) {
+        self.shared |= !info.client_id.is_empty();
+        // Rows had labels when this was written, unless the run was given one.
+        self.has_company |= !info.label.is_empty() && !self.is_named;
         let writer = self.entry(id);
         writer.info = info.clone();
         writer.told = if info.label.is_empty() {
@@ -93,12 +96,14 @@ impl Writers {
         };
     }
 
-    /// The writer has logged to a row.
-    pub(crate) fn has_row(&mut self, id: u64) {
-        let writer = self.entry(id);
-        if !std::mem::replace(&mut writer.has_rows, true) {
-            self.with_rows += 1;
-        }
+    /// Who a writer is, as far as it is known.
+    pub(crate) fn info(&self, id: u64) -> Option<&pb::RunlaneWriter> {
+        self.known.get(&id).map(|writer| &writer.info)
+    }
+
+    /// The writer logs to a row.
+    pub(crate) fn logs_row(&mut self, id: u64) {
+        self.has_company |= *self.first.get_or_insert(id) != id;
     }
 
     /// The writer's console.
@@ -111,7 +116,7 @@ impl Writers {
 
     /// Whether rows carry the names of their writers.
     pub(crate) fn label_rows(&self) -> bool {
-        self.shared || self.with_rows > 1
+        self.shared || self.has_company
     }
 
     /// Whether rows of a writer in the log may carry its name.
@@ -132,7 +137,7 @@ impl Writers {
 
     /// What the next record of a writer has to say of it, if anything.
     pub(crate) fn to_tell(&mut self, id: u64) -> Option<pb::RunlaneWriter> {
-        let names = self.shared || self.is_named || self.with_rows > 1 || self.printing > 1;
+        let names = self.shared || self.is_named || self.has_company || self.printing > 1;
         let wanted = if names || self.first != Some(id) {
             Told::Label
         } else if self.entry(id).info.rank.is_some() {
@@ -210,14 +215,14 @@ mod tests {
     fn a_lone_writer_is_not_named_and_its_rank_is_told_once() {
         let mut writers = Writers::new(false, false);
         writers.joined(1, info("rank-3", 10, Some(3)));
-        writers.has_row(1);
+        writers.logs_row(1);
         assert!(!writers.label_rows());
         assert_eq!(writers.to_tell(1), Some(info("", 10, Some(3))));
         assert_eq!(writers.to_tell(1), None);
 
         let mut plain = Writers::new(false, false);
         plain.joined(1, info("pid-10", 10, None));
-        plain.has_row(1);
+        plain.logs_row(1);
         plain.console(1);
         assert_eq!(plain.to_tell(1), None);
     }
@@ -226,13 +231,13 @@ mod tests {
     fn a_second_writer_names_both() {
         let mut writers = Writers::new(false, false);
         writers.joined(1, info("pid-10", 10, None));
-        writers.has_row(1);
+        writers.logs_row(1);
         writers.joined(2, info("Process-1", 11, None));
         assert!(!writers.label_rows());
         // Before it logs a row: it may die before it does.
         assert_eq!(writers.to_tell(2), Some(info("Process-1", 11, None)));
         assert_eq!(writers.to_tell(1), None);
-        writers.has_row(2);
+        writers.logs_row(2);
         assert!(writers.label_rows());
         assert_eq!(writers.to_tell(1), Some(info("pid-10", 10, None)));
         assert_eq!(writers.name(2), ("Process-1", None));
