@@ -126,7 +126,10 @@ fn status(dict: &Bound<'_, PyDict>, status: &Status) -> PyResult<()> {
     dict.set_item("uploaded_rows", status.uploaded_rows)?;
     dict.set_item("rows", status.rows)?;
     dict.set_item("should_stop", status.should_stop)?;
-    dict.set_item("problem", &status.problem)
+    dict.set_item("problem", &status.problem)?;
+    dict.set_item("uploaded_seq", status.uploaded_seq)?;
+    dict.set_item("lost", status.lost)?;
+    dict.set_item("is_paused", status.is_paused)
 }
 
 fn error_dict<'py>(py: Python<'py>, error: &ErrorInfo) -> PyResult<Bound<'py, PyDict>> {

@@ -10,7 +10,7 @@
 use std::ffi::{c_int, c_void};
 use std::mem;
 use std::ptr;
-use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 
 /// The signals in question.
 const SIGNALS: [c_int; 2] = [libc::SIGTERM, libc::SIGHUP];
@@ -19,15 +19,15 @@ const LAST_WORK_SECS: libc::time_t = 1;
 
 /// The signal that is to end the process, 0 without one.
 static PENDING: AtomicI32 = AtomicI32::new(0);
-/// The fork generation whose writer thread looks at [`PENDING`].
-static SERVED: AtomicU32 = AtomicU32::new(u32::MAX);
+/// The process whose writer thread looks at [`PENDING`]; a child of `fork` has none at first.
+static SERVED: AtomicI32 = AtomicI32::new(0);
 static TIMERS: [AtomicPtr<c_void>; SIGNALS.len()] =
     [const { AtomicPtr::new(ptr::null_mut()) }; SIGNALS.len()];
 
 /// Has a writer thread of this process serve the signals whose action is the default one.
 pub(crate) fn serve() {
-    let generation = crate::fork::generation();
-    if SERVED.swap(generation, Ordering::SeqCst) != generation {
+    let process = this_process();
+    if SERVED.swap(process, Ordering::SeqCst) != process {
         // What was pending was the parent's.
         PENDING.store(0, Ordering::SeqCst);
         for timer in &TIMERS {
@@ -72,7 +72,7 @@ pub(crate) fn end(signal: c_int) {
 extern "C" fn on_signal(signal: c_int) {
     // SAFETY: the address of this thread's `errno`, which the interrupted code may be about to read.
     let errno = unsafe { *libc::__errno_location() };
-    let is_served = SERVED.load(Ordering::SeqCst) == crate::fork::generation();
+    let is_served = SERVED.load(Ordering::SeqCst) == this_process();
     let timer = SIGNALS
         .iter()
         .position(|&known| known == signal)
@@ -90,6 +90,11 @@ extern "C" fn on_signal(signal: c_int) {
     }
     // SAFETY: as above.
     unsafe { *libc::__errno_location() = errno };
+}
+
+fn this_process() -> libc::pid_t {
+    // SAFETY: asks for a number.
+    unsafe { libc::getpid() }
 }
 
 fn action_of(signal: c_int) -> Option<libc::sighandler_t> {
