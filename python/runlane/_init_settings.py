@@ -98,10 +98,14 @@ def infer(settings: Settings) -> None:
 def writer(settings: Settings) -> dict[str, Any]:
     """Who logs to the run. In shared mode the run's label is set: console lines and system metrics carry it."""
     if not settings._shared:
-        return _ranks.writer(settings.x_label)
+        return _ranks.writer(settings.x_label, host=settings.host)
     joins = not settings.x_primary
     who = _ranks.writer(
-        settings.x_label, f"{os.uname().nodename}-{random_id()}", time_ordered_id(), joins=joins
+        settings.x_label,
+        f"{settings.host}-{random_id()}",
+        time_ordered_id(),
+        joins=joins,
+        host=settings.host,
     )
     settings.x_label = who["label"]
     if joins and not settings.is_set("x_update_finish_state"):

@@ -110,6 +110,7 @@ def writer(
     shared_label: str | None = None,
     client_id: str | None = None,
     joins: bool = False,
+    host: str | None = None,
 ) -> dict[str, Any]:
     """Who logs, as `_open` takes it.
 
@@ -118,6 +119,7 @@ def writer(
         shared_label: The label in shared mode, where nobody gave one.
         client_id: In shared mode: the writer at the server.
         joins: In shared mode: another process is the primary one.
+        host: Name of the machine, if it goes by another one than its own.
 
     The label stays empty where the daemon has to choose one: it knows the process id of each process that joins by a fork.
     """
@@ -127,7 +129,7 @@ def writer(
         name = f"rank-{place.rank}"
     fields: dict[str, Any] = {
         "label": name or shared_label or worker_name(),
-        "host": os.uname().nodename,
+        "host": host or os.uname().nodename,
         "client_id": client_id,
         "joins": joins or None,
     }
