@@ -39,7 +39,10 @@ class StartupWork:
             self._done.release()
 
     def _gather(self) -> None:
-        from . import _host_facts, _requirements
+        # What the end needs is loaded now: a program may have used up its descriptors by then.
+        from . import _durability, _finish, _host_facts, _requirements
+
+        del _durability, _finish
 
         run, settings = self._run, self._run.settings
         if not (settings.x_disable_meta or settings.x_disable_machine_info):

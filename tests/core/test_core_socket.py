@@ -8,7 +8,7 @@ import random
 import socket
 import time
 
-from core_world import World
+from core_world import WAIT_SECS, World
 from table import record
 from test_core_queue import numbers
 
@@ -57,7 +57,8 @@ def test_t6_connections_that_break(world: World) -> None:
     world.wait_for("call", 1)
     number, breaks = 1, 0
     pad = "x" * 500
-    while breaks < 20:
+    # Each connection that did not last is followed by a longer pause, up to two seconds.
+    while breaks < 7:
         for _ in range(dice.randrange(50, 400)):
             run.log({"n": number, "pad": pad})
             number += 1
@@ -66,6 +67,14 @@ def test_t6_connections_that_break(world: World) -> None:
             with ours, contextlib.suppress(OSError):
                 ours.shutdown(dice.choice([socket.SHUT_RDWR, socket.SHUT_WR]))
                 breaks += 1
+        deadline = time.monotonic() + WAIT_SECS
+        while not (found := own_sockets(world)):
+            assert time.monotonic() < deadline
+            run.log({"n": number, "pad": pad})
+            number += 1
+            time.sleep(0.01)
+        for ours in found:
+            ours.close()
     run._finish(0, 0.0, False, lambda _: None)
     assert numbers(world) == list(range(number))
     assert not world.spill_files()

@@ -65,7 +65,8 @@ class Page:
         took = now - self._began_ns
         if took > _SUSPICIOUS_NS:
             waited, self._waited_ns = self._waited_ns, waited_for_processor_ns()
-            took -= min(took, self._waited_ns - waited)
+            if waited:
+                took -= max(0, min(took, self._waited_ns - waited))
         if took > self._get(2):
             self._put(2, took)
 
@@ -98,10 +99,18 @@ class Page:
             time.sleep(0.0005)
 
 
+def x_of(call: int) -> float:
+    """A float whose digits depend on the call."""
+    return (call + 1) ** 0.5 / 7 - 1e-7 * call
+
+
 def waited_for_processor_ns() -> int:
-    """How long this thread was ready to run and did not, in all."""
-    with open("/proc/thread-self/schedstat") as account:
-        return int(account.read().split()[1])
+    """How long this thread was ready to run and did not, in all; 0 if no descriptor is left to ask with."""
+    try:
+        with open("/proc/thread-self/schedstat") as account:
+            return int(account.read().split()[1])
+    except OSError:
+        return 0
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -12,15 +13,14 @@ from pathlib import Path
 
 import logs
 import pytest
-from oracle import HERE, Page
+from oracle import HERE, Page, x_of
 from world import Home
 
 #: What every script begins with: `page`, `run`, `x_of`; arguments are the page's path and the run's id.
 PRELUDE = f"""
 import os, signal, sys, threading, time
 sys.path.insert(0, {HERE!r})
-from oracle import Page
-from scripts import x_of
+from oracle import Page, x_of
 import runlane as wandb
 page = Page(sys.argv[1])
 run = wandb.init(project="faults", id=sys.argv[2], mode=os.environ.get("FAULT_MODE", "offline"),
@@ -51,11 +51,6 @@ while True:
     call += 1
 """
 )
-
-
-def x_of(call: int) -> float:
-    """A float whose digits depend on the call."""
-    return (call + 1) ** 0.5 / 7 - 1e-7 * call
 
 
 @dataclass
@@ -128,15 +123,19 @@ def calls_in(log: Path, *, with_values: bool = True) -> list[int]:
     return found
 
 
-def wait_for_calls(log: Path, wanted: int, patience: float = 2.0, *, with_values: bool = True) -> list[int]:
-    """The calls in a log once there are so many, or none has come for a while: the daemon closes the run behind the kill."""
-    found = calls_in(log, with_values=with_values)
-    quiet_since = time.monotonic()
-    while len(found) < wanted and time.monotonic() - quiet_since < patience:
-        time.sleep(0.05)
-        before, found = len(found), calls_in(log, with_values=with_values)
-        if len(found) > before:
-            quiet_since = time.monotonic()
+def calls_of_closed(home: Home, run_id: str, *, with_values: bool = True) -> list[int]:
+    """The calls in a log once the daemon has let go of it: behind the death of its process, or the end of the run."""
+    log = log_of(home, run_id)
+    wait_until(lambda: str(log) not in _open_files(home), f"the daemon closes {log.name}")
+    return calls_in(log, with_values=with_values)
+
+
+def _open_files(home: Home) -> set[str]:
+    found = set()
+    for pid in daemon_pids(home):
+        for entry in Path(f"/proc/{pid}/fd").glob("*"):
+            with contextlib.suppress(OSError):
+                found.add(os.readlink(entry))
     return found
 
 

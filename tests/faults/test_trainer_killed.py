@@ -15,12 +15,12 @@ from scripts import (
     LOGGER,
     PRELUDE,
     calls_in,
+    calls_of_closed,
     daemon_pid,
     left_behind,
     log_of,
     run_to_end,
     start,
-    wait_for_calls,
     wait_until,
 )
 from table import record
@@ -83,8 +83,8 @@ def test_t1_trainer_killed(
             time.sleep(max(0, begun + moment - time.monotonic()))
             killed.append((victim, victim.kill()))
         for victim, killed_at_ns in killed:
+            found = calls_of_closed(home, victim.run_id, with_values=rate > 0)
             log = log_of(home, victim.run_id)
-            found = wait_for_calls(log, victim.page.returned, with_values=rate > 0)
             verdicts.append(judge(victim.page, found, killed_at_ns))
             assert not any(one.HasField("exit") for one in logs.records(log)), "an exit record was invented"
             assert victim.page.longest_call_ms < 50

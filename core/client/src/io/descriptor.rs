@@ -51,9 +51,21 @@ impl Descriptor {
     pub(crate) fn make(make: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result<Self> {
         let _gate = Gate::pass();
         let made = make()?;
-        // Without a free high number (a low limit) the one that it has must do.
-        let descriptor = fcntl_dupfd_cloexec(&made, FIRST_NUMBER).unwrap_or(made);
-        let identity = Identity::of(&descriptor)?;
+        let identity = Identity::of(&made)?;
+        let descriptor = match fcntl_dupfd_cloexec(&made, FIRST_NUMBER) {
+            Ok(high) => {
+                if !Identity::of(&made).is_ok_and(|found| found == identity) {
+                    // Another thread of the program has just put something of its own there.
+                    std::mem::forget(made);
+                }
+                high
+            }
+            // Without a free high number (a low limit) the one that it has must do.
+            Err(_) => made,
+        };
+        if Identity::of(&descriptor)? != identity {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
         Ok(Self {
             entry: Entry::take(descriptor.as_raw_fd(), identity),
             identity,
