@@ -52,6 +52,7 @@ def sync_request(settings: Settings, key: str, logs: list[str], **options: Any) 
         "follow": False,
         "mark_synced": True,
         "skip_finish": False,
+        "retry_quarantined": False,
         "extra_http_headers": settings.x_extra_http_headers or {},
         "http_proxy": settings.http_proxy,
         "https_proxy": settings.https_proxy,

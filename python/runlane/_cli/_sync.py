@@ -121,6 +121,11 @@ def _selected(paths: tuple[str, ...], include_online: bool, include_synced: bool
 @click.option(
     "--follow", "--live", "follow", is_flag=True, help="Keep uploading runs that still go on, until they end."
 )
+@click.option(
+    "--retry-quarantined",
+    is_flag=True,
+    help="Send again what the server refused; takes in runs that are synced already.",
+)
 @_removed_options
 def sync(
     paths: tuple[str, ...],
@@ -136,6 +141,7 @@ def sync(
     dry_run: bool,
     parallel: int,
     follow: bool,
+    retry_quarantined: bool,
 ) -> None:
     """Upload local runs: `.wandb` files, run directories, or directories of them.
 
@@ -155,7 +161,9 @@ def sync(
         paths = (directory,)
     else:
         yes = True
-    logs = _selected(paths, include_online, include_synced)
+    logs = _selected(paths, include_online or retry_quarantined, include_synced or retry_quarantined)
+    if retry_quarantined:
+        logs = [log for log in logs if os.path.exists(log + ".runlane-dead")]
     if not logs:
         click.echo("No runs to sync.")
         return
@@ -177,6 +185,7 @@ def sync(
         replace_tags=tags,
         parallel=parallel,
         follow=follow,
+        retry_quarantined=retry_quarantined,
     )
     raise SystemExit(run_sync(request))
 

@@ -90,7 +90,7 @@ impl Actor {
             (true, _) => String::new(),
             (false, false) => self.problem.clone(),
             (false, true) if !done => status.problem.clone(),
-            (false, true) => unfinished(&status, self.state.rows, &self.settings.sync_dir),
+            (false, true) => unfinished(&status, self.state.rows, self.journal.len()),
         };
         let message = local::FinishProgress {
             done,
@@ -128,15 +128,42 @@ impl Actor {
     }
 }
 
-/// Says what was not uploaded, why, and what uploads it.
-fn unfinished(status: &UploadStatus, rows: u64, directory: &str) -> String {
-    let left = rows.saturating_sub(status.rows);
-    let why = if status.problem.is_empty() {
-        "no progress"
-    } else {
-        &status.problem
+/// Says what was not uploaded, and why.
+fn unfinished(status: &UploadStatus, rows: u64, bytes: u64) -> String {
+    let why = match (status.problem.as_str(), status.is_paused) {
+        ("", _) => "no progress".to_owned(),
+        (problem, true) => format!("uploads are paused: {problem}"),
+        (problem, false) => problem.to_owned(),
     };
-    format!(
-        "{left} rows are not uploaded yet: {why}\nhint: `runlane sync {directory}` uploads them"
-    )
+    let rows = rows.saturating_sub(status.rows);
+    let bytes = bytes.saturating_sub(status.bytes);
+    let files = match status.files_left {
+        0 => String::new(),
+        1 => " and 1 file".to_owned(),
+        files => format!(" and {files} files"),
+    };
+    format!("{rows} rows ({bytes} bytes of the log){files} are left: {why}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_counted() {
+        let status = UploadStatus {
+            rows: 10,
+            bytes: 1_000,
+            files_left: 2,
+            is_paused: true,
+            problem: "the server refuses the API key: status 401".to_owned(),
+            ..UploadStatus::default()
+        };
+        assert_eq!(
+            unfinished(&status, 12, 1_500),
+            "2 rows (500 bytes of the log) and 2 files are left: uploads are paused: the server refuses the API key: status 401"
+        );
+        let nothing = unfinished(&UploadStatus::default(), 0, 0);
+        assert_eq!(nothing, "0 rows (0 bytes of the log) are left: no progress");
+    }
 }

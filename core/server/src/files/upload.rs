@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::extract::State;
+use axum::response::IntoResponse;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt as _;
@@ -28,7 +29,7 @@ pub(crate) async fn put(
     ApiQuery(signature): ApiQuery<Signature>,
     headers: HeaderMap,
     body: Body,
-) -> Result<StatusCode, ApiError> {
+) -> Result<impl IntoResponse, ApiError> {
     let now = state.clock.now_micros();
     limits::check_file_name(&name).map_err(|error| ApiError::malformed(error.to_string()))?;
     if !state
@@ -61,7 +62,8 @@ pub(crate) async fn put(
         ));
     }
     commit(&state, run_id, &name, &key, size, &md5).await?;
-    Ok(StatusCode::OK)
+    // The client compares: what is stored is what it meant to send.
+    Ok((StatusCode::OK, [("content-md5", md5)]))
 }
 
 async fn store_body(state: &AppState, key: &str, body: Body) -> Result<(u64, String), ApiError> {

@@ -67,17 +67,20 @@ fn reply(done: &Acknowledgement) -> serde_json::Value {
     ];
     let mut ours = serde_json::Map::new();
     let mut holes = serde_json::Map::new();
+    let mut ends = serde_json::Map::new();
     let mut conflicts = 0;
     for (name, state) in streams {
         let state: &StreamState = state;
         ours.insert(name.into(), state.contiguous.into());
         if !state.holes.is_empty() {
             holes.insert(name.into(), json!(state.holes));
+            ends.insert(name.into(), state.end.into());
         }
         conflicts += state.conflicts;
     }
     if !holes.is_empty() {
         ours.insert("holes".into(), holes.into());
+        ours.insert("ends".into(), ends.into());
     }
     if conflicts > 0 {
         ours.insert("conflicts".into(), conflicts.into());
