@@ -22,6 +22,11 @@ def remember(base_url: str, key: str) -> None:
     _session[base_url.rstrip("/")] = key
 
 
+def remembered() -> dict[str, str]:
+    """What `remember` kept: keys by server."""
+    return dict(_session)
+
+
 def forget() -> None:
     """Drop what `remember` kept."""
     _session.clear()

@@ -257,7 +257,8 @@ def _open(run: Run, connection: _core.Connection, api_key: str | None, features:
     run._features.extend(features)
     who = _init_settings.writer(settings)
     fields = daemon_settings(settings, api_key)
-    _redact.keep_secret(api_key)
+    for key in (api_key, settings.api_key):
+        _redact.keep_secret(key)
     record = run_record(settings, run._config, git, telemetry)
     writer_id = random_id(20)
     preface = []

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import json
-import os
 import socket
 import subprocess
+import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -249,21 +253,96 @@ def test_a_live_run_outlives_the_daemon(home: Home, trainer: Start) -> None:
     one.do("run.finish()")
 
 
-def test_login_tells_the_daemon_that_runs(home: Home, trainer: Start, own_server: OwnServer) -> None:
-    server = own_server.start()
-    wrong = "local-" + "x" * 43
-    env = {"WANDB_BASE_URL": server.base_url, "WANDB_API_KEY": server.api_key}
-    one = trainer(env)
-    one.do("run = wandb.init(project='p', id='rekeyed')")
-    one.flush()
-    assert server.api_key not in status(home)["runs"][0]["problem"]
-    result = home.runlane("login", "--host", server.base_url, "--no-verify", wrong)
-    assert wrong not in result.stdout + result.stderr
-    one.log(range(5))
-    one.do("run.finish()")
-    # Nobody runs: nothing is said of it.
-    home.runlane("daemon", "stop")
-    result = home.runlane("login", "--host", server.base_url, "--no-verify", wrong)
+class Gate(ThreadingHTTPServer):
+    """Passes requests on to a server, whose key it keeps to itself: visitors need another one, which changes."""
+
+    daemon_threads = True
+
+    def __init__(self, server: Server, key: str) -> None:
+        super().__init__(("127.0.0.1", 0), _GateHandler)
+        self.server = server
+        self.key = key
+        self.refused = 0
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _GateHandler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Gate
+
+    def _serve(self) -> None:
+        gate = self.server
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.headers.get("Authorization") != _basic(gate.key):
+            gate.refused += 1
+            self._answer(401, {}, b'{"error": "unknown key"}')
+            return
+        headers = dict(self.headers.items())
+        headers |= {
+            "Host": gate.server.base_url.partition("://")[2],
+            "Authorization": _basic(gate.server.api_key),
+        }
+        request = urllib.request.Request(
+            gate.server.base_url + self.path, data=body or None, headers=headers, method=self.command
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE_SECS) as response:
+                self._answer(response.status, dict(response.headers.items()), response.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                self._answer(error.code, dict(error.headers.items()), error.read())
+
+    def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            if name.lower() not in ("content-length", "transfer-encoding", "connection"):
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_POST = do_PUT = _serve  # noqa: N815 - names of the standard library
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the standard library
+        """Nothing on standard error."""
+
+
+def _basic(key: str) -> str:
+    return "Basic " + base64.b64encode(f"api:{key}".encode()).decode()
+
+
+def test_login_gives_a_running_daemon_the_new_key(
+    home: Home, trainer: Start, server: Server, project: str
+) -> None:
+    """N8 through the command line: the upload of a run whose key was revoked goes on after `runlane login`."""
+    old, new = "local-" + "o" * 43, "local-" + "n" * 43
+    gate = Gate(server, old)
+    try:
+        one = trainer({"WANDB_BASE_URL": gate.url, "WANDB_API_KEY": old})
+        one.do(f"run = wandb.init(project='{project}', id='rekeyed')")
+        one.log(range(10))
+        wait_until(home, lambda found: found["runs"][0]["uploaded_rows"] == 10)
+        gate.key = new
+        one.log(range(10, 30))
+        paused = wait_until(home, lambda found: found["runs"][0]["state"] == "paused")
+        assert old not in json.dumps(paused)
+        result = home.runlane("login", "--host", gate.url, "--no-verify", new)
+        assert "1 run(s) that waited for a key go on uploading" in result.stderr
+        assert new not in result.stdout + result.stderr
+        wait_until(home, lambda found: found["runs"][0]["uploaded_rows"] == 30)
+        one.do("run.finish()")
+        assert gate.refused > 0
+    finally:
+        gate.shutdown()
+        gate.server_close()
+
+
+def test_login_says_nothing_of_a_daemon_that_does_not_run(home: Home) -> None:
+    result = home.runlane("login", "--host", "http://127.0.0.1:9", "--no-verify", "local-" + "x" * 43)
     assert "running daemon" not in result.stdout + result.stderr
 
 
@@ -276,47 +355,3 @@ def test_training_never_loads_grpc(home: Home) -> None:
         "print(sorted(name for name in sys.modules if name.split('.')[0] in ('grpc', 'google')))"
     )
     assert home.python(code).stdout.splitlines()[-1] == "[]"
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_another_user_is_refused(home: Home, trainer: Start) -> None:
-    """B1 at the control socket: even with a directory and a socket that anybody can reach."""
-    one = trainer()
-    one.do("run = wandb.init(project='p', mode='offline', id='mine')")
-    runtime = Path(home.env["RUNLANE_RUNTIME_DIR"])
-
-    def outcome(name: str, user: int) -> str:
-        """What a process of this user gets from a socket."""
-        reading, writing = os.pipe()
-        child = os.fork()
-        if child == 0:
-            try:
-                os.setgroups([])
-                os.setgid(user)
-                os.setuid(user)
-                with socket.socket(socket.AF_UNIX) as probe:
-                    probe.settimeout(PATIENCE_SECS)
-                    probe.connect(str(runtime / name))
-                    probe.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
-                    said = "answered" if probe.recv(100) else "closed"
-            except OSError as error:
-                said = type(error).__name__
-            finally:
-                os.write(writing, said.encode())
-                os._exit(0)
-        os.close(writing)
-        with os.fdopen(reading) as answer:
-            said = answer.read()
-        os.waitpid(child, 0)
-        return said
-
-    names = ("daemon-v1-control.sock", "daemon-v1.sock")
-    assert [outcome(name, 65_534) for name in names] == ["PermissionError"] * 2
-    runtime.chmod(0o711)
-    for name in names:
-        (runtime / name).chmod(0o666)
-    refused = {outcome(name, 65_534) for name in names}
-    assert refused <= {"closed", "ConnectionResetError", "BrokenPipeError"}
-    assert outcome(names[0], 0) == "answered"
-    runtime.chmod(0o700)
-    one.do("run.finish()")

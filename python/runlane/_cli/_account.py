@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
+from runlane import _credentials, _setup
 from runlane import _settings_files as files
-from runlane import _setup
 from runlane._login import login as log_in
+
+from ._daemon import tell_key
 
 
 @click.command()
@@ -35,3 +37,5 @@ def login(
         )
     if not log_in(key=key, host=host, relogin=relogin or key is not None, verify=verify):
         raise click.ClickException("no API key was given")
+    for base_url, known in _credentials.remembered().items():
+        tell_key(base_url, known)

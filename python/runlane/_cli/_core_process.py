@@ -9,6 +9,7 @@ import subprocess
 import click
 
 from runlane import _setup
+from runlane._environment import PREFIXES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,10 +31,17 @@ def binary() -> str:
     return path
 
 
+def environment() -> dict[str, str]:
+    """This process's environment without keys: the binary gets them on standard input, if at all."""
+    secret = ("API_KEY", "IDENTITY_TOKEN_FILE")
+    names = {f"{prefix}{name}" for prefix in PREFIXES for name in secret}
+    return {name: value for name, value in os.environ.items() if name not in names}
+
+
 def replace_process(arguments: list[str]) -> NoReturn:
     """Become the binary."""
     path = binary()
-    os.execv(path, [path, *arguments])  # noqa: S606 - no shell, absolute path
+    os.execve(path, [path, *arguments], environment())  # noqa: S606 - no shell, absolute path
 
 
 class SyncProcess:
@@ -45,7 +53,9 @@ class SyncProcess:
     def __init__(self, request: dict[str, Any]) -> None:
         command = [binary(), "sync"]
         pipe = subprocess.PIPE
-        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, encoding="utf-8")  # noqa: S603 - absolute path
+        self.process = subprocess.Popen(  # noqa: S603 - absolute path
+            command, stdin=pipe, stdout=pipe, encoding="utf-8", env=environment()
+        )
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(json.dumps(request))

@@ -13,7 +13,7 @@ from runlane import _setup
 from runlane.errors import Error
 from runlane.terminal import printable
 
-from ._core_process import binary
+from ._core_process import binary, environment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,7 +99,10 @@ def _unknown(run: str, why: str) -> str:
 def _log_rows(log: str, last: int) -> Iterator[str]:
     """The last rows of a log that no daemon writes."""
     command = [binary(), "tail", "--last", str(last), "--", log]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")  # noqa: S603 - absolute path
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(  # noqa: S603 - absolute path
+        command, stdout=pipe, stderr=pipe, encoding="utf-8", env=environment()
+    )
     assert process.stdout is not None
     assert process.stderr is not None
     ended = False

@@ -29,8 +29,12 @@ _LONGEST_DELAY_SECS = 5.0
 _ERROR_BODY_BYTES = 64 * 1024
 
 
-class _SafeRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, but sends credentials to no other host."""
+#: What a request may carry to another host that the server sends it to.
+_PUBLIC_HEADERS = frozenset(("Accept", "Content-type", "User-agent"))
+
+
+class SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, but sends credentials and headers of the user's own to no other host, and nothing in plain text."""
 
     def redirect_request(
         self,
@@ -41,14 +45,20 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
         headers: HTTPMessage,
         newurl: str,
     ) -> urllib.request.Request | None:
+        old, new = urlsplit(req.full_url), urlsplit(newurl)
+        if old.scheme == "https" and new.scheme != "https":
+            raise urllib.error.HTTPError(
+                req.full_url, code, "redirected to an address without encryption", headers, fp
+            )
         redirected = super().redirect_request(req, fp, code, msg, headers, newurl)
-        if redirected is not None and urlsplit(newurl).netloc != urlsplit(req.full_url).netloc:
-            redirected.remove_header("Authorization")
+        if redirected is not None and (old.scheme, old.netloc) != (new.scheme, new.netloc):
+            for name in set(redirected.headers) - _PUBLIC_HEADERS:
+                redirected.remove_header(name)
         return redirected
 
 
 def _opener(settings: Settings | None) -> urllib.request.OpenerDirector:
-    handlers: list[urllib.request.BaseHandler] = [_SafeRedirects()]
+    handlers: list[urllib.request.BaseHandler] = [SafeRedirects()]
     if settings is not None:
         proxies = {"http": settings.http_proxy, "https": settings.https_proxy}
         given = {scheme: url for scheme, url in proxies.items() if url}

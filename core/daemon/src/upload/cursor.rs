@@ -2,14 +2,14 @@
 //! run. Losing it costs sending again, never data.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::stream::Offsets;
+use crate::own_file;
 
 /// Progress towards one server's run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -111,11 +111,9 @@ impl CursorFile {
         document.version = VERSION;
         document.targets.insert(self.key.clone(), target.clone());
         let temporary = self.path.with_extension("runlane-cursor-new");
-        let mut file = OpenOptions::new()
-            .create(true)
+        let mut file = own_file::options()
             .write(true)
             .truncate(true)
-            .mode(0o600)
             .open(&temporary)?;
         file.write_all(&serde_json::to_vec(&document)?)?;
         file.sync_all()?;

@@ -6,13 +6,14 @@ use std::path::Path;
 use runlane_model::json::{Object, Value, write_f64, write_string};
 
 use super::projection::Projection;
+use crate::own_file;
 
 /// Writes the documents into the run's files directory; returns their names.
 pub(crate) fn write(files: &Path, projection: &mut Projection) -> io::Result<Vec<String>> {
     std::fs::create_dir_all(files)?;
     let mut names = Vec::new();
     let mut put = |name: &str, text: String| -> io::Result<()> {
-        std::fs::write(files.join(name), text)?;
+        own_file::replace(&files.join(name), text.as_bytes())?;
         names.push(name.to_owned());
         Ok(())
     };

@@ -377,8 +377,7 @@ fn measure(
     let mut changed = BTreeMap::new();
     let mut warnings = Vec::new();
     for name in names {
-        let path = directory.join(&name);
-        match measure_one(&path) {
+        match place_of(directory, &name).and_then(|path| measure_one(&path)) {
             Ok(file) if known.get(&name) == Some(&file.md5) => {}
             Ok(file) => {
                 changed.insert(name, file);
@@ -387,6 +386,18 @@ fn measure(
         }
     }
     (changed, warnings)
+}
+
+/// Where a file is. Its folders must lie in the run's files, whatever links an unpacked run directory holds; the file
+/// itself may be a link to anywhere, as `save` makes it.
+fn place_of(directory: &Path, name: &str) -> std::io::Result<PathBuf> {
+    let path = directory.join(name);
+    let folder = path.parent().unwrap_or(directory).canonicalize()?;
+    if folder.starts_with(directory.canonicalize()?) {
+        return Ok(path);
+    }
+    let text = "its folder is a link that leads out of the run directory";
+    Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, text))
 }
 
 fn measure_one(path: &Path) -> std::io::Result<Measured> {

@@ -11,14 +11,14 @@
 //! file and line number tell them apart.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::stream::Quarantined;
+use crate::own_file;
 
 /// Beyond this, nothing is quarantined any more.
 const MAX_BYTES: u64 = 64 << 20;
@@ -103,11 +103,7 @@ impl DeadLetters {
     }
 
     fn append(&self, entry: &Entry) -> io::Result<()> {
-        let mut file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&self.path)?;
+        let mut file = own_file::options().append(true).open(&self.path)?;
         if entry.text.is_some() && file.metadata()?.len() >= MAX_BYTES {
             return Err(io::Error::new(
                 io::ErrorKind::QuotaExceeded,
@@ -189,7 +185,7 @@ mod tests {
         assert_eq!(letters.len(), 2);
         dead.note_place(&letters[1], 100).expect("noted");
         // A line that was cut off by a crash.
-        let mut file = OpenOptions::new()
+        let mut file = File::options()
             .append(true)
             .open(dead.path())
             .expect("there");

@@ -13,9 +13,9 @@ impl Engine {
         if let Some(metadata) = self.projection.metadata() {
             let directory = self.job.files_dir.clone();
             let written = std::fs::create_dir_all(&directory).and_then(|()| {
-                std::fs::write(
-                    directory.join("wandb-metadata.json"),
-                    Value::Object(metadata).to_string(),
+                crate::own_file::replace(
+                    &directory.join("wandb-metadata.json"),
+                    Value::Object(metadata).to_string().as_bytes(),
                 )
             });
             match written {
