@@ -3,7 +3,7 @@
 A trainer writes into a shared mapping right before and right after each call; the kernel keeps the pages when the process is
 killed. The test, which kills, has the same clock (CLOCK_MONOTONIC) and compares with what it finds in the log afterwards.
 
-Layout, little-endian u64: attempted, returned, longest call (ns), size of the ring, the ring: when call n returned (ns) at
+Layout, u64 words: attempted, returned, longest call (ns), size of the ring, the ring: when call n returned (ns) at
 place n modulo its size. Each word is written in one go and after what it vouches for.
 
 How long a call took is measured around it, net of what the kernel says the thread waited for a processor: other processes of a
@@ -13,13 +13,12 @@ busy machine are no part of the promise that a call does not block.
 from __future__ import annotations
 
 import mmap
-import struct
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
-_WORD = struct.Struct("<Q")
 _HEADER_WORDS = 4
 _RING = 1 << 16
 # A call that took longer is looked at; the kernel's account is read this often besides.
@@ -37,7 +36,8 @@ class Page:
         with open(path, "r+b" if not new else "w+b") as file:
             if new:
                 file.truncate(8 * (_HEADER_WORDS + ring))
-            self._map = mmap.mmap(file.fileno(), 0)
+            # As whole words: `struct` clears the bytes before it writes them, and a kill may come between.
+            self._words = memoryview(mmap.mmap(file.fileno(), 0)).cast("Q")
         if new:
             self._put(3, ring)
         self._ring = self._get(3)
@@ -45,10 +45,10 @@ class Page:
         self._waited_ns = 0
 
     def _get(self, word: int) -> int:
-        return int(_WORD.unpack_from(self._map, 8 * word)[0])
+        return self._words[word]
 
     def _put(self, word: int, value: int) -> None:
-        _WORD.pack_into(self._map, 8 * word, value)
+        self._words[word] = value
 
     def attempt(self, call: int) -> None:
         """Call `call` begins."""
@@ -125,23 +125,29 @@ class Verdict:
     worst_age_ms: float
 
 
-def judge(page: Page, recovered: Sequence[int], killed_at_ns: int) -> Verdict:
+def judge(page: Page, recovered: Sequence[int], killed_at_ns: int, marked: int = 0) -> Verdict:
     """Compare the numbers of the calls that were found, in their order in the log, with what returned.
 
     Args:
         page: The writer's page, after its death.
         recovered: Numbers of the writer's calls as they stand in the log.
         killed_at_ns: CLOCK_MONOTONIC right before the signal was sent.
+        marked: Calls that loss markers in the log stand for.
 
-    Fails if a call was found that nobody attempted, twice, in another order, or if one is missing in the middle.
+    Fails if a call was found that nobody attempted, twice or in another order, or if one is missing before the last one found
+    without a marker.
     """
     found = list(recovered)
-    assert found == list(range(len(found))), first_odd(found)
-    assert len(found) <= page.attempted, f"found {len(found)} calls of {page.attempted} attempted"
-    missing = max(0, page.returned - len(found))
+    assert all(one < next_one for one, next_one in pairwise(found)), first_odd(found)
+    behind = found[-1] + 1 if found else 0
+    assert behind <= page.attempted, f"found call {behind - 1}, attempted were {page.attempted}"
+    assert behind - len(found) == marked, f"markers stand for {marked} calls: {first_odd(found)}"
+    missing = max(0, page.returned - behind) + marked
     worst = 0.0
     if missing:
-        returned_at = page.returned_at_ns(len(found))
+        # The oldest one: where the numbers first differ from their places.
+        oldest = next((place for place, number in enumerate(found) if number != place), len(found))
+        returned_at = page.returned_at_ns(oldest)
         assert returned_at, f"{missing} calls are missing, more than the ring remembers"
         # The signal takes effect after it was sent: a call may even return later.
         killed_at_ns = max(killed_at_ns, page.returned_at_ns(page.returned - 1))

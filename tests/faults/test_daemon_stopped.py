@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import logs
@@ -152,3 +153,76 @@ def test_t3_daemon_never_continued(home: Home, server: Server) -> None:
     assert left_behind(home) == []
     record("T3", "SIGSTOP of the daemon for good: finish(finish_timeout=3)", "15 s", f"{took:.1f} s", 1)
     record("T3", "SIGSTOP of the daemon for good: rows behind `sync`", "0 rows", "0 rows", 1)
+
+
+FULL = (
+    PRELUDE
+    + """
+import resource
+pad = "p" * 20_000
+def log(first, behind):
+    for call in range(first, behind):
+        page.attempt(call)
+        run.log({f"i{call % 3}": call, f"x{call % 3}": x_of(call), "pad": pad})
+        page.done(call)
+log(0, 1)
+assert run.flush("logged")
+print("logged", flush=True)
+sys.stdin.readline()
+# Files of this process cannot grow: the disk is full for the spill file.
+limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, limits[1]))
+log(1, 5000)
+lost = run._lost_rows
+print("lost", lost, flush=True)
+sys.stdin.readline()
+resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+assert run.flush("logged", timeout=60)
+log(5000, 5100)
+assert run._lost_rows == lost and run.durability().lost == lost
+run.finish()
+"""
+)
+
+
+def test_t3_memory_and_disk_full_while_the_daemon_is_stopped(home: Home) -> None:
+    """What can be kept nowhere is counted, once, in its place in the log; no call waits or raises, and the user is told."""
+    victim = start(home, FULL, "full")
+    assert victim.process.stdout is not None and victim.process.stdin is not None
+    assert victim.process.stdout.readline() == "logged\n"
+    daemon = daemon_pid(home)
+    os.kill(daemon, signal.SIGSTOP)
+    try:
+        victim.process.stdin.write("\n")
+        victim.process.stdin.flush()
+        lost = int(victim.process.stdout.readline().split()[1])
+    finally:
+        os.kill(daemon, signal.SIGCONT)
+    victim.process.communicate("\n", timeout=90)
+    assert victim.process.returncode == 0, said(home, "full")
+    log = log_of(home, "full")
+    found = calls_in(log)
+    assert lost > 1000 and len(found) == 5100 - lost
+    assert found == sorted(set(found)) and found[0] == 0 and found[-100:] == list(range(5000, 5100))
+    markers = logs.losses(log)
+    assert sum(marker.count for marker in markers) == lost
+    assert {marker.stream for marker in markers} == {"history"}
+    # One for each stretch without room, not one for each row.
+    assert len(markers) < 50
+    # In their place: what stands before a marker and behind it differs by what it counts.
+    gaps = [(one, other - one - 1) for one, other in pairwise(found) if other != one + 1]
+    assert [gap for _, gap in gaps] == [marker.count for marker in markers]
+    assert said(home, "full").count("rows are being lost") == 1
+    assert f"lost {lost} rows (memory was full and the spill file could not grow)" in said(home, "full")
+    longest = victim.page.longest_call_ms
+    record(
+        "T3",
+        "memory and disk full while the daemon is stopped: rows without a marker",
+        "0 rows",
+        "0 rows",
+        lost,
+    )
+    record(
+        "T3", "memory and disk full while the daemon is stopped: calls", "50 ms", f"{longest:.1f} ms", 5100
+    )
+    assert longest < CALL_BOUND_MS

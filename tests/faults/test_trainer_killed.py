@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import logs
 import pytest
@@ -43,6 +45,11 @@ def summed_up(verdicts: list[Verdict]) -> str:
     worst = max(verdict.worst_age_ms for verdict in verdicts)
     rows = max(verdict.missing for verdict in verdicts)
     return f"{worst:.1f} ms ({rows} calls)" if rows else "0 calls"
+
+
+def marked_in(log: Path) -> int:
+    """Calls that loss markers stand for."""
+    return sum(loss.count for loss in logs.losses(log))
 
 
 CASES = [
@@ -85,7 +92,7 @@ def test_t1_trainer_killed(
         for victim, killed_at_ns in killed:
             found = calls_of_closed(home, victim.run_id, with_values=rate > 0)
             log = log_of(home, victim.run_id)
-            verdicts.append(judge(victim.page, found, killed_at_ns))
+            verdicts.append(judge(victim.page, found, killed_at_ns, marked_in(log)))
             assert not any(one.HasField("exit") for one in logs.records(log)), "an exit record was invented"
             assert victim.page.longest_call_ms < 50
     worst = max(verdict.worst_age_ms for verdict in verdicts)
@@ -120,7 +127,9 @@ def test_t1_nothing_is_lost_behind_flush(home: Home) -> None:
     record("T1", 'SIGKILL of the trainer behind flush("logged")', "0 rows", "0 rows", count)
 
 
-def test_t5_trainer_and_daemon_killed_together(home: Home, server: Server, dice: random.Random) -> None:
+def test_t5_trainer_and_daemon_killed_together(
+    home: Home, server: Server, dice: random.Random, wandb_python: str
+) -> None:
     """Both die at once: only calls that returned in the last 20 ms may be missing, open rows included."""
     verdicts, killed = [], []
     for number in range(trials(10, 50)):
@@ -138,7 +147,9 @@ def test_t5_trainer_and_daemon_killed_together(home: Home, server: Server, dice:
     directories = [str(log_of(home, victim.run_id).parent) for victim, _, _ in killed]
     home.runlane("sync", *directories, env=server.env, timeout=120)
     for victim, now, rate in killed:
-        verdicts.append(judge(victim.page, calls_in(log_of(home, victim.run_id), with_values=rate > 0), now))
+        log = log_of(home, victim.run_id)
+        found = calls_in(log, with_values=rate > 0)
+        verdicts.append(judge(victim.page, found, now, marked_in(log)))
     record(
         "T5",
         "SIGKILL of trainer and daemon together",
@@ -148,3 +159,9 @@ def test_t5_trainer_and_daemon_killed_together(home: Home, server: Server, dice:
     )
     assert max(verdict.worst_age_ms for verdict in verdicts) <= T5_BOUND_MS, verdicts
     assert left_behind(home) == []
+    # The real client's reader finds the same rows in what was left.
+    log = log_of(home, killed[0][0].run_id)
+    wandb = str(Path(wandb_python).with_name("wandb"))
+    lines = home.run([wandb, "leet", "inspect", "--json", str(log)], check=True).stdout.splitlines()
+    rows = [line for line in map(json.loads, lines) if line["type"] == "history"]
+    assert len(rows) == len(logs.rows(log))
