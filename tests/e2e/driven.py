@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import queue
+import signal
 import socket
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from runlane._setup import core_binary
 from world import Home, Server, exported, make_home, stop_server
 
 # Executes the lines that come in, one by one, and says how each went.
@@ -130,3 +133,24 @@ class OwnServer:
         if self.running:
             stop_server(self.owner, self.data)
             self.running = False
+
+    def kill(self) -> None:
+        """Kill the server, as the kernel would for want of memory."""
+        pid = int((self.data / "server.pid").read_text().split()[0])
+        os.kill(pid, signal.SIGKILL)
+        self.running = False
+
+    def start_again(self) -> None:
+        """Start the server that was killed, without the detour over the command line in Python."""
+        command = [
+            core_binary(),
+            "server",
+            "start",
+            "--detach",
+            "--port",
+            str(self.port),
+            "--data-dir",
+            str(self.data),
+        ]
+        subprocess.run(command, env=self.owner.env, check=True, capture_output=True, timeout=60)
+        self.running = True

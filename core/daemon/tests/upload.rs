@@ -1,298 +1,31 @@
 //! Uploads against a server that fails in all the ways servers do: every row arrives once, whatever happens.
 
-use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+#[path = "upload/server.rs"]
+mod server;
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::State as AppState;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{post, put};
-use prost::Message;
-use runlane_daemon::sync::{Progress, Request, State, Summary, run};
-use runlane_proto::wandb_internal as pb;
-use runlane_proto::wandb_internal::record::RecordType;
-use runlane_translog::{OsFs, Writer};
-use serde_json::{Value, json};
-use tokio::sync::{mpsc, watch};
+use std::collections::{HashMap, VecDeque};
+use std::io::Write as _;
+use std::sync::Arc;
 
-/// What the server does with the next `file_stream` request.
-#[derive(Debug, Clone, Copy)]
-enum Fault {
-    Status(u16),
-    RetryAfter(u16),
-    /// Stores it, then answers what is no acknowledgement.
-    LostAnswer,
-}
+use runlane_daemon::sync::{State, Summary};
+use serde_json::json;
+use tokio::task::JoinSet;
 
-#[derive(Debug, Default)]
-struct Server {
-    faults: Mutex<VecDeque<Fault>>,
-    seen: Mutex<Seen>,
-    ours: bool,
-}
+use self::server::{Fault, Put, Server, Way, cutting_proxy, log_of, marker, sync, sync_with};
 
-#[derive(Debug, Default)]
-struct Seen {
-    history: Vec<String>,
-    output: Vec<String>,
-    summary: Option<Value>,
-    files: Vec<String>,
-    uploaded: Vec<String>,
-    end: Option<Value>,
-    requests: usize,
-    upserts: Vec<Value>,
-    keys: Vec<String>,
-}
-
-impl Server {
-    async fn start(faults: &[Fault], ours: bool) -> (Arc<Self>, String) {
-        let server = Arc::new(Self {
-            faults: Mutex::new(faults.iter().copied().collect()),
-            ours,
-            ..Self::default()
-        });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let app = Router::new()
-            .route("/graphql", post(graphql))
-            .route(
-                "/files/{entity}/{project}/{run}/file_stream",
-                post(file_stream),
-            )
-            .route("/put/{*name}", put(store_file))
-            .with_state((Arc::clone(&server), url.clone()));
-        tokio::spawn(async move { axum::serve(listener, app).await.expect("serving") });
-        (server, url)
-    }
-}
-
-type Shared = (Arc<Server>, String);
-
-async fn graphql(
-    AppState((server, url)): AppState<Shared>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let body: Value = serde_json::from_slice(&body).expect("JSON");
-    let variables = &body["variables"];
-    let mut seen = server.seen.lock().expect("unpoisoned");
-    seen.keys
-        .push(headers["authorization"].to_str().expect("text").to_owned());
-    let data = match body["operationName"].as_str().expect("a name") {
-        "UpsertBucket" => {
-            let inserted = seen.upserts.is_empty();
-            seen.upserts.push(variables.clone());
-            json!({"upsertBucket": {"inserted": inserted, "bucket": {
-                "id": "cnVu", "name": variables["name"], "displayName": "calm-sky-1", "config": "{}", "historyLineCount": 0,
-                "project": {"id": "cA==", "name": "proj", "entity": {"id": "ZQ==", "name": "ent"}},
-            }}})
-        }
-        "ServerFeaturesQuery" => {
-            let names: &[&str] = if server.ours {
-                &["RUNLANE_FAST_STREAM", "FILESTREAM_GZIP"]
-            } else {
-                &[]
-            };
-            let features: Vec<Value> = names
-                .iter()
-                .map(|name| json!({"name": name, "isEnabled": true}))
-                .collect();
-            json!({"serverInfo": {"features": features}})
-        }
-        "CreateRunFiles" => {
-            let names = variables["files"].as_array().expect("a list").iter();
-            let files: Vec<Value> = names
-                .map(|name| json!({"name": name, "uploadUrl": format!("{url}/put/{}", name.as_str().expect("text"))}))
-                .collect();
-            json!({"createRunFiles": {"runID": "cnVu", "uploadHeaders": [], "files": files}})
-        }
-        other => panic!("unexpected operation {other}"),
-    };
-    axum::Json(json!({ "data": data })).into_response()
-}
-
-async fn store_file(
-    AppState((server, _url)): AppState<Shared>,
-    axum::extract::Path(name): axum::extract::Path<String>,
-    headers: HeaderMap,
-) -> StatusCode {
-    assert!(
-        !headers.contains_key("authorization"),
-        "signed uploads carry no credentials"
-    );
-    server.seen.lock().expect("unpoisoned").files.push(name);
-    StatusCode::OK
-}
-
-async fn file_stream(
-    AppState((server, _url)): AppState<Shared>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let fault = server.faults.lock().expect("unpoisoned").pop_front();
-    let mut seen = server.seen.lock().expect("unpoisoned");
-    seen.requests += 1;
-    match fault {
-        Some(Fault::Status(status)) => {
-            return (StatusCode::from_u16(status).expect("a status"), "no").into_response();
-        }
-        Some(Fault::RetryAfter(status)) => {
-            let status = StatusCode::from_u16(status).expect("a status");
-            return (status, [("retry-after", "0.2")], "later").into_response();
-        }
-        Some(Fault::LostAnswer) | None => {}
-    }
-    let text = if headers
-        .get("content-encoding")
-        .is_some_and(|value| value == "gzip")
-    {
-        let mut text = String::new();
-        std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&body[..]), &mut text)
-            .expect("gzip");
-        text
-    } else {
-        String::from_utf8(body.to_vec()).expect("text")
-    };
-    let body: Value = serde_json::from_str(&text).expect("JSON");
-    store_lines(&mut seen.history, &body["files"]["wandb-history.jsonl"]);
-    store_lines(&mut seen.output, &body["files"]["output.log"]);
-    if let Some(summary) = body["files"]["wandb-summary.json"]["content"][0].as_str() {
-        seen.summary = Some(serde_json::from_str(&summary.replace("NaN", "null")).expect("JSON"));
-    }
-    for name in body["uploaded"].as_array().into_iter().flatten() {
-        seen.uploaded.push(name.as_str().expect("text").to_owned());
-    }
-    if body["complete"] == true {
-        seen.end = Some(json!({"exitcode": body["exitcode"], "runlane": body["runlane"]}));
-    }
-    match fault {
-        Some(Fault::LostAnswer) => (StatusCode::OK, "<html>").into_response(),
-        _ => {
-            let mut reply = json!({"stopped": false});
-            if server.ours {
-                reply["runlane"] = json!({"history": seen.history.len(), "events": 0, "output": seen.output.len()});
-            }
-            axum::Json(reply).into_response()
-        }
-    }
-}
-
-fn store_lines(stored: &mut Vec<String>, file: &Value) {
-    let Some(offset) = file["offset"].as_u64() else {
+/// One line of the table of faults (`tools/fault_table.py`).
+fn record(id: &str, fault: &str, bound: &str, worst: &str, trials: usize) {
+    let Some(directory) = std::env::var_os("RUNLANE_FAULT_TABLE") else {
         return;
     };
-    let offset = usize::try_from(offset).expect("small");
-    assert!(offset <= stored.len(), "a gap");
-    for (index, line) in file["content"]
-        .as_array()
-        .expect("a list")
-        .iter()
-        .enumerate()
-    {
-        let line = line.as_str().expect("text").to_owned();
-        match stored.get(offset + index) {
-            Some(known) => assert_eq!(known, &line),
-            None => stored.push(line),
-        }
-    }
-}
-
-struct Log {
-    directory: tempfile::TempDir,
-    path: PathBuf,
-}
-
-/// A log of ours with `rows` rows.
-fn log_of(rows: i64, exit_code: Option<i32>) -> Log {
-    let directory = tempfile::tempdir().expect("a directory");
-    let path = directory.path().join("run-abc.wandb");
-    let mut writer = Writer::create(&OsFs, &path).expect("created");
-    let mut push = |record_type: RecordType| {
-        let record = pb::Record {
-            record_type: Some(record_type),
-            ..Default::default()
-        };
-        writer.append(&record.encode_to_vec()).expect("appended");
-    };
-    push(RecordType::Header(pb::HeaderRecord {
-        version_info: Some(pb::VersionInfo {
-            producer: "runlane 0.1.0".to_owned(),
-            ..Default::default()
-        }),
-        ..Default::default()
-    }));
-    push(RecordType::Run(pb::RunRecord {
-        run_id: "abc".to_owned(),
-        project: "proj".to_owned(),
-        tags: vec!["old".to_owned()],
-        ..Default::default()
-    }));
-    let file = |path: &str| pb::FilesItem {
-        path: path.to_owned(),
-        ..Default::default()
-    };
-    push(RecordType::Files(pb::FilesRecord {
-        files: vec![file("note.txt"), file("../secret.txt")],
-        ..Default::default()
-    }));
-    for step in 0..rows {
-        let item = |key: &str, json: String| pb::HistoryItem {
-            nested_key: key.split('/').map(str::to_owned).collect(),
-            value_json: json,
-            ..Default::default()
-        };
-        push(RecordType::History(pb::HistoryRecord {
-            item: vec![
-                item("loss", format!("{step}.5")),
-                item("a/b", "NaN".to_owned()),
-                item("_step", step.to_string()),
-            ],
-            step: Some(pb::HistoryStep { num: step }),
-            ..Default::default()
-        }));
-    }
-    push(RecordType::OutputRaw(pb::OutputRawRecord {
-        line: "hello\nwor".to_owned(),
-        ..Default::default()
-    }));
-    if let Some(exit_code) = exit_code {
-        push(RecordType::Exit(pb::RunExitRecord {
-            exit_code,
-            ..Default::default()
-        }));
-    }
-    std::fs::create_dir(directory.path().join("files")).expect("created");
-    std::fs::write(directory.path().join("files/note.txt"), b"note").expect("written");
-    std::fs::write(directory.path().join("secret.txt"), b"secret").expect("written");
-    Log { directory, path }
-}
-
-async fn sync(url: &str, log: &Path) -> (Summary, Vec<Progress>) {
-    let request = Request {
-        base_url: url.to_owned(),
-        api_key: "local-key".to_owned(),
-        replace_tags: [("old".to_owned(), "new".to_owned())].into(),
-        mark_synced: true,
-        logs: vec![log.to_owned()],
-        ..Request::default()
-    };
-    let (sender, mut receiver) = mpsc::channel(64);
-    let (_stop, stopped) = watch::channel(false);
-    let work = tokio::spawn(run(request, sender, stopped));
-    let mut told = Vec::new();
-    while let Some(progress) = receiver.recv().await {
-        told.push(progress);
-    }
-    (work.await.expect("no panic"), told)
-}
-
-fn marker(log: &Log) -> PathBuf {
-    log.directory.path().join("run-abc.wandb.synced")
+    let name = format!("{}-uploads.jsonl", std::process::id());
+    let line = json!({"id": id, "fault": fault, "bound": bound, "worst": worst, "trials": trials});
+    let mut file = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(std::path::Path::new(&directory).join(name))
+        .expect("the table's directory");
+    writeln!(file, "{line}").expect("written");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -400,4 +133,255 @@ async fn a_torn_log_is_stored_as_far_as_it_goes_and_not_marked() {
     assert_eq!(summary.partial, 1);
     assert_eq!(server.seen.lock().expect("unpoisoned").history.len(), 50);
     assert!(!marker(&log).exists());
+}
+
+/// N2: the connection breaks after every so many bytes of the request, and of the response.
+#[tokio::test(flavor = "multi_thread")]
+async fn n2_an_exchange_cut_anywhere_stores_every_row_once() {
+    const AT_A_TIME: usize = 24;
+    let is_full = std::env::var("RUNLANE_FAULT_TRIALS").is_ok_and(|word| word == "full");
+    let step = if is_full { 1 } else { 4 };
+    let mut points: VecDeque<(Way, usize)> = (0..700)
+        .step_by(step)
+        .map(|at| (Way::Request, at))
+        .chain((0..300).step_by(step).map(|at| (Way::Response, at)))
+        .collect();
+    let mut trials = JoinSet::new();
+    let (mut cuts, mut tried) = (0, 0);
+    while !points.is_empty() || !trials.is_empty() {
+        while trials.len() < AT_A_TIME
+            && let Some((way, at)) = points.pop_front()
+        {
+            trials.spawn(async move {
+                let (server, url) = Server::start(&[], true).await;
+                let (through, cut) = cutting_proxy(&url, way, at).await;
+                let log = log_of(5, Some(0));
+                let (summary, told) = sync(&through, &log.path).await;
+                assert_eq!(summary.synced, 1, "{way:?} {at}: {told:?}");
+                let seen = server.seen.lock().expect("unpoisoned");
+                assert_eq!(seen.history.len(), 5, "{way:?} {at}");
+                assert_eq!(seen.output.len(), 2, "{way:?} {at}");
+                assert_eq!(seen.end.as_ref().expect("ended")["exitcode"], 0);
+                usize::from(cut.lock().expect("unpoisoned").is_some())
+            });
+        }
+        if let Some(trial) = trials.join_next().await {
+            cuts += trial.expect("no panic");
+            tried += 1;
+        }
+    }
+    // A few points lie behind the end of the exchange.
+    assert!(cuts >= 200, "{cuts} of {tried} were cut");
+    record(
+        "N2",
+        "file_stream exchange cut after n bytes of request or response",
+        "every row once",
+        "0 rows missing, 0 twice",
+        cuts,
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn n7_a_refused_line_is_set_apart_and_sent_again_on_demand() {
+    for ours in [true, false] {
+        let (server, url) = Server::start(&[], ours).await;
+        *server.poison.lock().expect("unpoisoned") = Some(r#"\"loss\":417.5"#);
+        let log = log_of(1_000, Some(0));
+        let (summary, told) = sync(&url, &log.path).await;
+        assert_eq!((summary.partial, summary.synced), (1, 0), "{told:?}");
+        let dead = log.directory.path().join("run-abc.wandb.runlane-dead");
+        {
+            let seen = server.seen.lock().expect("unpoisoned");
+            assert_eq!(seen.history.len(), 1_000);
+            assert_eq!(seen.history[417], r#"{"_step":417}"#);
+            assert_eq!(
+                seen.history[418],
+                r#"{"loss":418.5,"a":{"b":NaN},"_step":418}"#
+            );
+            assert_eq!(seen.output.len(), 2);
+            assert_eq!(seen.end.as_ref().expect("ended")["exitcode"], 0);
+            assert!(seen.requests < 40, "{} requests", seen.requests);
+        }
+        let warnings: Vec<&String> = told
+            .iter()
+            .flat_map(|progress| &progress.warnings)
+            .collect();
+        let told_of = warnings
+            .iter()
+            .filter(|text| text.contains("that row is not acceptable"));
+        assert_eq!(told_of.count(), 1, "{warnings:?}");
+        let directory = log.directory.path().display().to_string();
+        let command = format!("runlane sync --retry-quarantined {directory}");
+        assert!(
+            warnings.iter().any(|text| text.contains(&command)),
+            "{warnings:?}"
+        );
+        assert!(!marker(&log).exists());
+        let letter: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(&dead).expect("there")).expect("one line");
+        assert_eq!(
+            letter,
+            json!({"file": "wandb-history.jsonl", "line": 417, "status": 422,
+                "reason": "status 422: that row is not acceptable",
+                "text": r#"{"loss":417.5,"a":{"b":NaN},"_step":417}"#})
+        );
+        // Refused again: it stays.
+        let (summary, _told) = sync_with(&url, &log.path, true).await;
+        assert_eq!(summary.partial, 1);
+        assert!(dead.exists());
+        *server.poison.lock().expect("unpoisoned") = None;
+        let (summary, told) = sync_with(&url, &log.path, true).await;
+        assert_eq!(summary.synced, 1, "{told:?}");
+        assert!(!dead.exists());
+        assert!(marker(&log).exists());
+        let seen = server.seen.lock().expect("unpoisoned");
+        assert_eq!(seen.history.len(), 1_001);
+        assert_eq!(
+            seen.history[1_000],
+            r#"{"loss":417.5,"a":{"b":NaN},"_step":417}"#
+        );
+    }
+    record(
+        "N7",
+        "one row of 1,000 refused with 422",
+        "found, kept apart, all others stored, sent again on demand",
+        "999 of 999 others stored",
+        2,
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn n12_expired_urls_wrong_digests_and_redirects_end_in_the_right_bytes() {
+    let (server, url) = Server::start(&[], true).await;
+    let log = log_of(3, Some(0));
+    let names = ["expired", "corrupt", "moved", "busy", "forbidden"];
+    let items = names.map(|name| (name, format!("bytes of {name}")));
+    for (name, text) in &items {
+        std::fs::write(log.directory.path().join("files").join(name), text).expect("written");
+    }
+    log.append_files(&names);
+    let answers = [
+        ("expired", vec![Put::Status(403), Put::Digest]),
+        ("corrupt", vec![Put::WrongDigest, Put::Digest]),
+        ("moved", vec![Put::Redirect, Put::Digest]),
+        ("busy", vec![Put::Status(503), Put::Digest]),
+        ("forbidden", vec![Put::Status(403); 99]),
+    ];
+    *server.puts.lock().expect("unpoisoned") = answers
+        .into_iter()
+        .map(|(name, puts)| (name.to_owned(), VecDeque::from(puts)))
+        .collect::<HashMap<_, _>>();
+    let (summary, told) = sync(&url, &log.path).await;
+    assert_eq!(summary.synced, 1, "{told:?}");
+    let seen = server.seen.lock().expect("unpoisoned");
+    for (name, text) in &items {
+        let stored = seen
+            .contents
+            .get(*name)
+            .map(|bytes| String::from_utf8_lossy(bytes));
+        let expected = (*name != "forbidden").then_some(text.as_str());
+        assert_eq!(stored.as_deref(), expected, "{name}");
+    }
+    let asked = seen.urls_asked.iter().flatten();
+    assert!(asked.filter(|name| *name == "expired").count() >= 2);
+    let warnings: Vec<&String> = told
+        .iter()
+        .flat_map(|progress| &progress.warnings)
+        .collect();
+    let given_up = "file `forbidden` not uploaded: status 403: Request has expired";
+    assert!(
+        warnings.iter().any(|text| *text == given_up),
+        "{warnings:?}"
+    );
+    assert!(
+        !format!("{told:?}").contains("c2VjcmV0"),
+        "a signature was told"
+    );
+    record(
+        "N12",
+        "upload URL expired, moved; store busy; stored with another digest",
+        "URL renewed, digest checked",
+        "5 of 5 as they must be",
+        5,
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn n11_files_that_are_none_do_not_block_the_others() {
+    let (server, url) = Server::start(&[], true).await;
+    let log = log_of(3, Some(0));
+    let files = log.directory.path().join("files");
+    let fifo = std::process::Command::new("mkfifo")
+        .arg(files.join("fifo"))
+        .status();
+    assert!(fifo.expect("mkfifo runs").success());
+    std::fs::create_dir(files.join("directory")).expect("created");
+    std::os::unix::fs::symlink("/dev/zero", files.join("device")).expect("linked");
+    std::os::unix::fs::symlink(files.join("loop"), files.join("loop")).expect("linked");
+    std::fs::write(files.join("good"), b"good").expect("written");
+    log.append_files(&["fifo", "directory", "device", "loop", "missing", "good"]);
+    let started = std::time::Instant::now();
+    let (summary, told) = sync(&url, &log.path).await;
+    assert_eq!(summary.synced, 1, "{told:?}");
+    assert!(started.elapsed().as_secs() < 30);
+    let warnings: Vec<&String> = told
+        .iter()
+        .flat_map(|progress| &progress.warnings)
+        .collect();
+    for name in ["fifo", "directory", "device", "loop", "missing"] {
+        let text = format!("file `{name}` not uploaded");
+        assert!(
+            warnings.iter().any(|told| told.starts_with(&text)),
+            "{name}: {warnings:?}"
+        );
+    }
+    let seen = server.seen.lock().expect("unpoisoned");
+    assert_eq!(seen.contents["good"], b"good");
+    record(
+        "N11",
+        "FIFO, device, directory, dangling and missing in the place of files",
+        "each reported, others uploaded, < 30 s",
+        &format!("{:.1} s", started.elapsed().as_secs_f64()),
+        5,
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn n11_a_file_that_changes_all_the_time_is_stored_as_it_was_at_one_moment() {
+    let (server, url) = Server::start(&[], true).await;
+    let log = log_of(3, Some(0));
+    let path = log.directory.path().join("files/changing");
+    // Each version is of one byte throughout: a mixture of two would show.
+    let version = |byte: u8| vec![byte; 3 << 20];
+    std::fs::write(&path, version(b'a')).expect("written");
+    log.append_files(&["changing"]);
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    let writer = tokio::task::spawn_blocking(move || {
+        for byte in (b'a'..=b'z').cycle() {
+            if stopped.load(std::sync::atomic::Ordering::Relaxed) {
+                break;
+            }
+            // In place, as a careless program does it.
+            let mut file = std::fs::OpenOptions::new()
+                .write(true)
+                .open(&path)
+                .expect("there");
+            file.write_all(&version(byte)).expect("written");
+            std::thread::sleep(std::time::Duration::from_millis(40));
+        }
+    });
+    let (summary, told) = sync(&url, &log.path).await;
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    writer.await.expect("no panic");
+    assert_eq!(summary.synced, 1, "{told:?}");
+    let seen = server.seen.lock().expect("unpoisoned");
+    let is_named = seen.uploaded.iter().any(|name| name == "changing");
+    let warned = told
+        .iter()
+        .flat_map(|progress| &progress.warnings)
+        .any(|text| text.contains("the file changed while it was uploaded"));
+    // Either a version that was measured as it was sent, or a report; never a silent mixture.
+    assert!(is_named != warned, "named {is_named}, warned {warned}");
+    assert_eq!(seen.history.len(), 3);
 }

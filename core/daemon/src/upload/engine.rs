@@ -534,6 +534,7 @@ impl Engine {
             (self.target.history, self.target.bytes, self.target.complete);
         (now.kept, now.lost, now.ends_torn) =
             (self.projection.kept, self.tail.lost(), self.tail.ends_torn);
+        now.marked = self.projection.lost;
         (now.files_left, now.quarantined) = (self.files.left(), self.quarantined);
         self.links.status.send_if_modified(|status| {
             let changed = *status != now;

@@ -349,7 +349,11 @@ async fn put(
             continue;
         }
         return Err(match (error.verdict, error.status) {
-            (_, 400 | 401 | 403) => Failed::Expired(error),
+            // Says nothing of the run's own key.
+            (_, 400 | 401 | 403) => Failed::Expired(CallError {
+                verdict: Verdict::Retry,
+                ..error
+            }),
             (Verdict::Retry, 0) if error.message.starts_with(super::http::CHANGED) => {
                 Failed::Own(error)
             }

@@ -77,6 +77,8 @@ pub(crate) struct UploadStatus {
     pub(crate) kept: u64,
     /// Records that damage of the log has cost, and whether it ends inside one.
     pub(crate) lost: u64,
+    /// What markers in the log say is lost.
+    pub(crate) marked: u64,
     pub(crate) ends_torn: bool,
     /// Run files that are not stored yet.
     pub(crate) files_left: usize,
