@@ -228,8 +228,18 @@ mod tests {
         let error = reader.next().await.expect_err("too slow");
         assert!(matches!(error, FrameError::Slow(_)), "{error}");
         // Once for the header, once for the payload; the whole frame would take 4 s.
-        assert!(began.elapsed() < Duration::from_secs(2));
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(2), "{took:?}");
         trickle.abort();
+        if let Some(directory) = std::env::var_os("RUNLANE_FAULT_TABLE") {
+            let line = format!(
+                "{{\"id\": \"7.3\", \"fault\": \"frame of one byte per 20 ms, wait cut to 100 ms twice\", \
+                 \"bound\": \"2 s\", \"worst\": \"{} ms\", \"trials\": 1}}\n",
+                took.as_millis()
+            );
+            let name = format!("{}-slow-frame.jsonl", std::process::id());
+            std::fs::write(std::path::Path::new(&directory).join(name), line).expect("written");
+        }
     }
 
     /// Whoever waits because others hold the budget is not slow.
