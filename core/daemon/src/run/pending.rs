@@ -33,6 +33,10 @@ pub(crate) struct PendingFile {
     path: PathBuf,
     file: Option<File>,
     bytes: u64,
+    /// Written since the last look of [`PendingFile::take_written`].
+    written: u64,
+    /// The directory does not durably name this file yet.
+    is_unnamed: bool,
 }
 
 impl PendingFile {
@@ -42,6 +46,8 @@ impl PendingFile {
             path: path_of(log),
             file: None,
             bytes: 0,
+            written: 0,
+            is_unnamed: false,
         }
     }
 
@@ -72,6 +78,7 @@ impl PendingFile {
                     .open(&self.path)?,
             );
             // A file that is there already was read before: its calls are open again and saved anew.
+            self.is_unnamed = true;
             self.bytes = self
                 .file
                 .as_ref()
@@ -84,15 +91,31 @@ impl PendingFile {
         if let Some(file) = &mut self.file {
             file.write_all(&frames)?;
             self.bytes += frames.len() as u64;
+            self.written += frames.len() as u64;
         }
         open.saved = open.calls.len();
         open.stale = false;
         Ok(())
     }
 
-    /// `fdatasync`.
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        self.file.as_ref().map_or(Ok(()), File::sync_data)
+    /// Bytes that were written since it was asked before: they wait for a sync, as those of the log do.
+    pub(crate) fn take_written(&mut self) -> u64 {
+        std::mem::take(&mut self.written)
+    }
+
+    /// `fdatasync`, and `fsync` of the directory behind a new file.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        let Some(file) = &self.file else {
+            return Ok(());
+        };
+        file.sync_data()?;
+        if self.is_unnamed {
+            if let Some(directory) = self.path.parent() {
+                File::open(directory)?.sync_all()?;
+            }
+            self.is_unnamed = false;
+        }
+        Ok(())
     }
 
     /// Removes the file; a run that has ended has no open row.
@@ -118,6 +141,8 @@ impl PendingFile {
         std::fs::rename(&temporary, &self.path)?;
         self.file = Some(OpenOptions::new().append(true).open(&self.path)?);
         self.bytes = bytes.len() as u64;
+        self.written += self.bytes;
+        self.is_unnamed = true;
         open.saved = open.calls.len();
         open.stale = false;
         Ok(())
