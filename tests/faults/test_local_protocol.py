@@ -471,3 +471,28 @@ def test_b4_frame_fuzz_beside_a_healthy_run(healthy: Healthy, tmp_path: Path) ->
     print(f"seed {seed}, {time.monotonic() - began:.1f} s")
     healthy.log()
     record("B4", "damaged frames beside a healthy run", "healthy run loses 0", "0", count)
+
+
+def test_b4_peers_that_announce_much_and_send_nothing(healthy: Healthy) -> None:
+    """B4: frames that are announced and never sent hold memory that others need; the run beside them goes on at once."""
+    stalled = []
+    for _ in range(4):
+        raw = Raw(healthy.home)
+        raw.send(b"\x52" + struct.pack("<I", _FRAME_LIMIT) + b"x" * 1_000)
+        stalled.append(raw)
+    worst = 0.0
+    for _ in range(20):
+        began = time.monotonic()
+        healthy.log(50)
+        healthy.trainer.flush()
+        worst = max(worst, time.monotonic() - began)
+    assert worst < PATIENCE_SECS / 2
+    for raw in stalled:
+        raw.close()
+    record(
+        "B4",
+        "4 peers announce 32 MiB each and send nothing",
+        "run beside them logs on",
+        f"{worst * 1e3:.0f} ms",
+        20,
+    )

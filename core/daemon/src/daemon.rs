@@ -11,7 +11,7 @@ use runlane_proto::local;
 use runlane_proto::wandb_internal as pb;
 use runlane_proto::wandb_internal::error_info::ErrorCode;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Notify, Semaphore, oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::clock::{Clock, SystemClock};
@@ -19,7 +19,8 @@ use crate::control;
 use crate::run::shelved;
 use crate::run::actor::{self, Command, PeerLink, RunHandle};
 use crate::socket::acceptor::{self, Acceptor};
-use crate::socket::{connection, frame, listener};
+use crate::socket::frame::Budget;
+use crate::socket::{connection, listener};
 use crate::upload::Outside;
 
 /// Payload bytes that all connections together may have in the daemon.
@@ -47,7 +48,7 @@ pub(crate) struct Daemon {
     runs: Mutex<HashMap<PathBuf, RunHandle>>,
     clock: Arc<dyn Clock>,
     outside: Outside,
-    budget: Arc<Semaphore>,
+    budget: Budget,
     connections: AtomicUsize,
     connection_ids: AtomicU64,
     active_runs: AtomicUsize,
@@ -63,7 +64,7 @@ impl Daemon {
             runs: Mutex::default(),
             outside: Outside::new(Arc::clone(&clock)),
             clock,
-            budget: frame::budget(FRAME_BUDGET_BYTES),
+            budget: Budget::new(FRAME_BUDGET_BYTES),
             connections: AtomicUsize::new(0),
             connection_ids: AtomicU64::new(1),
             active_runs: AtomicUsize::new(0),
@@ -85,8 +86,8 @@ impl Daemon {
         self.outside.offer_key(base_url, api_key)
     }
 
-    pub(crate) fn frame_budget(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.budget)
+    pub(crate) fn frame_budget(&self) -> Budget {
+        self.budget.clone()
     }
 
     pub(crate) fn next_connection_id(&self) -> u64 {
@@ -172,7 +173,7 @@ impl Daemon {
             uptime_secs: self.started_at.elapsed().as_secs_f64(),
             resident_bytes: resident_bytes().unwrap_or(0),
             connections: count(&self.connections),
-            queued_bytes: frame::bytes_taken(&self.budget, FRAME_BUDGET_BYTES),
+            queued_bytes: self.budget.bytes_taken(),
             runs: count(&self.active_runs),
             runtime_dir: self.options.runtime_dir.display().to_string(),
             idle_timeout_secs: self.options.idle_timeout.as_secs_f64(),

@@ -1,6 +1,5 @@
 //! The rows of a log, from its last ones on, while it may still grow. What `runlane tail` shows.
 
-use std::io;
 use std::path::Path;
 
 use prost::Message;
@@ -156,7 +155,152 @@ fn row_of(history: &pb::HistoryRecord, control: Option<&pb::Control>) -> LogRow 
     }
 }
 
-/// Whether a file that could not be opened as a log is not there at all.
-pub fn is_missing(error: &runlane_translog::Error) -> bool {
-    matches!(error, runlane_translog::Error::Open { source, .. } if source.kind() == io::ErrorKind::NotFound)
+#[cfg(test)]
+mod tests {
+    use runlane_translog::Writer;
+
+    use super::*;
+
+    fn history(step: i64, items: &[(&[&str], &str)]) -> Vec<u8> {
+        let item = items.iter().map(|(path, json)| pb::HistoryItem {
+            nested_key: path.iter().map(|part| (*part).to_owned()).collect(),
+            value_json: (*json).to_owned(),
+            ..Default::default()
+        });
+        let history = pb::HistoryRecord {
+            item: item.collect(),
+            step: Some(pb::HistoryStep { num: step }),
+            ..Default::default()
+        };
+        pb::Record {
+            record_type: Some(RecordType::History(history)),
+            ..Default::default()
+        }
+        .encode_to_vec()
+    }
+
+    fn exit(exit_code: i32) -> Vec<u8> {
+        let exit = pb::RunExitRecord {
+            exit_code,
+            ..Default::default()
+        };
+        pb::Record {
+            record_type: Some(RecordType::Exit(exit)),
+            ..Default::default()
+        }
+        .encode_to_vec()
+    }
+
+    fn steps(rows: &[LogRow]) -> Vec<i64> {
+        rows.iter().map(|row| row.step).collect()
+    }
+
+    fn all(rows: &mut LogRows) -> Vec<LogRow> {
+        let mut found = Vec::new();
+        loop {
+            let read = rows.read(100, 1 << 20).expect("readable");
+            if read.is_empty() {
+                return found;
+            }
+            found.extend(read);
+        }
+    }
+
+    /// 3,000 rows in about 3 MB: many times what is looked at first.
+    fn long_log(path: &Path) -> Writer {
+        let mut writer = Writer::create(&OsFs, path).expect("created");
+        let filler = format!("\"{}\"", "f".repeat(1_000));
+        for step in 0..3_000 {
+            writer
+                .append(&history(step, &[(&["x"], "1"), (&["f"], &filler)]))
+                .expect("appended");
+        }
+        writer
+    }
+
+    #[test]
+    fn the_last_rows_of_a_long_log_come_first_and_new_ones_behind() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("run-x.wandb");
+        let mut writer = long_log(&path);
+        for last in [0, 1, 7, 255, 256, 300, 2_999, 3_000, 9_999, u64::MAX] {
+            let mut rows = LogRows::open(&path, last).expect("a log");
+            let expected: Vec<i64> = (0..3_000)
+                .skip(3_000_usize.saturating_sub(usize::try_from(last).unwrap_or(usize::MAX)))
+                .collect();
+            assert_eq!(steps(&all(&mut rows)), expected, "last {last}");
+        }
+        let mut rows = LogRows::open(&path, 2).expect("a log");
+        assert_eq!(steps(&all(&mut rows)), [2_998, 2_999]);
+        writer.append(&history(3_000, &[])).expect("appended");
+        assert_eq!(steps(&all(&mut rows)), [3_000]);
+        assert_eq!(rows.exit_code(), None);
+        writer.append(&exit(4)).expect("appended");
+        assert_eq!((all(&mut rows).len(), rows.exit_code()), (0, Some(4)));
+    }
+
+    #[test]
+    fn a_message_is_bounded_by_rows_and_bytes() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("run-x.wandb");
+        long_log(&path);
+        let mut rows = LogRows::open(&path, 1_000).expect("a log");
+        assert_eq!(rows.read(10, 1 << 20).expect("readable").len(), 10);
+        let some = rows.read(1_000, 5_000).expect("readable");
+        assert!((4..=6).contains(&some.len()), "{}", some.len());
+    }
+
+    #[test]
+    fn a_row_is_one_object_whatever_its_keys() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("run-x.wandb");
+        let mut writer = Writer::create(&OsFs, &path).expect("created");
+        writer
+            .append(&history(
+                5,
+                &[
+                    (&["a", "b"], "1"),
+                    (&["a", "c"], "NaN"),
+                    (&["bad"], "{no json"),
+                ],
+            ))
+            .expect("appended");
+        let mut rows = LogRows::open(&path, 1).expect("a log");
+        assert_eq!(
+            all(&mut rows)[0].json,
+            r#"{"a":{"b":1,"c":NaN},"bad":"{no json","_step":5}"#
+        );
+    }
+
+    #[test]
+    fn damage_costs_only_what_it_hits() {
+        use std::os::unix::fs::FileExt;
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("run-x.wandb");
+        long_log(&path);
+        let size = std::fs::metadata(&path).expect("there").len();
+        let file = std::fs::File::options()
+            .write(true)
+            .open(&path)
+            .expect("opened");
+        file.write_all_at(&[0xff; 64], size - 20_000)
+            .expect("written");
+        let mut rows = LogRows::open(&path, 100).expect("a log");
+        let found = steps(&all(&mut rows));
+        assert_eq!(found.len(), 100);
+        assert!(found.is_sorted() && found.last() == Some(&2_999));
+    }
+
+    #[test]
+    fn what_is_no_log_is_an_error() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("run-x.wandb");
+        assert!(LogRows::open(&path, 1).is_err());
+        std::fs::write(&path, b"something else").expect("written");
+        let error = LogRows::open(&path, 1).expect_err("no log");
+        assert!(
+            error.to_string().contains("not a transaction log"),
+            "{error}"
+        );
+    }
 }

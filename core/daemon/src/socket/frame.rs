@@ -1,7 +1,8 @@
 //! Frames of the local socket: byte `0x52`, u32 little-endian payload length, payload.
 //!
-//! Memory is bounded for all connections together: a frame's payload is read only when its size has been taken from one
-//! budget, and goes back to it when the frame has been dealt with.
+//! Memory is bounded for all connections together: a frame's payload is read only when its size has been taken from the
+//! budget, and goes back to it when the frame has been dealt with. Large frames have a budget of their own, so that peers
+//! which announce much and send nothing do not keep the others waiting.
 
 use std::io;
 use std::sync::Arc;
@@ -20,7 +21,9 @@ pub(crate) const MAGIC: u8 = 0x52;
 pub(crate) const HEADER_BYTES: usize = 5;
 const BUDGET_UNIT: usize = 1 << 10;
 /// The bytes of a frame that has begun must be there within this time; waiting for the budget does not count.
-const FRAME_TIMEOUT: Duration = Duration::from_mins(1);
+const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
+/// Frames up to this size, nearly all, share one half of the budget; larger ones the other.
+const SMALL_FRAME_BYTES: usize = 4 << 20;
 
 /// Why a connection cannot go on.
 #[derive(Debug, Error)]
@@ -53,14 +56,40 @@ pub(crate) struct Frame {
 }
 
 /// Bytes of payload that all connections together may hold.
-pub(crate) fn budget(bytes: usize) -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(bytes / BUDGET_UNIT))
+#[derive(Debug, Clone)]
+pub(crate) struct Budget {
+    small: Arc<Semaphore>,
+    large: Arc<Semaphore>,
+    bytes: usize,
 }
 
-/// Bytes of a budget of `bytes` that are taken now.
-pub(crate) fn bytes_taken(budget: &Semaphore, bytes: usize) -> u64 {
-    let free = budget.available_permits() * BUDGET_UNIT;
-    bytes.saturating_sub(free) as u64
+impl Budget {
+    /// A budget of `bytes`; half of it must hold the largest frame.
+    pub(crate) fn new(bytes: usize) -> Self {
+        let half = || Arc::new(Semaphore::new(bytes / 2 / BUDGET_UNIT));
+        Self {
+            small: half(),
+            large: half(),
+            bytes,
+        }
+    }
+
+    /// What is taken now.
+    pub(crate) fn bytes_taken(&self) -> u64 {
+        let free = self.small.available_permits() + self.large.available_permits();
+        self.bytes.saturating_sub(free * BUDGET_UNIT) as u64
+    }
+
+    async fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, FrameError> {
+        let pool = if bytes <= SMALL_FRAME_BYTES {
+            &self.small
+        } else {
+            &self.large
+        };
+        let units = u32::try_from(bytes.div_ceil(BUDGET_UNIT)).unwrap_or(u32::MAX);
+        let share = Arc::clone(pool).acquire_many_owned(units).await;
+        share.map_err(|_closed| FrameError::Closing)
+    }
 }
 
 /// Reads frames; `next` may be cancelled and called again.
@@ -68,7 +97,7 @@ pub(crate) fn bytes_taken(budget: &Semaphore, bytes: usize) -> u64 {
 pub(crate) struct FrameReader<R> {
     source: R,
     buffer: BytesMut,
-    budget: Arc<Semaphore>,
+    budget: Budget,
     share: Option<OwnedSemaphorePermit>,
     /// When the frame that has begun must be there, and how long after its beginning.
     deadline: Option<Instant>,
@@ -76,7 +105,7 @@ pub(crate) struct FrameReader<R> {
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
-    pub(crate) fn new(source: R, budget: Arc<Semaphore>) -> Self {
+    pub(crate) fn new(source: R, budget: Budget) -> Self {
         Self {
             source,
             buffer: BytesMut::new(),
@@ -92,9 +121,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         loop {
             if let Some(length) = self.announced()? {
                 if self.share.is_none() {
-                    let units = u32::try_from(length.div_ceil(BUDGET_UNIT)).unwrap_or(u32::MAX);
-                    let share = Arc::clone(&self.budget).acquire_many_owned(units).await;
-                    self.share = Some(share.map_err(|_closed| FrameError::Closing)?);
+                    self.share = Some(self.budget.take(length).await?);
                     self.deadline = Some(Instant::now() + self.timeout);
                 }
                 if self.buffer.len() >= HEADER_BYTES + length {
@@ -168,7 +195,7 @@ mod tests {
     use super::*;
 
     async fn read_all(bytes: &[u8]) -> (Vec<Vec<u8>>, Option<String>) {
-        let mut reader = FrameReader::new(bytes, budget(64 << 20));
+        let mut reader = FrameReader::new(bytes, Budget::new(64 << 20));
         let mut frames = Vec::new();
         loop {
             match reader.next().await {
@@ -211,7 +238,7 @@ mod tests {
     async fn p73_a_frame_that_trickles_in_is_given_up_after_a_bounded_wait() {
         use tokio::io::AsyncWriteExt;
         let (mut peer, source) = tokio::io::duplex(64);
-        let mut reader = FrameReader::new(source, budget(1 << 20));
+        let mut reader = FrameReader::new(source, Budget::new(1 << 20));
         reader.timeout = Duration::from_millis(100);
         // Silence between frames is no fault.
         let idle = tokio::time::timeout(Duration::from_millis(200), reader.next()).await;
@@ -246,7 +273,7 @@ mod tests {
     #[tokio::test]
     async fn waiting_for_the_budget_is_not_slowness() {
         let bytes: &[u8] = &[0x52, 1, 0, 0, 0, 1, 0x52, 1, 0, 0, 0, 2];
-        let mut reader = FrameReader::new(bytes, budget(BUDGET_UNIT));
+        let mut reader = FrameReader::new(bytes, Budget::new(2 * BUDGET_UNIT));
         reader.timeout = Duration::from_millis(20);
         let first = reader.next().await.expect("readable").expect("a frame");
         let release = tokio::spawn(async move {
@@ -261,7 +288,7 @@ mod tests {
     #[tokio::test]
     async fn a_frame_waits_for_its_share_of_the_budget() {
         let bytes: &[u8] = &[0x52, 1, 0, 0, 0, 1, 0x52, 1, 0, 0, 0, 2];
-        let mut reader = FrameReader::new(bytes, budget(BUDGET_UNIT));
+        let mut reader = FrameReader::new(bytes, Budget::new(2 * BUDGET_UNIT));
         let first = reader.next().await.expect("readable").expect("a frame");
         let waiting =
             tokio::time::timeout(std::time::Duration::from_millis(20), reader.next()).await;
