@@ -47,12 +47,15 @@ run.finish()
 )
 
 
-@pytest.mark.parametrize(("rate", "form"), [(10, "plain"), (1000, "plain"), (1000, "step"), (0, "plain")])
-def test_t4_daemon_killed(home: Home, rate: int, form: str) -> None:
+@pytest.mark.parametrize(
+    ("rate", "form", "counts"),
+    [(10, "plain", (8, 52)), (1000, "plain", (8, 52)), (1000, "step", (4, 52)), (0, "plain", (4, 52))],
+)
+def test_t4_daemon_killed(home: Home, rate: int, form: str, counts: tuple[int, int]) -> None:
     """No exception, nothing lost, started again within two seconds. A process may start five a minute, its first one included."""
     dice = random.Random()
     kills, slowest, rows, longest = 0, 0.0, 0, 0.0
-    while kills < trials(8, 16):
+    while kills < trials(*counts):
         run_id = f"t4-{kills}"
         victim = start(home, LIVING, run_id, str(rate), form)
         victim.page.wait_for(1)
@@ -164,7 +167,9 @@ print("took", time.monotonic() - begun)
     record("T4", f"daemon {case}: init", "typed error", "CoreNotAvailableError", 1)
 
 
-@pytest.mark.parametrize("case", ["missing", "not executable", "aborts at its start"])
+@pytest.mark.parametrize(
+    "case", trials(["missing", "aborts at its start"], ["missing", "not executable", "aborts at its start"])
+)
 def test_t4_a_daemon_that_cannot_be_started_again_costs_nothing(
     home: Home, server: Server, case: str
 ) -> None:

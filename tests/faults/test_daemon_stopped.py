@@ -128,7 +128,7 @@ begun = time.monotonic()
 run.finish()
 print("RESULT", time.monotonic() - begun, flush=True)
 """
-).replace("settings=wandb.Settings(", "settings=wandb.Settings(finish_timeout=3, ")
+).replace("settings=wandb.Settings(", "settings=wandb.Settings(finish_timeout=2, ")
 
 
 def test_t3_daemon_never_continued(home: Home, server: Server) -> None:
@@ -151,7 +151,7 @@ def test_t3_daemon_never_continued(home: Home, server: Server) -> None:
     home.runlane("sync", str(log.parent), env=server.env)
     assert calls_in(log) == list(range(3000))
     assert left_behind(home) == []
-    record("T3", "SIGSTOP of the daemon for good: finish(finish_timeout=3)", "15 s", f"{took:.1f} s", 1)
+    record("T3", "SIGSTOP of the daemon for good: finish(finish_timeout=2)", "15 s", f"{took:.1f} s", 1)
     record("T3", "SIGSTOP of the daemon for good: rows behind `sync`", "0 rows", "0 rows", 1)
 
 

@@ -114,14 +114,21 @@ def test_strict_calls_return_when_they_are_on_stable_storage(home: Home, trainer
     """Behind every call the synced number is the call's own; the others behave as ever."""
     one = trainer()
     one.do(
-        "run = wandb.init(mode='offline', id='strict', settings=wandb.Settings(x_durability='strict', console='off'))"
+        f"run = wandb.init(mode='offline', id='strict', settings=wandb.Settings(x_durability='strict', {QUIET}))"
     )
     (line,) = one.do("print([(run.log({'x': n}), run._reached[0] - run._reached[3])[1] for n in range(50)])")
     assert line == str([0] * 50)
+    # Rows that stay open are on stable storage too, beside the log.
+    (line,) = one.do(
+        "print([(run.log({f'y{n}': n}, step=1000), run._reached[0] - run._reached[3])[1] for n in range(20)])"
+    )
+    assert line == str([0] * 20)
     one.do("run.finish()")
     one.end()
-    assert [row["x"] for row in logs.rows(log_of(home, "strict"))] == list(range(50))
-    record("D3", 'x_durability="strict": calls that return before they are synced', "0 calls", "0 calls", 50)
+    rows = logs.rows(log_of(home, "strict"))
+    assert [row["x"] for row in rows[:-1]] == list(range(50))
+    assert [rows[-1][f"y{n}"] for n in range(20)] == list(range(20))
+    record("D3", 'x_durability="strict": calls that return before they are synced', "0 calls", "0 calls", 70)
 
 
 def test_a_child_flushes_what_it_logged(home: Home, trainer) -> None:

@@ -193,6 +193,7 @@ run.finish()
 def forever():
     while True:
         run.log({"thread": 1, "nested": {"list": [1, object()]}})
+        time.sleep(0.0001)
 run.log({"i0": 0})
 threading.Thread(target=forever, daemon=True).start()
 time.sleep(0.05)
