@@ -309,6 +309,22 @@ impl<F: LogFile> Writer<F> {
         }
     }
 
+    /// As [`Writer::flush`], for those that cannot wait.
+    ///
+    /// # Errors
+    ///
+    /// `Append` if something still waits in memory.
+    pub fn write_backlog(&mut self) -> Result<(), Error> {
+        if self.flush() {
+            return Ok(());
+        }
+        let source = self
+            .trouble
+            .as_ref()
+            .map_or_else(|| io::ErrorKind::WriteZero.into(), again);
+        Err(self.append_error(source))
+    }
+
     /// The records that the file does not hold whole, in order, without their numbers.
     ///
     /// # Errors

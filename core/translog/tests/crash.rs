@@ -163,7 +163,7 @@ fn images(file: &OnDisk, sector: usize, random: usize, dice: &mut Random) -> BTr
     let (old, new) = (file.certain.len(), file.newest.len());
     let mut found = BTreeSet::from([file.certain.clone(), image(&|_| true, new, None)]);
     found.insert(image(&|_| false, new, None));
-    for (count, last) in dirty.iter().enumerate() {
+    for last in &dirty {
         let size = ((last + 1) * sector).clamp(old.min(new), new);
         found.insert(image(&|index| index <= *last, size, None));
         found.insert(image(&|index| index <= *last, new, None));
@@ -171,7 +171,6 @@ fn images(file: &OnDisk, sector: usize, random: usize, dice: &mut Random) -> BTr
         found.insert(image(&|index| index != *last, new, None));
         found.insert(image(&|index| index >= *last, new, None));
         found.insert(image(&|index| index == *last, new, None));
-        let _ = count;
     }
     for _ in 0..random {
         let mask = dice.next();
@@ -292,5 +291,4 @@ fn l2_no_power_loss_takes_what_was_reported_durable() {
         "0 records off",
         total,
     );
-    println!("{total} images");
 }

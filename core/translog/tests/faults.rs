@@ -409,17 +409,17 @@ fn l5_what_the_old_file_cannot_give_is_counted() {
         fs.fail_syncs([EIO]);
         writer.sync().unwrap_err();
         let bad = block * 32_768 + 9_000..block * 32_768 + 9_100;
-        fs.set_unreadable(vec![bad.clone()]);
+        fs.set_unreadable(bad.clone());
         let outcome = writer.begin_repair(fs.clone()).unwrap().run();
         let report = writer.complete_repair(outcome).unwrap();
         fs.heal();
         writer.append(&record(999, 300)).unwrap();
         writer.sync().unwrap();
-        let last = writer.len() / 32_768 == block;
+        let is_last_block = writer.len() / 32_768 == block;
         let (found, _, _) = read(&fs);
         let lost = spans.len() + 1 - found.len();
         assert_eq!(report.lost_records, lost as u64, "block {block}");
-        if last {
+        if is_last_block {
             assert_eq!((report.unreadable_bytes, lost), (0, 0));
         } else {
             assert_eq!(report.unreadable_bytes, 4096);
@@ -464,7 +464,7 @@ fn l5_a_file_that_cannot_be_read_where_it_ends_still_goes_on() {
     writer.append(&record(200, 300)).unwrap();
     fs.fail_syncs([EIO]);
     writer.sync().unwrap_err();
-    fs.set_unreadable(vec![0..u64::MAX]);
+    fs.set_unreadable(0..u64::MAX);
     let outcome = writer.begin_repair(fs.clone()).unwrap().run();
     let report = writer.complete_repair(outcome).unwrap();
     fs.heal();

@@ -15,7 +15,7 @@ use support::{MemoryFs, numbered, push_chunk, record, table};
 const HEADER: &[u8] = b":W&B\xe1\xbe\0";
 
 /// What a reader makes of a file.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Found {
     records: u64,
     repeated: u64,
@@ -74,10 +74,11 @@ fn log(parts: &[Vec<u8>]) -> Vec<u8> {
     [HEADER, &parts.concat()].concat()
 }
 
-#[test]
-fn s7_3_every_strange_log_has_its_answer_and_its_exact_count() {
-    let size = good(1).len() as u64;
-    let mut cases: Vec<(&str, Vec<u8>, Found)> = vec![
+type Case = (&'static str, Vec<u8>, Found);
+
+/// Logs whose strangeness lies in their chunks.
+fn chunk_cases() -> Vec<Case> {
+    vec![
         ("empty", Vec::new(), found(0, 0, 0, "clean")),
         ("header only", HEADER.to_vec(), found(0, 0, 0, "clean")),
         (
@@ -143,7 +144,12 @@ fn s7_3_every_strange_log_has_its_answer_and_its_exact_count() {
             log(&[good(1), chunk(2, &[8, 2]), chunk(3, &[0x12, 2, 1])]),
             found(1, 0, 0, "partial"),
         ),
-    ];
+    ]
+}
+
+/// Logs that are cut within their header, and logs with a given number of bytes left at the end of a block.
+fn border_cases() -> Vec<Case> {
+    let mut cases = Vec::new();
     for length in 1..7 {
         cases.push((
             "1 to 6 bytes",
@@ -153,34 +159,38 @@ fn s7_3_every_strange_log_has_its_answer_and_its_exact_count() {
     }
     // A FULL chunk up to `left` bytes before the end of the block, then padding or an empty FIRST.
     for left in [7, 6, 1, 0] {
-        let fill = 32_768 - 7 - left - 7 - size as usize;
-        let body = record(2, fill - 2 - 5);
-        let payload = numbered(2, &body[..]);
-        let mut file = log(&[good(1), chunk(1, &payload)]);
-        assert_eq!(file.len(), 32_768 - left, "{left}");
+        let length = 32_768 - 7 - left - 7 - good(1).len() - 2 - 5;
+        let mut log = log(&[good(1), chunk(1, &numbered(2, &record(2, length)))]);
+        assert_eq!(log.len(), 32_768 - left, "{left}");
         if left == 7 {
-            file.extend(chunk(2, &[]));
-            file.extend(chunk(4, &numbered(3, &record(3, 9))));
+            log.extend(chunk(2, &[]));
+            log.extend(chunk(4, &numbered(3, &record(3, 9))));
         } else {
-            file.resize(32_768, 0);
-            file.extend(good(3));
+            log.resize(32_768, 0);
+            log.extend(good(3));
         }
         cases.push((
             "7, 6, 1 or 0 bytes left in a block",
-            file,
+            log,
             found(3, 0, 0, "clean"),
         ));
     }
-    // Damage in a whole block before an intact one: reported when the next record tells how many are lost.
+    // Damage up to the end of a block before an intact one: the next record tells how many are lost.
     let mut crossing = log(&[good(1), vec![9, 9, 9, 9, 0xff, 0xff, 1]]);
     crossing.resize(32_768, 7);
     crossing.extend(good(8));
-    let damaged = 32_768 - 7 - size;
+    let damaged = 32_768 - 7 - good(1).len() as u64;
     cases.push((
         "length crossing a whole block",
         crossing,
         found(2, 6, damaged, "clean"),
     ));
+    cases
+}
+
+#[test]
+fn s7_3_every_strange_log_has_its_answer_and_its_exact_count() {
+    let cases = [chunk_cases(), border_cases()].concat();
     let count = cases.len();
     for (name, file, expected) in cases {
         assert_eq!(read(&file).unwrap(), expected, "{name}");
@@ -236,7 +246,7 @@ fn s7_3_what_is_no_regular_file_is_refused_at_once() {
     // Root may read everything; for anyone else a file without permission is refused with its reason.
     let path = directory.path().join("run-x.wandb");
     drop(Writer::create(&OsFs, &path).unwrap());
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o0)).unwrap();
     if !rustix::process::geteuid().is_root() {
         let error = Reader::open(&OsFs, &path).unwrap_err();
         assert_eq!(

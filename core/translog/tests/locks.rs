@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, ErrorKind};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Barrier;
@@ -131,7 +131,7 @@ fn child_that_holds_a_log() {
         Writer::open_append(&OsFs, path).unwrap().0
     };
     writer.append(&record(5, 500)).unwrap();
-    println!("held");
+    std::io::stdout().write_all(b"held\n").unwrap();
     std::thread::sleep(std::time::Duration::from_mins(1));
 }
 

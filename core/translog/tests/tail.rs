@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -237,4 +237,67 @@ fn l5_a_reader_follows_the_log_into_the_file_that_replaced_it() {
     writer.sync().unwrap();
     read_to(200);
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+}
+
+const NO_DESCRIPTORS: &str = "RUNLANE_TEST_NO_DESCRIPTORS";
+
+/// Run in a process of its own, whose descriptors it uses up.
+#[test]
+fn child_without_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Some(path) = std::env::var_os(NO_DESCRIPTORS) else {
+        return;
+    };
+    let mut writer = Writer::create(&FailingFs, Path::new(&path)).unwrap();
+    for seed in 1..=50 {
+        writer.append(&record(seed, 1000)).unwrap();
+    }
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let limit = Rlimit {
+        current: Some(64),
+        maximum,
+    };
+    setrlimit(Resource::Nofile, limit).unwrap();
+    let mut all = Vec::new();
+    while let Ok(file) = std::fs::File::open("/dev/null") {
+        all.push(file);
+    }
+    assert!(!all.is_empty());
+    writer.sync().unwrap_err();
+    let outcome = writer.begin_repair(FailingFs).unwrap().run();
+    writer.complete_repair(outcome).unwrap();
+    writer.append(&record(51, 1000)).unwrap();
+    writer.sync().unwrap();
+    assert!(
+        std::fs::File::open("/dev/null").is_err(),
+        "nothing was free"
+    );
+    io::stdout().write_all(b"repaired\n").unwrap();
+}
+
+#[test]
+fn t8b_a_first_sync_and_a_repair_need_no_free_descriptor() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run-x.wandb");
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child_without_descriptors", "--nocapture"])
+        .env(NO_DESCRIPTORS, &path)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("repaired"), "{output:?}");
+    let mut reader = Reader::open(&OsFs, &path).unwrap();
+    for num in 1..=51 {
+        match reader.next_event().unwrap() {
+            ReadEvent::Record(found) => assert_eq!(found.num, Some(num)),
+            other => panic!("{other:?}"),
+        }
+    }
+    table(
+        "T8b",
+        "no descriptor free, then fsync fails",
+        "the log is replaced, 0 records lost",
+        "0 records lost",
+        1,
+    );
 }

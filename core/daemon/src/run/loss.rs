@@ -3,6 +3,8 @@
 //! A marker is a record of console output (stderr), so that every reader of the log shows it, and says the same in
 //! `control.runlane_loss` for those that count.
 
+use std::fmt::Write;
+
 use prost::Message;
 use runlane_proto::wandb_internal as pb;
 use runlane_proto::wandb_internal::record::RecordType;
@@ -67,10 +69,13 @@ pub(crate) fn text(loss: &pb::RunlaneLoss) -> String {
     };
     let mut text = format!("runlane: {} {what} lost", loss.count);
     if loss.first_seq > 0 {
-        text.push_str(&format!(
-            " (calls {} to {} of process {:016x})",
-            loss.first_seq, loss.last_seq, loss.writer
-        ));
+        let (first, last) = (loss.first_seq, loss.last_seq);
+        write!(
+            text,
+            " (calls {first} to {last} of process {:016x})",
+            loss.writer
+        )
+        .expect("writing to a string never fails");
     }
     if !loss.reason.is_empty() {
         text.push_str(": ");

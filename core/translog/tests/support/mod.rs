@@ -165,9 +165,9 @@ impl MemoryFs {
         self.state.lock().unwrap().reserves = true;
     }
 
-    pub(crate) fn set_unreadable(&self, ranges: Vec<Range<u64>>) {
+    pub(crate) fn set_unreadable(&self, range: Range<u64>) {
         let mut state = self.state.lock().unwrap();
-        state.unreadable = ranges;
+        state.unreadable = vec![range];
         state.unreadable_inodes = state.inodes.len() as u64;
     }
 

@@ -25,22 +25,22 @@ impl RunState {
     /// Calls of a dead process that nobody has: those between what is applied and `seq`. Goes on at `seq`.
     pub(crate) fn lose_up_to(&mut self, writer: u64, seq: u64, reason: &str, runtime: f64) {
         let first_seq = self.logged_seq(writer) + 1;
-        let last = Mark {
+        let end = Mark {
             writer,
             seq: seq.saturating_sub(1),
         };
-        if last.seq < first_seq {
+        if end.seq < first_seq {
             return;
         }
         let lost = pb::RunlaneLoss {
             stream: loss::OTHER.to_owned(),
             writer,
             first_seq,
-            last_seq: last.seq,
+            last_seq: end.seq,
             count: seq - first_seq,
             reason: reason.to_owned(),
         };
-        self.write_loss(&lost, Some(last), runtime);
+        self.write_loss(&lost, Some(end), runtime);
         self.skip_to(writer, seq);
     }
 
