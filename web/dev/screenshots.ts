@@ -30,6 +30,7 @@ const SHOTS: readonly Shot[] = [
   { name: "table", path: "/ada/resnet-sweep/table" },
   { name: "project-overview", path: "/ada/digits/overview" },
   { name: "run-charts", path: "/ada/digits/runs/lr-high" },
+  { name: "run-lost", path: "/ada/digits/runs/lr-low" },
   { name: "run-overview", path: "/ada/digits/runs/lr-high/overview" },
   { name: "run-logs", path: "/ada/digits/runs/lr-high/logs" },
   { name: "run-files", path: "/ada/digits/runs/lr-high/files?file=code/train.py" },

@@ -35,6 +35,7 @@ pub struct Summary {
     /// Rules by key, resolved when first needed and forgotten when a metric is defined.
     rules: Vec<Option<Rule>>,
     removed: Vec<KeyPath>,
+    step_key: Option<KeyId>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -60,15 +61,19 @@ impl SummaryChange {
 }
 
 impl Summary {
-    /// Takes in a committed row. `null` never reaches the summary.
+    /// Takes in a committed row. `null` never reaches the summary, and `_step` never steps back: rows of several processes
+    /// need not come by step, and a run that is resumed goes on behind the last one.
     pub fn observe(&mut self, keys: &KeyTable, metrics: &MetricTable, row: &Row) {
+        if self.step_key.is_none() {
+            self.step_key = keys.get(&KeyPath::flat("_step"));
+        }
         self.observe_items(keys, metrics, &row.items);
     }
 
     /// As `observe`, for leaves that are not part of a row (`_step`, `_runtime`).
     pub fn observe_items(&mut self, keys: &KeyTable, metrics: &MetricTable, items: &Items) {
         for (id, value) in items {
-            if *value == Value::Null {
+            if *value == Value::Null || self.steps_back(*id, value) {
                 continue;
             }
             let rule = self.rule(keys, metrics, *id);
@@ -83,6 +88,10 @@ impl Summary {
             }
             slot.value = Some(value.clone());
         }
+    }
+
+    fn steps_back(&self, id: KeyId, value: &Value) -> bool {
+        Some(id) == self.step_key && self.last(id).and_then(Value::as_i64) > value.as_i64()
     }
 
     /// Sets a value by hand; an object replaces the subtree by its leaves.
@@ -326,6 +335,17 @@ mod tests {
         run.log("a", Value::Null);
         run.log("b.c", Value::from("x"));
         assert_eq!(run.shown(), r#"{"a":NaN,"b":{"c":"x"}}"#);
+    }
+
+    #[test]
+    fn the_step_never_steps_back() {
+        let mut run = Run::default();
+        for step in [3, 1, 4] {
+            run.log("_step", Value::Int(step));
+            run.log("a", Value::Int(step));
+        }
+        run.log("_step", Value::Int(2));
+        assert_eq!(run.shown(), r#"{"_step":4,"a":4}"#);
     }
 
     #[test]

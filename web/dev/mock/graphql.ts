@@ -117,6 +117,7 @@ function runNode(run: MockRun) {
     commit: "5f0c2a9d41",
     exitCode: run.state === "failed" ? 1 : run.state === "running" ? null : 0,
     logLineCount: run.log.length,
+    lostRows: run.state === "failed" ? 1234 : 0,
     fileCount: run.files.size,
     metadata: {
       os: "Linux-6.1-x86_64",

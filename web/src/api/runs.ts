@@ -50,6 +50,8 @@ export interface RunDetail extends RunRecord {
   readonly commit: string | null;
   readonly exitCode: number | null;
   readonly logLineCount: number;
+  /** Rows and console lines that could not be kept; 0 for a run that is whole. */
+  readonly lostRows: number;
   readonly fileCount: number;
   readonly metadata: ExtendedObject;
 }
@@ -206,7 +208,7 @@ const RUN_DETAIL = operation(
   "WebRun",
   `query WebRun($entity: String!, $project: String!, $run: String!) {
     project(name: $project, entityName: $entity) { run(name: $run) {
-      ${ROW} config summaryMetrics notes host program command commit exitCode logLineCount fileCount metadata } } }`,
+      ${ROW} config summaryMetrics notes host program command commit exitCode logLineCount lostRows fileCount metadata } } }`,
 );
 
 /** The run, or null when it does not exist. */
@@ -224,6 +226,7 @@ export async function fetchRun(path: RunPath, signal: AbortSignal): Promise<RunD
     commit: node.maybeText("commit"),
     exitCode: node.maybeNumber("exitCode"),
     logLineCount: node.maybeNumber("logLineCount") ?? 0,
+    lostRows: node.maybeNumber("lostRows") ?? 0,
     fileCount: node.maybeNumber("fileCount") ?? 0,
     metadata: parseExtendedObject(typeof metadata === "string" ? metadata : JSON.stringify(metadata)),
   };

@@ -40,7 +40,7 @@ describe("sectionsOf", () => {
 
   it("takes names of object prototypes as names and leaves out internal and other keys", () => {
     const text = ["notes", { numeric: false, count: 3 }] as const;
-    const map = new Map([...metrics("__proto__", "constructor", "_step", "_wandb.x", "/odd"), text]);
+    const map = new Map([...metrics("__proto__", "constructor", "_step", "_rank", "_wandb.x", "/odd"), text]);
     const [section, ...rest] = sectionsOf([map], () => true);
     expect(rest).toEqual([]);
     expect(new Set(section?.keys)).toEqual(new Set(["__proto__", "constructor", "/odd"]));

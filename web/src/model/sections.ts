@@ -10,7 +10,7 @@ export interface Section {
 /** Section of the keys without a prefix. */
 export const PLAIN_SECTION = "Charts";
 
-const INTERNAL = new Set(["_step", "_runtime", "_timestamp", "_absolute_runtime"]);
+const INTERNAL = new Set(["_step", "_runtime", "_timestamp", "_absolute_runtime", "_label", "_rank"]);
 
 /** Numeric metrics of the runs as sections: keys without prefix first, then prefixes by name. */
 export function sectionsOf(metrics: readonly MetricMap[], search: (key: string) => boolean): Section[] {

@@ -5,6 +5,8 @@ mod ending;
 mod losses;
 mod merge;
 mod replay;
+#[cfg(test)]
+mod twin;
 mod writers;
 
 use std::collections::BTreeMap;
@@ -14,14 +16,14 @@ use runlane_model::config::Config;
 use runlane_model::json::{Object, Value};
 use runlane_model::key_path::KeyPath;
 use runlane_model::metric::MetricTable;
-use runlane_model::row::{KeyId, KeyTable, OpenRows, Row, StepBehind};
+use runlane_model::row::{Call, KeyId, KeyTable, OpenRows, Row, StepBehind};
 use runlane_model::step_sync::StepSync;
 use runlane_model::summary::Summary;
 use runlane_proto::wandb_internal as pb;
 use runlane_proto::wandb_internal::record::RecordType;
 use thiserror::Error;
 
-use self::writers::{Writers, put_writer_info};
+use self::writers::{Writers, put_introduction, put_writer_info};
 use super::console::{Console, Line};
 use super::decode::CallDecoder;
 use super::encode::{Mark, RecordBatch, RowEncoder, put_mark};
@@ -35,6 +37,15 @@ pub(crate) use self::merge::merge_run;
 pub(crate) const LABEL_KEY: &str = "_label";
 /// The rank of who logged a row, if a launcher gave one.
 pub(crate) const RANK_KEY: &str = "_rank";
+
+/// A record that says nothing, to carry a control; of a kind that every reader knows.
+fn empty_record() -> Vec<u8> {
+    pb::Record {
+        record_type: Some(RecordType::Telemetry(pb::TelemetryRecord::default())),
+        ..Default::default()
+    }
+    .encode_to_vec()
+}
 
 /// Whether a key of a labelled row names its writer.
 pub(crate) fn is_writer_name(path: &KeyPath) -> bool {
@@ -230,7 +241,8 @@ impl RunState {
         self.open.next_step_of(writer)
     }
 
-    /// Writes the run record. In shared mode it says who writes: the server is told before anything is logged.
+    /// Writes the run record, with who opens the run: all others that log to it are company. In shared mode the server is
+    /// told who it is before anything is logged.
     pub(crate) fn begin(&mut self, run: pb::RunRecord, writer: u64, info: pb::RunlaneWriter) {
         let record = pb::Record {
             record_type: Some(RecordType::Run(run)),
@@ -238,17 +250,22 @@ impl RunState {
         };
         self.batch.push(&record.encode_to_vec());
         self.writers.joined(writer, info);
-        if self.settings.shared
-            && let Some(info) = self.writers.to_tell(writer)
-        {
-            let control = pb::Control {
-                runlane_writer: writer,
-                runlane_writer_info: Some(info),
-                ..Default::default()
-            };
-            self.batch.amend_last(|out| {
-                crate::wire::put_bytes(out, 16, &control.encode_to_vec());
-            });
+        let info = if self.settings.shared || self.settings.is_named {
+            self.writers.to_tell(writer)
+        } else {
+            None
+        };
+        self.batch
+            .amend_last(|out| put_introduction(out, writer, info));
+    }
+
+    /// Writes who a writer is before it has a record of its own in the log: its row is open, and the pending file says
+    /// nothing of it.
+    fn introduce(&mut self, writer: u64) {
+        if let Some(info) = self.writers.to_tell(writer) {
+            self.batch.push(&empty_record());
+            self.batch
+                .amend_last(|out| put_introduction(out, writer, Some(info)));
         }
     }
 
@@ -306,6 +323,11 @@ impl RunState {
 
     fn apply_call(&mut self, mark: Mark, bytes: &[u8], runtime: f64) -> Result<(), EntryError> {
         let call = self.decoder.decode(bytes, &mut self.keys)?;
+        self.apply_decoded(mark, bytes, call, runtime);
+        Ok(())
+    }
+
+    fn apply_decoded(&mut self, mark: Mark, bytes: &[u8], call: Call, runtime: f64) {
         if self.settings.shared && call.step.is_some() && !self.told_of_steps {
             self.told_of_steps = true;
             let text = "in shared mode `step` has no effect: each process counts its own rows\n\
@@ -318,7 +340,8 @@ impl RunState {
             Ok(committed) => committed,
             Err(behind) => {
                 self.report_step_behind(&behind);
-                return Ok(());
+                self.pass(mark);
+                return;
             }
         };
         self.writers.logs_row(writer);
@@ -335,9 +358,15 @@ impl RunState {
             }
         } else {
             self.open_calls.calls.push((mark, bytes.into()));
+            self.introduce(writer);
         }
         self.report_refusals();
-        Ok(())
+    }
+
+    /// Writes that an entry of which nothing is kept was here: the next daemon must not wait for it.
+    fn pass(&mut self, mark: Mark) {
+        self.batch.push(&empty_record());
+        self.batch.amend_last(|out| put_mark(out, mark));
     }
 
     fn report_step_behind(&mut self, behind: &StepBehind) {

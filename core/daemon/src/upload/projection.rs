@@ -153,6 +153,7 @@ impl Projection {
                 self.derived.metrics_changed();
                 self.config_changed = true;
             }
+            Some(RecordType::Telemetry(newer)) if *newer == pb::TelemetryRecord::default() => {}
             Some(RecordType::Telemetry(newer)) => {
                 telemetry::merge(&mut self.telemetry, newer);
                 self.config_changed = true;

@@ -158,6 +158,18 @@ impl OpenRows {
         Ok(committed)
     }
 
+    /// Makes room for a call of an open row that was accepted before, by an earlier process: rows that named no step may have
+    /// been given later ones.
+    pub fn reopen(&mut self, writer: u64, step: Option<i64>) {
+        let place = self.place(writer);
+        let row = &mut self.rows[place];
+        if let Some(step) = step
+            && !row.open
+        {
+            row.current = row.current.min(step);
+        }
+    }
+
     /// Takes the open row of a writer, as finishing a run does.
     pub fn take(&mut self, writer: u64) -> Option<Row> {
         let place = *self.places.get(&writer)?;

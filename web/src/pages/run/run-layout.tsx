@@ -10,6 +10,7 @@ import { RunState } from "../../kit/run-state";
 import { runColour } from "../../model/colour";
 import { formatAgo, formatCount, formatDuration } from "../../model/format";
 import { NotFoundPage } from "../not-found/not-found-page";
+import { LostRows } from "./lost-rows";
 import css from "./run.module.css";
 
 const TABS = [
@@ -47,6 +48,7 @@ export function RunLayout() {
             </p>
           )}
         </div>
+        <LostRows path={path} count={data?.lostRows ?? 0} />
         <nav className={kit.tabs} aria-label="Run">
           {TABS.map(([to, text], index) => (
             <Link key={to} to={to} params={path} activeOptions={{ exact: index === 0, includeSearch: false }}>

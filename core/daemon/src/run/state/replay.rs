@@ -46,6 +46,9 @@ impl RunState {
         let Some(control) = &record.control else {
             return 0;
         };
+        if control.runlane_writer != 0 {
+            self.writers.is_in_log(control.runlane_writer);
+        }
         if let Some(info) = &control.runlane_writer_info {
             self.writers.read(control.runlane_writer, info);
             if !info.client_id.is_empty() && !self.settings.shared {
@@ -137,7 +140,10 @@ impl RunState {
         call: &[u8],
         runtime: f64,
     ) -> Result<(), EntryError> {
-        self.apply_call(mark, call, runtime)?;
+        let decoded = self.decoder.decode(call, &mut self.keys)?;
+        let named = decoded.step.filter(|_| !self.settings.shared);
+        self.open.reopen(mark.writer, named);
+        self.apply_decoded(mark, call, decoded, runtime);
         let seq = self.seqs.entry(mark.writer).or_default();
         *seq = mark.seq.max(*seq);
         Ok(())

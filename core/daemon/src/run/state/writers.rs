@@ -82,6 +82,11 @@ impl Writers {
         self.entry(id).info = info;
     }
 
+    /// The log names a writer: the first one opened the run.
+    pub(crate) fn is_in_log(&mut self, id: u64) {
+        self.entry(id);
+    }
+
     /// What a record of the log says of a writer.
     pub(crate) fn read(&mut self, id: u64, info: &pb::RunlaneWriter) {
         self.shared |= !info.client_id.is_empty();
@@ -196,6 +201,16 @@ pub(crate) fn put_writer_info(out: &mut Vec<u8>, info: &pb::RunlaneWriter) {
     let mut control = Vec::new();
     put_bytes(&mut control, 2002, &info.encode_to_vec());
     put_bytes(out, 16, &control);
+}
+
+/// Appends a control to a record of no entry: who a writer is.
+pub(crate) fn put_introduction(out: &mut Vec<u8>, writer: u64, info: Option<pb::RunlaneWriter>) {
+    let control = pb::Control {
+        runlane_writer: writer,
+        runlane_writer_info: info,
+        ..Default::default()
+    };
+    put_bytes(out, 16, &control.encode_to_vec());
 }
 
 #[cfg(test)]
