@@ -27,6 +27,8 @@ use crate::upload::Outside;
 const FRAME_BUDGET_BYTES: usize = 64 << 20;
 /// What a dead process left is given so long to be taken over by another daemon.
 const LEFTOVER_PAUSE: Duration = Duration::from_secs(30);
+/// How often a run is opened anew because its last actor ended at that moment.
+const OPEN_TRIES: usize = 3;
 /// How long a shutdown waits for the runs to be written out.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -107,26 +109,32 @@ impl Daemon {
         let settings = open.settings.as_ref();
         let path = crate::run::actor::log_path(settings.unwrap_or(&local::RunSettings::default()))?;
         let key = settings.map(|settings| (settings.base_url.clone(), settings.api_key.clone()));
-        let handle = self.handle_of(&path);
-        let (reply, answer) = oneshot::channel();
-        let ended = || pb::ErrorInfo {
+        for _try in 0..OPEN_TRIES {
+            let handle = self.handle_of(&path);
+            let (reply, answer) = oneshot::channel();
+            let command = Command::Open {
+                open: Box::new(open.clone()),
+                link: link.clone(),
+                reply,
+            };
+            // An actor that is just ending takes no answer to its grave: the next one is asked.
+            if handle.send(command).await.is_err() {
+                continue;
+            }
+            let Ok(answer) = answer.await else { continue };
+            let reply = answer?;
+            if let Some((base_url, key)) = key
+                && !key.is_empty()
+            {
+                // The process brings the newest key there is, it may be one that others wait for.
+                self.new_credentials(&base_url, &key);
+            }
+            return Ok((handle, reply));
+        }
+        Err(pb::ErrorInfo {
             message: "the run ended while it was being opened".to_owned(),
             code: ErrorCode::Unknown.into(),
-        };
-        let command = Command::Open {
-            open: Box::new(open),
-            link,
-            reply,
-        };
-        handle.send(command).await.map_err(|_unsent| ended())?;
-        let reply = answer.await.map_err(|_dropped| ended())??;
-        if let Some((base_url, key)) = key
-            && !key.is_empty()
-        {
-            // The process brings the newest key there is, it may be one that others wait for.
-            self.new_credentials(&base_url, &key);
-        }
-        Ok((handle, reply))
+        })
     }
 
     fn handle_of(self: &Arc<Self>, path: &Path) -> RunHandle {

@@ -185,6 +185,21 @@ async fn bad_input_costs_one_connection_only() {
     daemon.stop().await;
 }
 
+/// 7.3: an attach to a missing run fails; the run can be opened at once, however its actor and the next request meet.
+#[tokio::test(flavor = "multi_thread")]
+async fn p73_a_run_opens_right_behind_a_failed_attach() {
+    let daemon = Daemon::start().await;
+    let mut client = Client::connect(&daemon).await;
+    for number in 0..200 {
+        let run = daemon.run_directory(&format!("r{number}"));
+        let reply = client.open(&run, 7, true).await;
+        assert!(reply.error.is_some(), "there is no such run");
+        let reply = client.open(&run, 7, false).await;
+        assert_eq!(reply.error, None, "try {number}");
+    }
+    daemon.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_daemon_takes_its_socket_away() {
     let daemon = Daemon::start_with_idle(std::time::Duration::from_millis(20)).await;
