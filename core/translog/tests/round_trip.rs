@@ -4,11 +4,12 @@
 
 mod support;
 
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use proptest::prelude::*;
 use runlane_translog::{OsFs, Position, ReadEvent, Reader, Tail, Writer};
-use support::{MemoryFs, numbered, read_all, record};
+use support::{MemoryFs, numbered, read_all, record, table};
 
 const PATH: &str = "run-x.wandb";
 
@@ -94,41 +95,57 @@ proptest! {
 
 #[test]
 fn l9_positions_beyond_a_gibibyte_are_found() {
+    const BLOCK: u64 = 32_768;
+    const FAR: u64 = 3 << 29;
+    let fs = MemoryFs::default();
+    let mut writer = Writer::create(&fs, Path::new(PATH)).unwrap();
+    let lengths = (0..300u64).map(|seed| {
+        if seed % 50 == 7 {
+            40_000
+        } else {
+            seed * 3 % 500
+        }
+    });
+    let records: Vec<_> = (0..)
+        .zip(lengths)
+        .map(|(seed, length)| record(seed, usize::try_from(length).unwrap()))
+        .collect();
+    let spans = writer.append_batch(&records).unwrap().records.to_vec();
+    // All blocks but the first stand as well at the end of a file that is a gibibyte longer: a hole stands for the rest.
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join(PATH);
-    let mut writer = Writer::create(&OsFs, &path).unwrap();
-    writer.append(&record(1, 100)).unwrap();
-    drop(writer);
-    // A hole stands for a gibibyte of records: readers take it for unused blocks.
-    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
-    file.set_len(3 << 29).unwrap();
-    drop(file);
-    let (mut writer, recovery) = Writer::open_append(&OsFs, &path).unwrap();
-    assert!(matches!(recovery.tail, Tail::Zeros { .. }), "{recovery:?}");
-    assert_eq!(
-        writer.len(),
-        recovery_end(&recovery.tail),
-        "the zeros are cut off"
+    let file = std::fs::File::create(&path).unwrap();
+    let bytes = fs.bytes(PATH);
+    let (first, others) = bytes.split_at(usize::try_from(BLOCK).unwrap());
+    file.write_all_at(first, 0).unwrap();
+    file.write_all_at(others, FAR).unwrap();
+    let mut trials = 0;
+    for (index, span) in spans.iter().enumerate() {
+        if span.offset < BLOCK {
+            continue;
+        }
+        let position = Position {
+            offset: FAR + span.offset - BLOCK,
+            last_num: span.num - 1,
+        };
+        let mut reader = Reader::open_at(&OsFs, &path, position).unwrap();
+        for (span, record) in spans.iter().zip(&records).skip(index).take(3) {
+            match reader.next_event().unwrap() {
+                ReadEvent::Record(found) => {
+                    assert_eq!(found.bytes, numbered(span.num, record));
+                    assert_eq!(found.end, FAR + span.end - BLOCK);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        trials += 1;
+    }
+    assert!(trials > 150);
+    table(
+        "L9",
+        "seek to every record beyond 1.5 GiB of a log",
+        "the record, whole",
+        "0 records off",
+        trials,
     );
-    let span = writer.append(&record(2, 40_000)).unwrap();
-    let mut reader = Reader::open_at(
-        &OsFs,
-        &path,
-        Position {
-            offset: span.offset,
-            last_num: 1,
-        },
-    )
-    .unwrap();
-    match reader.next_event().unwrap() {
-        ReadEvent::Record(found) => assert_eq!(found.bytes, numbered(2, &record(2, 40_000))),
-        other => panic!("{other:?}"),
-    }
-}
-
-fn recovery_end(tail: &Tail) -> u64 {
-    match tail {
-        Tail::Zeros { offset, .. } => *offset,
-        other => panic!("{other:?}"),
-    }
 }
