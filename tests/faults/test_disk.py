@@ -26,7 +26,9 @@ from world import Home
 CORE = Path(runlane.__file__).parent / "_bin" / "runlane-core"
 
 #: Beside the prelude, which takes it from the tests: a script in a mount namespace starts elsewhere.
-PRELUDE = COMMON.replace("from scripts import x_of", "x_of = lambda call: (call + 1) ** 0.5 / 7 - 1e-7 * call")
+PRELUDE = COMMON.replace(
+    "from scripts import x_of", "x_of = lambda call: (call + 1) ** 0.5 / 7 - 1e-7 * call"
+)
 
 #: A call of about a kibibyte; `fill()` leaves the disk without a byte, `spare()` undoes it.
 SMALL_DISK = (
@@ -49,6 +51,15 @@ def log_calls(first, count):
         page.attempt(call)
         run.log({f"i{call % 3}": call, f"x{call % 3}": x_of(call), "text": "x" * 900})
         page.done(call)
+def daemon():
+    runtime = os.environ["RUNLANE_RUNTIME_DIR"].encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\\0")
+        except OSError:
+            continue
+        if runtime in words and b"daemon" in words:
+            return int(process.name)
 def saved(name):
     # The disk goes with this process.
     shutil.copy(next(Path("wandb").glob("*run-*/run-*.wandb")), Path(sys.argv[1]).parent / name)
@@ -56,7 +67,9 @@ def saved(name):
 )
 
 
-def on_small_disk(home: Home, code: str, run_id: str, megabytes: int, env: dict[str, str] | None = None) -> Page:
+def on_small_disk(
+    home: Home, code: str, run_id: str, megabytes: int, env: dict[str, str] | None = None
+) -> Page:
     """Run a script whose working directory is a disk of its own; its page. Skips where a user may not mount one."""
     script = home.root / f"{run_id}.py"
     script.write_text(SMALL_DISK + code, encoding="utf-8")
@@ -103,7 +116,51 @@ saved("log")
     assert not logs.losses(home.root / "log")
     assert "trying again, training goes on" in said(home, "space-again")
     assert page.longest_call_ms < 50
-    record("L4", "tmpfs of 16 MiB full, space returns", "0 rows lost, calls 50 ms", f"0 rows, {page.longest_call_ms:.1f} ms", 1)
+    record(
+        "L4",
+        "tmpfs of 16 MiB full, space returns",
+        "0 rows lost, calls 50 ms",
+        f"0 rows, {page.longest_call_ms:.1f} ms",
+        1,
+    )
+
+
+@pytest.mark.parametrize("how", ["SIGKILL", "SIGTERM"])
+def test_l4_daemon_ends_while_the_disk_is_full(home: Home, how: str) -> None:
+    """What it held in memory was not acknowledged: the next daemon gets it again, once, open rows too."""
+    page = on_small_disk(
+        home,
+        f"""
+def log_part(call):
+    page.attempt(call)
+    run.log({{f"i{{call % 3}}": call, f"x{{call % 3}}": x_of(call)}}, commit=call % 3 == 2)
+    page.done(call)
+log_calls(0, 300)
+for call in range(300, 302):
+    log_part(call)
+assert run.flush("logged", timeout=20)
+fill()
+for call in range(302, 313):
+    log_part(call)
+log_calls(313, 2000)
+time.sleep(0.5)
+os.kill(daemon(), signal.{how})
+log_calls(2313, 200)
+time.sleep(0.5)
+spare()
+assert run.flush("logged", timeout=20)
+for call in range(2513, 2515):
+    log_part(call)
+run.finish()
+saved("log")
+""",
+        f"ended-{how}",
+        12,
+    )
+    assert calls_in(home.root / "log") == list(range(2515))
+    assert not logs.losses(home.root / "log")
+    record("L4", f"disk full, then {how} of the daemon, then space", "0 rows lost, none twice", "0 rows", 1)
+    assert page.longest_call_ms < 50
 
 
 def test_l4_full_disk_at_the_end_counts_exactly(home: Home) -> None:
@@ -137,10 +194,18 @@ saved("log")
     keys = {tuple(item.nested_key) or (item.key,) for one in records for item in one.summary.update}
     assert ("best",) in keys
     assert f"runlane: {loss.count} rows lost" in said(home, "full-at-the-end")
-    (line,) = [one.output_raw.line for one in records if one.HasField("control") and one.control.HasField("loss")]
+    (line,) = [
+        one.output_raw.line for one in records if one.HasField("control") and one.control.HasField("loss")
+    ]
     assert f"{loss.count} rows lost" in line
     assert page.longest_call_ms < 50
-    record("L4", "tmpfs of 12 MiB full to the end", "loss marker exact, essentials kept", f"{loss.count} of 12000 rows, all counted", 1)
+    record(
+        "L4",
+        "tmpfs of 12 MiB full to the end",
+        "loss marker exact, essentials kept",
+        f"{loss.count} of 12000 rows, all counted",
+        1,
+    )
 
 
 def test_l4_online_run_goes_on_from_memory(home: Home, own_server: OwnServer) -> None:
@@ -169,7 +234,13 @@ run.finish()
         env={**server.env, "FAULT_MODE": "online"},
     )
     assert page.longest_call_ms < 50
-    record("L4", "online, disk full", "all rows at the server", f"3500 of 3500 rows, {page.longest_call_ms:.1f} ms", 1)
+    record(
+        "L4",
+        "online, disk full",
+        "all rows at the server",
+        f"3500 of 3500 rows, {page.longest_call_ms:.1f} ms",
+        1,
+    )
 
 
 SHIM = r"""
@@ -274,7 +345,9 @@ run.finish()
         run_id = f"same-{number}"
         running = []
         for side in "ab":
-            environment = {"RUNLANE_RUNTIME_DIR": home.env["RUNLANE_RUNTIME_DIR"] + ("" if side == "a" else "-b")}
+            environment = {
+                "RUNLANE_RUNTIME_DIR": home.env["RUNLANE_RUNTIME_DIR"] + ("" if side == "a" else "-b")
+            }
             script = home.root / f"{side}.py"
             script.write_text(code)
             words = [sys.executable, str(script), str(home.root / f"{side}.page"), run_id, at]
@@ -298,7 +371,13 @@ run.finish()
         for log in written:
             assert calls_in(log) == list(range(200))
     # The second daemon leaves by itself; it has nothing open.
-    record("L8", "two daemons open one run in one directory", "one log each, or a typed error; 0 bytes mixed", "0 rows off", rounds)
+    record(
+        "L8",
+        "two daemons open one run in one directory",
+        "one log each, or a typed error; 0 bytes mixed",
+        "0 rows off",
+        rounds,
+    )
 
 
 def test_l4_run_directory_removed_under_a_live_run(home: Home) -> None:
@@ -323,7 +402,13 @@ print(time.monotonic() - begun, flush=True)
     took = float(out.split()[-1])
     assert took < 5, f"finish() took {took:.1f} s"
     assert "removed while the run was going on" in said(home, "removed")
-    record("L4", "run directory removed under a live run", "finish() ends at once and says so", f"{took:.1f} s", 1)
+    record(
+        "L4",
+        "run directory removed under a live run",
+        "finish() ends at once and says so",
+        f"{took:.1f} s",
+        1,
+    )
 
 
 def test_l10_cursor_lost_or_wrong(home: Home, own_server: OwnServer) -> None:
@@ -355,11 +440,17 @@ for name in {variants!r}:
             "empty": "",
             "version": json.dumps({"version": 99, "targets": {own: {"history": [1, 2]}}}),
             # Lines that the server does not have, of a log that does not have them either.
-            "future": json.dumps({"version": 1, "targets": {own: {**target, "history": 10_000, "bytes": 10**9}}}),
+            "future": json.dumps(
+                {"version": 1, "targets": {own: {**target, "history": 10_000, "bytes": 10**9}}}
+            ),
             "other": json.dumps(cursor),
             # Of this log, but the server does not have them: it was never asked, or restored from a backup.
-            "ahead": json.dumps({"version": 1, "targets": {own: {**target, "history": 50, "complete": False}}}),
-            "behind": json.dumps({"version": 1, "targets": {own: {**target, "history": 3, "complete": False}}}),
+            "ahead": json.dumps(
+                {"version": 1, "targets": {own: {**target, "history": 50, "complete": False}}}
+            ),
+            "behind": json.dumps(
+                {"version": 1, "targets": {own: {**target, "history": 3, "complete": False}}}
+            ),
         }
         sidecar.unlink(missing_ok=True)
         if name == "directory":
@@ -386,4 +477,10 @@ print(json.dumps({{name: [row["i"] for row in api.run("faults/" + name).scan_his
     )
     rows = json.loads(found.stdout)
     assert rows == {name: list(range(60)) for name in variants}
-    record("L10", "cursor lost, cut, from the future, of another run, a directory", "each row once", "0 rows off", 2 * len(variants))
+    record(
+        "L10",
+        "cursor lost, cut, from the future, of another run, a directory",
+        "each row once",
+        "0 rows off",
+        2 * len(variants),
+    )

@@ -155,6 +155,10 @@ pub(super) struct WriterLink {
 }
 
 /// One run and everything that is open for it.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each with its own moment"
+)]
 pub(super) struct Actor {
     pub(super) daemon: Arc<Daemon>,
     pub(super) settings: local::RunSettings,
@@ -181,6 +185,10 @@ pub(super) struct Actor {
     retry_append_at: Option<Instant>,
     /// Since when the disk does not take everything.
     behind_since: Option<Instant>,
+    /// An attempt to end the log on a full disk failed; not again before this.
+    seal_retry_at: Option<Instant>,
+    /// Rows that an uploader which is gone had stored.
+    stored_rows: u64,
     linger_until: Option<Instant>,
     paused_until: Option<Instant>,
     stop_sent: bool,
@@ -245,6 +253,8 @@ impl Actor {
             next_summary: Instant::now() + SUMMARY_INTERVAL,
             retry_append_at: None,
             behind_since: None,
+            seal_retry_at: None,
+            stored_rows: 0,
             linger_until: None,
             paused_until: None,
             stop_sent: false,
@@ -274,7 +284,10 @@ impl Actor {
                 () = inbox.shutdown.notified(), if !self.shutting_down => self.shut_down().await,
                 outcome = join(&mut self.disk_task) => self.disk_work_ended(outcome),
                 () = upload_changed(&mut self.uploads) => {}
-                () = tokio::time::sleep_until(wake) => self.woken(),
+                () = tokio::time::sleep_until(wake) => {
+                    self.woken();
+                    self.seal_if_due().await;
+                }
             }
         }
     }
@@ -313,9 +326,6 @@ impl Actor {
                 self.caught_up();
             }
         }
-        if self.seal_at().is_some_and(|at| at <= now) {
-            self.seal();
-        }
         if self.next_summary <= now {
             self.next_summary = now + SUMMARY_INTERVAL;
             if self.end.is_none() {
@@ -329,10 +339,7 @@ impl Actor {
     fn is_done(&mut self) -> bool {
         if self.end.is_none() || !self.is_settled() {
             // What the disk does not take stays with the processes, which were not told that it is logged.
-            let is_stuck = self.retry_append_at.is_some() && self.seal_at().is_none();
-            return self.shutting_down
-                && self.disk_task.is_none()
-                && (self.state.batch.is_empty() || is_stuck);
+            return self.shutting_down && self.disk_task.is_none() && self.seal_at().is_none();
         }
         if self.shutting_down {
             return true;
@@ -389,9 +396,7 @@ impl Actor {
         self.state.write_summary(None);
         self.write_out();
         self.journal.request_sync(std::time::Instant::now());
-        if let Some(uploads) = self.uploads.take() {
-            uploads.stop().await;
-        }
+        self.stop_uploads().await;
     }
 
     fn take_batch(&mut self, connection: u64, writer: u64, batch: &Bytes) {

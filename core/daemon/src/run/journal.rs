@@ -280,6 +280,13 @@ impl Journal {
         remove_if_there(path)
     }
 
+    /// So many bytes of the open row were written beside the log; they are synced together with it.
+    pub(crate) fn open_row_grew(&mut self, bytes: u64, now: Instant) {
+        if bytes > 0 {
+            self.policy.appended(bytes, now);
+        }
+    }
+
     /// What was appended so far must be durable at once.
     pub(crate) fn request_sync(&mut self, now: Instant) {
         self.policy.request(now);
@@ -293,8 +300,10 @@ impl Journal {
         self.policy.deadline()
     }
 
-    /// Syncs everything now; blocks on the disk.
+    /// Writes and syncs everything now; blocks on the disk.
     pub(crate) fn sync(&mut self) -> Result<(), Error> {
+        self.writer.write_backlog()?;
+        self.count(self.writer.len(), Instant::now());
         self.writer.sync()
     }
 

@@ -283,7 +283,7 @@ impl Actor {
     }
 
     /// Begins to upload; the receiver gets the server's view of the run once it has answered.
-    fn start_uploads(&mut self, is_fresh: bool) -> Option<StartOutcome> {
+    pub(super) fn start_uploads(&mut self, is_fresh: bool) -> Option<StartOutcome> {
         if self.settings.offline {
             return None;
         }

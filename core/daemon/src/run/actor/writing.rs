@@ -31,6 +31,7 @@ impl Actor {
             trouble.or_else(|| refused.map(|error| error.to_string()))
         } else {
             let saved = self.pending.save(&mut self.state.open_calls);
+            self.journal.open_row_grew(self.pending.take_written(), now);
             saved
                 .err()
                 .map(|error| format!("cannot keep the open row: {error}"))
@@ -150,22 +151,29 @@ impl Actor {
         if self.disk_task.is_some() {
             return;
         }
+        let now = std::time::Instant::now();
+        let due = self.journal.disk_deadline();
+        if due.is_none_or(|deadline| deadline > now) {
+            return;
+        }
+        // An open row is acknowledged as durable together with the log, unless its file cannot be synced.
+        let open_row = tokio::task::block_in_place(|| self.pending.sync());
+        if let Err(error) = &open_row {
+            tracing::warn!(%error, "pending file cannot be synced");
+        }
         let is_whole = self.retry_append_at.is_none();
         let (state, acked) = (&self.state, &self.acked);
-        let logged = || {
-            if is_whole {
-                state.logged_seqs()
-            } else {
-                acked.clone()
-            }
+        let logged = || match (is_whole, &open_row) {
+            (true, Ok(())) => state.logged_seqs(),
+            (true, Err(_)) => state.seqs_in_log(),
+            (false, _) => acked.clone(),
         };
-        let now = std::time::Instant::now();
         let Some(work) = self.journal.begin_disk_work(now, logged) else {
             return;
         };
-        // An open row is acknowledged as durable together with the log.
-        if let Err(error) = tokio::task::block_in_place(|| self.pending.sync()) {
-            tracing::warn!(%error, "pending file cannot be synced");
+        if open_row.is_err() {
+            // It waits for the next sync, after a pause.
+            self.journal.open_row_grew(1, now + APPEND_RETRY);
         }
         self.disk_task = Some(tokio::task::spawn_blocking(move || work.run()));
     }
@@ -221,7 +229,7 @@ impl Actor {
             return None;
         }
         if self.shutting_down {
-            return Some(Instant::now());
+            return self.seal_retry_at.is_none().then(Instant::now);
         }
         // The uploader reads what waits in memory; when it is through, less is lost.
         let is_uploading = self.uploads.as_ref().is_some_and(|uploads| {
@@ -229,11 +237,39 @@ impl Actor {
             !status.complete && !status.is_paused
         });
         let began = self.behind_since.unwrap_or(ended_at);
-        (!is_uploading).then_some(ended_at.max(began + FULL_DISK_PATIENCE))
+        let at = ended_at.max(began + FULL_DISK_PATIENCE);
+        (!is_uploading).then_some(self.seal_retry_at.map_or(at, |retry| retry.max(at)))
+    }
+
+    /// Stops the uploader; what it has stored is remembered.
+    pub(super) async fn stop_uploads(&mut self) {
+        if let Some(uploads) = self.uploads.take() {
+            self.stored_rows = uploads.status.borrow().rows;
+            uploads.stop().await;
+        }
+    }
+
+    /// Ends the log of a run on a full disk, if it is time.
+    pub(super) async fn seal_if_due(&mut self) {
+        if self.seal_at().is_none_or(|at| at > Instant::now()) {
+            return;
+        }
+        // An uploader that is paused may have read what is replaced now; another one begins afresh.
+        let is_paused = self
+            .uploads
+            .as_ref()
+            .is_some_and(|uploads| !uploads.status.borrow().complete);
+        if is_paused {
+            self.stop_uploads().await;
+        }
+        tokio::task::block_in_place(|| self.seal());
+        if is_paused {
+            self.start_uploads(false);
+        }
     }
 
     /// Ends the log of a run on a full disk: what must never be dropped goes into the reserve, with a marker of what is lost.
-    pub(super) fn seal(&mut self) {
+    fn seal(&mut self) {
         let now = std::time::Instant::now();
         let waiting = match self.journal.backlog() {
             Ok(mut waiting) => {
@@ -242,6 +278,7 @@ impl Actor {
             }
             Err(error) => {
                 tracing::error!(%error, "what waits for the full disk cannot be read");
+                self.seal_retry_at = Some(Instant::now() + APPEND_RETRY);
                 return;
             }
         };
@@ -255,13 +292,13 @@ impl Actor {
         records.extend(plan.kept);
         if let Err(error) = self.journal.replace_backlog(&records, now) {
             tracing::error!(%error, "the end of the run cannot be written");
-            self.retry_append_at = Some(Instant::now() + APPEND_RETRY);
+            self.seal_retry_at = Some(Instant::now() + APPEND_RETRY);
         }
         self.state.batch.clear();
         let stored = self
             .uploads
             .as_ref()
-            .map_or(0, |uploads| uploads.status.borrow().rows);
+            .map_or(self.stored_rows, |uploads| uploads.status.borrow().rows);
         for lost in &plan.losses {
             let is_rows = lost.stream == loss::HISTORY;
             let gone = if is_rows {

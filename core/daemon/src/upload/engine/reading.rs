@@ -24,7 +24,8 @@ impl Engine {
             }
         }
         if read > 0 {
-            self.stream.set_lost(self.projection.lost + self.tail.lost());
+            self.stream
+                .set_lost(self.projection.lost + self.tail.lost());
             self.checkpoint(self.tail.offset());
             self.share.count(self.stream.waiting_bytes());
         }
@@ -91,7 +92,8 @@ impl Engine {
         self.ended = true;
         let effects = self.projection.end();
         self.take(effects, true);
-        self.stream.set_lost(self.projection.lost + self.tail.lost());
+        self.stream
+            .set_lost(self.projection.lost + self.tail.lost());
         self.checkpoint(self.tail.offset());
         if self.projection.summary_changed {
             self.put_summary();
