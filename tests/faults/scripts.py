@@ -173,9 +173,20 @@ def kill_daemon(home: Home) -> int:
 
 
 def left_behind(home: Home) -> list[str]:
-    """Spill and pending files, which only unfinished business leaves."""
+    """Spill and pending files and shelves, which only unfinished business leaves."""
     patterns = ("*.runlane-spill", "*.runlane-pending")
-    return sorted(path.name for pattern in patterns for path in home.wandb_dir.glob(f"*/{pattern}"))
+    found = [path.name for pattern in patterns for path in home.wandb_dir.glob(f"*/{pattern}")]
+    return sorted(found + shelves(home))
+
+
+def shelves(home: Home) -> list[str]:
+    """The shelves of this home's writers; their heads name the spill file."""
+    found = []
+    for path in Path(f"/dev/shm/runlane-{os.getuid()}").glob("*"):
+        with contextlib.suppress(OSError):
+            if str(home.root).encode() in path.read_bytes()[:8192]:
+                found.append(f"shelf {path.name}")
+    return found
 
 
 def wait_until(condition: object, what: str, timeout: float = 20.0) -> None:
