@@ -131,12 +131,21 @@ pub(crate) const fn varint_len(value: u64) -> usize {
     clippy::cast_possible_truncation,
     reason = "the mask leaves seven bits"
 )]
+#[inline]
 pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    if value < 0x80 {
+        out.push(value as u8);
+        return;
+    }
+    let mut bytes = [0; 10];
+    let mut length = 0;
     while value >= 0x80 {
-        out.push((value & 0x7f) as u8 | 0x80);
+        bytes[length] = (value & 0x7f) as u8 | 0x80;
+        length += 1;
         value >>= 7;
     }
-    out.push(value as u8);
+    bytes[length] = value as u8;
+    out.extend_from_slice(&bytes[..=length]);
 }
 
 /// Appends a length-delimited field.

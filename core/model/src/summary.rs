@@ -72,7 +72,11 @@ impl Summary {
 
     /// As `observe`, for leaves that are not part of a row (`_step`, `_runtime`).
     pub fn observe_items(&mut self, keys: &KeyTable, metrics: &MetricTable, items: &Items) {
+        let no_rules = metrics.is_empty();
         for (id, value) in items {
+            if no_rules && self.replace_float(keys, *id, value) {
+                continue;
+            }
             if *value == Value::Null || self.steps_back(*id, value) {
                 continue;
             }
@@ -88,6 +92,23 @@ impl Summary {
             }
             slot.value = Some(value.clone());
         }
+    }
+
+    /// The short way for most items of most rows: another float in the place of a float.
+    #[inline]
+    fn replace_float(&mut self, keys: &KeyTable, id: KeyId, value: &Value) -> bool {
+        let Some(slot) = self.slots.get_mut(id.index()) else {
+            return false;
+        };
+        let (Some(Value::Float(last)), Value::Float(new)) = (&mut slot.value, value) else {
+            return false;
+        };
+        if !keys.conflicts(id).is_empty() {
+            return false;
+        }
+        *last = *new;
+        slot.changed = true;
+        true
     }
 
     fn steps_back(&self, id: KeyId, value: &Value) -> bool {

@@ -66,7 +66,8 @@ impl CallDecoder {
     /// Decodes one call. Fails only if the bytes are no such message.
     pub(crate) fn decode(&mut self, bytes: &[u8], keys: &mut KeyTable) -> Result<Call, WireError> {
         let mut call = Call {
-            items: Vec::with_capacity(self.last.len()),
+            // The daemon adds `_runtime` and `_step`, a label and a rank.
+            items: Vec::with_capacity(self.last.len() + 4),
             ..Call::default()
         };
         let mut fields = Fields::new(bytes);
@@ -74,7 +75,10 @@ impl CallDecoder {
         while let Some(field) = fields.next_field()? {
             match field {
                 (1, Field::Bytes(item)) => {
-                    self.item(item, position, keys, &mut call.items)?;
+                    match self.expected_float(item, position) {
+                        Some(known) => call.items.push(known),
+                        None => self.item(item, position, keys, &mut call.items)?,
+                    }
                     position += 1;
                 }
                 (2, Field::Bytes(step)) => call.step = Some(number_in(step)?.cast_signed()),
@@ -84,6 +88,18 @@ impl CallDecoder {
             }
         }
         Ok(call)
+    }
+
+    /// The short way for most items of most calls: a float under the key that the last call had in this place.
+    #[inline]
+    fn expected_float(&self, item: &[u8], position: usize) -> Option<(KeyId, Value)> {
+        const NUMBER_TAG: u8 = 6 << 3 | 1;
+        let (key, Target::Key(id)) = self.last.get(position)? else {
+            return None;
+        };
+        let value = item.strip_prefix(&**key)?.strip_prefix(&[NUMBER_TAG])?;
+        let bits = u64::from_le_bytes(value.try_into().ok()?);
+        Some((*id, Value::Float(f64::from_bits(bits))))
     }
 
     fn item(

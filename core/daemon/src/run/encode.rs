@@ -1,7 +1,7 @@
 //! From a committed row to the bytes of its history record, as W&B's service writes them: every item with
 //! `nested_key` and `value_json`.
 
-use runlane_model::json::{Value, write_value};
+use runlane_model::json::{Value, with_f64_text, write_value};
 use runlane_model::row::{KeyId, KeyTable, Row};
 
 use crate::wire::{put_bytes, put_number, put_varint, varint_len, zigzag};
@@ -97,6 +97,15 @@ impl RowEncoder {
         // The history message's length comes before its content: its items are collected first.
         self.item.clear();
         for (id, value) in &row.items {
+            let key = encoded_key(&mut self.keys, keys, *id);
+            if !self.typed
+                && let Value::Float(number) = value
+            {
+                // Most values of most rows.
+                let item = &mut self.item;
+                with_f64_text(*number, |text| put_item(item, key, &[], text.as_bytes()));
+                continue;
+            }
             self.text.clear();
             write_value(&mut self.text, value);
             let typed = if self.typed {
@@ -104,39 +113,47 @@ impl RowEncoder {
             } else {
                 Vec::new()
             };
-            let key = encoded_key(&mut self.keys, keys, *id);
-            let text = self.text.as_bytes();
-            let length = key.len() + typed.len() + 2 + varint_len(text.len() as u64) + text.len();
-            self.item.push(0x0a);
-            put_varint(&mut self.item, length as u64);
-            self.item.extend_from_slice(key);
-            self.item.extend_from_slice(&typed);
-            // Field 16, length-delimited.
-            self.item.extend_from_slice(&[0x82, 0x01]);
-            put_varint(&mut self.item, text.len() as u64);
-            self.item.extend_from_slice(text);
+            put_item(&mut self.item, key, &typed, self.text.as_bytes());
         }
-        let mut step = Vec::with_capacity(11);
-        if row.step != 0 {
-            put_number(&mut step, 1, row.step.cast_unsigned());
-        }
-        let length = self.item.len() + 2 + step.len();
+        let step = row.step.cast_unsigned();
+        let step_bytes = if step == 0 { 0 } else { 1 + varint_len(step) };
+        out.reserve(self.item.len() + 64);
         out.push(0x12);
-        put_varint(out, length as u64);
+        put_varint(out, (self.item.len() + 2 + step_bytes) as u64);
         out.extend_from_slice(&self.item);
-        put_bytes(out, 2, &step);
+        put_varint(out, 2 << 3 | 2);
+        put_varint(out, step_bytes as u64);
+        if step != 0 {
+            put_number(out, 1, step);
+        }
         if let Some(mark) = mark {
             put_mark(out, mark);
         }
     }
 }
 
+/// Appends one history item: its key's fields, the typed value's, and `value_json`.
+#[inline]
+fn put_item(out: &mut Vec<u8>, key: &[u8], typed: &[u8], text: &[u8]) {
+    let length = key.len() + typed.len() + 2 + varint_len(text.len() as u64) + text.len();
+    out.push(0x0a);
+    put_varint(out, length as u64);
+    out.extend_from_slice(key);
+    out.extend_from_slice(typed);
+    // Field 16, length-delimited.
+    out.extend_from_slice(&[0x82, 0x01]);
+    put_varint(out, text.len() as u64);
+    out.extend_from_slice(text);
+}
+
 /// Appends `control {runlane_writer, runlane_seq}` to a record.
 pub(crate) fn put_mark(out: &mut Vec<u8>, mark: Mark) {
-    let mut control = Vec::with_capacity(24);
-    put_number(&mut control, 2000, mark.writer);
-    put_number(&mut control, 2001, mark.seq);
-    put_bytes(out, 16, &control);
+    // Two tags of two bytes each.
+    let length = 4 + varint_len(mark.writer) + varint_len(mark.seq);
+    put_varint(out, 16 << 3 | 2);
+    put_varint(out, length as u64);
+    put_number(out, 2000, mark.writer);
+    put_number(out, 2001, mark.seq);
 }
 
 fn encoded_key<'a>(cache: &'a mut Vec<Box<[u8]>>, keys: &KeyTable, id: KeyId) -> &'a [u8] {

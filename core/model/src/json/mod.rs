@@ -12,4 +12,4 @@ mod write;
 pub use leaves::{Leaf, visit_leaves};
 pub use lexer::{JsonError, MAX_DEPTH};
 pub use value::{Object, Value, parse, parse_object};
-pub use write::{write_f64, write_i64, write_string, write_value};
+pub use write::{with_f64_text, write_f64, write_i64, write_string, write_value};

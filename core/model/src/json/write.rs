@@ -15,10 +15,16 @@ pub(super) fn non_finite_name(value: f64) -> &'static str {
 
 /// Appends a float in its shortest round-trip form, with `NaN`, `Infinity` and `-Infinity` as bare tokens.
 pub fn write_f64(out: &mut String, value: f64) {
+    with_f64_text(value, |text| out.push_str(text));
+}
+
+/// Hands the text of a float, as [`write_f64`] writes it, to `use_it`.
+#[inline]
+pub fn with_f64_text<R>(value: f64, use_it: impl FnOnce(&str) -> R) -> R {
     if value.is_finite() {
-        out.push_str(zmij::Buffer::new().format_finite(value));
+        use_it(zmij::Buffer::new().format_finite(value))
     } else {
-        out.push_str(non_finite_name(value));
+        use_it(non_finite_name(value))
     }
 }
 
