@@ -181,5 +181,6 @@ def _print_links(run: Run, progress: dict[str, Any]) -> None:
     if progress and not progress.get("complete", True):
         reason = f": {progress['problem']}" if progress.get("problem") else ""
         terminal.termwarn(
-            f"the upload is not complete yet{reason}; the daemon goes on with it, and `runlane sync {run.sync_dir}` can"
+            f"the upload is not complete yet{reason}\nhint: the daemon goes on with it when this process has ended;"
+            f" `runlane sync {run.sync_dir}` uploads what is left as well"
         )

@@ -138,6 +138,9 @@ class OwnServer:
         """Kill the server, as the kernel would for want of memory."""
         pid = int((self.data / "server.pid").read_text().split()[0])
         os.kill(pid, signal.SIGKILL)
+        # It lets go of its files and its port only when it is gone.
+        while Path(f"/proc/{pid}").exists():
+            time.sleep(0.001)
         self.running = False
 
     def start_again(self) -> None:

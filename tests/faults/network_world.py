@@ -39,6 +39,12 @@ def wait_until(what: str, is_true: Callable[[], bool], secs: float = PATIENCE_SE
     return time.monotonic() - begun
 
 
+def heard(trainer: Trainer) -> str:
+    """What a process has written by now; the daemon's notices are shown with its next call."""
+    trainer.flush()
+    return trainer.said()
+
+
 def begin(trainer: Trainer, project: str, run: str, **words: object) -> None:
     """Start a run in a trainer, ready for `timed_log`."""
     given = "".join(f", {name}={value!r}" for name, value in words.items())

@@ -17,6 +17,7 @@ from network_world import (
     PATIENCE_SECS,
     begin,
     everything_logged,
+    heard,
     run_dir,
     timed_log,
     wait_until,
@@ -99,7 +100,7 @@ def test_n7_a_deleted_run_is_paused_and_not_taken_apart(home: Home, project: str
         wait_until("rows are stored", lambda: len(server.run("deleted").rows()) == 20)
         is_deleted = True
         timed_log(one, range(20, 60))
-        wait_until("the pause is told", lambda: "uploads are paused" in one.said())
+        wait_until("the pause is told", lambda: "uploads are paused" in heard(one))
         one.do("run.finish()")
         directory = run_dir(home, "deleted")
         said = one.said()
@@ -143,7 +144,7 @@ def test_n8_a_key_rotated_in_the_middle_pauses_and_resumes_without_a_restart(
     new = rotate_key(server)
     timed_log(one, range(50, 100))
     wait_until(
-        "the pause is told", lambda: "uploads are paused: the server refuses the API key" in one.said()
+        "the pause is told", lambda: "uploads are paused: the server refuses the API key" in heard(one)
     )
     timed_log(one, range(100, 150))
     time.sleep(2)
@@ -155,7 +156,7 @@ def test_n8_a_key_rotated_in_the_middle_pauses_and_resumes_without_a_restart(
     begin(other, project, "other")
     other.do("run.finish()")
     other.end()
-    wait_until("uploads go on", lambda: "uploads go on" in one.said())
+    wait_until("uploads go on", lambda: "uploads go on" in heard(one))
     resumed = time.monotonic() - begun
     timed_log(one, range(150, 200))
     assert worst_call(one) < CALL_BOUND_SECS

@@ -62,6 +62,7 @@ impl Credentials {
         let is_new = state.keys.insert(server, key.to_owned()).as_deref() != Some(key);
         drop(state);
         if is_new {
+            tracing::info!(base_url, waiting, "another key for a server");
             self.offers.send_modify(|offers| *offers += 1);
         }
         waiting

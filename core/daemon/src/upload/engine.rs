@@ -66,7 +66,10 @@ struct Engine {
     target: Target,
     saved_at: Instant,
     checkpoints: VecDeque<(u64, Offsets)>,
-    calls: JoinSet<Done>,
+    calls: JoinSet<(u32, Done)>,
+    /// Counts the keys; what was sent with an earlier one says nothing of the present one.
+    epoch: u32,
+    has_old_key: bool,
     entering: Option<AbortHandle>,
     is_changing: bool,
     is_alerting: bool,
@@ -79,7 +82,7 @@ struct Engine {
     quarantined: u64,
     told_quarantine: bool,
     files: FilePlan,
-    file_tasks: JoinSet<Uploaded>,
+    file_tasks: JoinSet<(u32, Uploaded)>,
     files_due: Option<Instant>,
     failed_files_due: Option<Instant>,
     files_backoff: Backoff,
@@ -289,6 +292,8 @@ async fn start(
         saved_at: now,
         checkpoints: VecDeque::from([(head, Offsets::default())]),
         calls: JoinSet::new(),
+        epoch: 0,
+        has_old_key: false,
         entering: None,
         is_changing: false,
         is_alerting: false,
@@ -343,6 +348,7 @@ impl Engine {
                     if !goes_on.await {
                         return Err(Halt::Pause(pause));
                     }
+                    self.epoch += 1;
                 }
                 other => return other,
             }
@@ -422,7 +428,7 @@ impl Engine {
                 Err(error) => abnormal("request", &error)?,
             },
             Some(done) = self.file_tasks.join_next(), if !self.file_tasks.is_empty() => match done {
-                Ok(outcome) => self.files_stored(&outcome)?,
+                Ok((epoch, outcome)) => self.files_stored(epoch, &outcome)?,
                 Err(error) => abnormal("upload of files", &error)?,
             },
             () = self.outside.clock.sleep_until(wake) => {}

@@ -41,7 +41,9 @@ pub(super) struct Changed {
 }
 
 impl Engine {
-    pub(super) fn take_done(&mut self, done: Done) -> Result<(), Halt> {
+    /// Takes in what a request brought that was sent when the key was the `epoch`th.
+    pub(super) fn take_done(&mut self, (epoch, done): (u32, Done)) -> Result<(), Halt> {
+        self.has_old_key = epoch != self.epoch;
         match done {
             Done::Admitted(pass) => {
                 self.entering = None;
@@ -60,7 +62,8 @@ impl Engine {
     pub(super) fn enter(&mut self) {
         if self.entering.is_none() {
             let host = self.server.host();
-            let entering = async move { Done::Admitted(host.enter().await) };
+            let epoch = self.epoch;
+            let entering = async move { (epoch, Done::Admitted(host.enter().await)) };
             self.entering = Some(self.calls.spawn(entering));
         }
     }
@@ -84,9 +87,11 @@ impl Engine {
         let server = self.server.clone();
         let (entity, project) = (self.started.entity.clone(), self.started.project.clone());
         let run = self.started.run.run_id.clone();
+        let epoch = self.epoch;
         self.calls.spawn(async move {
             let path = [entity.as_str(), &project, &run];
-            Done::Stream(server.file_stream(pass, path, bytes, gzip, timeout).await)
+            let answer = server.file_stream(pass, path, bytes, gzip, timeout).await;
+            (epoch, Done::Stream(answer))
         });
         Ok(())
     }
@@ -121,11 +126,11 @@ impl Engine {
             }
             Err(error) => match error.verdict {
                 Verdict::Refused => self.refused(&error),
-                Verdict::Unauthorized => {
+                Verdict::Unauthorized if !self.has_old_key => {
                     self.stream.take_back();
                     Err(Halt::Pause(Pause::of(&error)))
                 }
-                Verdict::Retry | Verdict::Success => {
+                Verdict::Unauthorized | Verdict::Retry | Verdict::Success => {
                     if error.is_timeout {
                         self.stream.was_slow();
                     }
@@ -241,10 +246,10 @@ impl Engine {
         }
         self.is_changing = true;
         self.upsert_due = None;
-        let server = self.server.clone();
+        let (server, epoch) = (self.server.clone(), self.epoch);
         self.calls.spawn(async move {
             let outcome = server.upsert(&upsert).await.map(|_reply| ());
-            Done::Changes(outcome, changed)
+            (epoch, Done::Changes(outcome, changed))
         });
     }
 
@@ -286,8 +291,11 @@ impl Engine {
         let server = self.server.clone();
         let (entity, project) = (self.started.entity.clone(), self.started.project.clone());
         let run = self.started.run.run_id.clone();
-        self.calls
-            .spawn(async move { Done::Alert(server.alert(&entity, &project, &run, &alert).await) });
+        let epoch = self.epoch;
+        self.calls.spawn(async move {
+            let outcome = server.alert(&entity, &project, &run, &alert).await;
+            (epoch, Done::Alert(outcome))
+        });
     }
 
     fn alert_sent(&mut self, outcome: Result<(), CallError>) -> Result<(), Halt> {
@@ -316,7 +324,7 @@ impl Engine {
 
     /// A call that is tried again; refused credentials pause everything.
     pub(super) fn tried_in_vain(&mut self, error: &CallError) -> Result<(), Halt> {
-        if error.verdict == Verdict::Unauthorized {
+        if error.verdict == Verdict::Unauthorized && !self.has_old_key {
             return Err(Halt::Pause(Pause::of(error)));
         }
         self.trouble(error);
@@ -331,7 +339,7 @@ impl Engine {
         }
         while let Some(ended) = self.calls.try_join_next() {
             match ended {
-                Ok(Done::Admitted(pass)) => drop(pass),
+                Ok((_epoch, Done::Admitted(pass))) => drop(pass),
                 Ok(done) => {
                     if let Err(halt) = self.take_done(done) {
                         tracing::debug!(?halt, "another reason to pause");

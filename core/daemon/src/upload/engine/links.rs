@@ -128,6 +128,7 @@ impl Links {
             () = outside.clock.sleep_until(until) => None,
             () = self.abandoned() => return false,
         };
+        tracing::info!(run = %job.settings.run_id, other_key = key.is_some(), "a paused upload is tried");
         if let Some(key) = key {
             server.set_key(key);
         }
@@ -141,16 +142,20 @@ impl Links {
 
     /// A request was taken: no pause any more.
     pub(super) fn resumed(&mut self) {
-        let was_paused = self.status.send_if_modified(|status| {
-            let changed = status.is_paused || !status.problem.is_empty();
-            let was_paused = status.is_paused;
-            (status.is_paused, status.may_resume) = (false, false);
-            status.problem.clear();
-            changed && was_paused
-        });
+        let (was_paused, was_troubled) = {
+            let status = self.status.borrow();
+            (status.is_paused, !status.problem.is_empty())
+        };
         if was_paused {
+            // Before the status: that is what wakes whoever passes it on.
             self.told_pause.clear();
             self.notice(20, "uploads go on".to_owned());
+        }
+        if was_paused || was_troubled {
+            self.status.send_modify(|status| {
+                (status.is_paused, status.may_resume) = (false, false);
+                status.problem.clear();
+            });
         }
     }
 }

@@ -43,9 +43,11 @@ impl Engine {
             let (entity, project) = (self.started.entity.clone(), self.started.project.clone());
             let run = self.started.run.run_id.clone();
             let (directory, known) = (self.job.files_dir.clone(), self.target.files.clone());
+            let epoch = self.epoch;
             self.file_tasks.spawn(async move {
                 let run = [entity.as_str(), &project, &run];
-                super::super::files::upload(&server, run, directory, names, known).await
+                let files = super::super::files::upload(&server, run, directory, names, known);
+                (epoch, files.await)
             });
         }
         if !self.files.is_waiting() {
@@ -53,7 +55,8 @@ impl Engine {
         }
     }
 
-    pub(super) fn files_stored(&mut self, outcome: &Uploaded) -> Result<(), Halt> {
+    pub(super) fn files_stored(&mut self, epoch: u32, outcome: &Uploaded) -> Result<(), Halt> {
+        self.has_old_key = epoch != self.epoch;
         for (name, md5) in &outcome.stored {
             self.links
                 .status

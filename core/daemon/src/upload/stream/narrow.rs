@@ -97,6 +97,10 @@ impl Narrowing {
             self.asks = false;
             return Some(false);
         }
+        if self.limit.is_none() {
+            // What was taken before says nothing of now: the run may have been deleted since.
+            self.answered = false;
+        }
         self.suspects = units;
         self.limit = Some((units / 2).max(1));
         if !self.answered {

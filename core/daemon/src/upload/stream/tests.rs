@@ -300,6 +300,22 @@ proptest! {
 }
 
 #[test]
+fn n7_a_run_that_is_deleted_later_loses_no_line_to_quarantine() {
+    let now = Instant::now();
+    let mut stream = stream();
+    for line in rows(3) {
+        stream.push(Lines::History, line);
+        stream.compose(now);
+        stream.succeeded(now, None);
+    }
+    stream.push(Lines::History, "{}".to_owned());
+    stream.compose(now);
+    assert_eq!(stream.refused(), Refusal::Narrowed);
+    assert_eq!(stream.compose(now), "{}");
+    assert_eq!(stream.refused(), Refusal::Everything);
+}
+
+#[test]
 fn n9_a_slow_line_gets_smaller_requests_and_a_good_one_larger_again() {
     let start = Instant::now();
     let mut stream = stream();
