@@ -83,6 +83,7 @@ async fn serve(
     let options = runlane_daemon::Options {
         runtime_dir: directory.to_owned(),
         idle_timeout,
+        give_back_memory,
     };
     runlane_daemon::serve(options, listener, stop).await;
     signals.abort();
@@ -92,6 +93,18 @@ async fn serve(
 /// One thread waits for everybody: a second one would be woken for each small batch, which costs more than the batch.
 /// What takes long goes through `block_in_place`, which hands the waiting over to another thread meanwhile.
 const WORKER_THREADS: usize = 1;
+
+/// Has the allocator return the memory of runs that have ended; it would keep it for the next ones.
+fn give_back_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        // SAFETY: no arguments that could be wrong; it only looks through the allocator's own free lists.
+        #[expect(unsafe_code, reason = "there is no safe wrapper")]
+        unsafe {
+            libc::malloc_trim(0)
+        };
+    }
+}
 
 /// reqwest is built without a TLS provider of its own.
 pub(crate) fn rustls_provider() {

@@ -39,6 +39,8 @@ pub struct Options {
     pub runtime_dir: PathBuf,
     /// The daemon leaves after so long with no connection and nothing to upload.
     pub idle_timeout: Duration,
+    /// Called when the last run has ended: what the allocator keeps for the next one is given back to the system.
+    pub give_back_memory: fn(),
 }
 
 /// What the daemon knows beyond its runs.
@@ -291,8 +293,13 @@ pub async fn serve_with(
     let mut ending = daemon.ending.subscribe();
     let mut tasks = JoinSet::new();
     let mut acceptor = Acceptor::new();
+    let mut was_idle = true;
     loop {
         let idle = daemon.is_idle();
+        if idle && !was_idle {
+            (options.give_back_memory)();
+        }
+        was_idle = idle;
         tokio::select! {
             stream = acceptor.next(&listener) => daemon.serve(stream, &mut tasks),
             Some(_ended) = tasks.join_next(), if !tasks.is_empty() => {}

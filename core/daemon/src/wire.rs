@@ -131,7 +131,6 @@ pub(crate) const fn varint_len(value: u64) -> usize {
     clippy::cast_possible_truncation,
     reason = "the mask leaves seven bits"
 )]
-#[inline]
 pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     if value < 0x80 {
         out.push(value as u8);

@@ -68,6 +68,7 @@ impl Daemon {
         let options = runlane_daemon::Options {
             runtime_dir: runtime_dir.clone(),
             idle_timeout,
+            give_back_memory: || {},
         };
         let (ready, bound) = tokio::sync::oneshot::channel();
         let task = runtime.spawn(async move {
