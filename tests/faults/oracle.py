@@ -12,7 +12,9 @@ busy machine are no part of the promise that a call does not block.
 
 from __future__ import annotations
 
+import collections
 import mmap
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -102,6 +104,38 @@ class Page:
 def x_of(call: int) -> float:
     """A float whose digits depend on the call."""
     return (call + 1) ** 0.5 / 7 - 1e-7 * call
+
+
+class Noise:
+    """How late a thread of this machine gets a processor just now: the control beside what a kill costs."""
+
+    _TICK_SECS = 0.001
+
+    def __init__(self) -> None:
+        self._late: collections.deque[tuple[int, float]] = collections.deque(maxlen=4000)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._tick, daemon=True)
+
+    def _tick(self) -> None:
+        while not self._stop.is_set():
+            before = time.monotonic_ns()
+            time.sleep(self._TICK_SECS)
+            now = time.monotonic_ns()
+            self._late.append((now, (now - before) / 1e6 - 1000 * self._TICK_SECS))
+
+    def __enter__(self) -> Noise:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def around_ms(self, moment_ns: int) -> float:
+        """The worst delay of a thread that wanted to run in the 20 ms before a moment, or until it ran next."""
+        time.sleep(10 * self._TICK_SECS)
+        begin, end = moment_ns - 20_000_000, moment_ns + 5_000_000
+        return max((late for at, late in list(self._late) if begin <= at <= end), default=0.0)
 
 
 def waited_for_processor_ns() -> int:

@@ -41,16 +41,16 @@ impl Identity {
 /// A descriptor that is used and closed only as long as it is what it was.
 #[derive(Debug)]
 pub(crate) struct Descriptor {
-    descriptor: ManuallyDrop<OwnedFd>,
+    owned: ManuallyDrop<OwnedFd>,
     identity: Identity,
     entry: Option<&'static Entry>,
 }
 
 impl Descriptor {
     /// Makes one. No `fork` comes between the making and the entry in the register.
-    pub(crate) fn make(make: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result<Self> {
+    pub(crate) fn make(open: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result<Self> {
         let _gate = Gate::pass();
-        let made = make()?;
+        let made = open()?;
         let identity = Identity::of(&made)?;
         let descriptor = match fcntl_dupfd_cloexec(&made, FIRST_NUMBER) {
             Ok(high) => {
@@ -69,13 +69,13 @@ impl Descriptor {
         Ok(Self {
             entry: Entry::take(descriptor.as_raw_fd(), identity),
             identity,
-            descriptor: ManuallyDrop::new(descriptor),
+            owned: ManuallyDrop::new(descriptor),
         })
     }
 
     /// As `make`, for an event that a signal handler is to trigger: see [`signal_events`].
-    pub(crate) fn make_event(make: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result<Self> {
-        let made = Self::make(make)?;
+    pub(crate) fn make_event(open: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result<Self> {
+        let made = Self::make(open)?;
         if let Some(entry) = made.entry {
             entry.is_event.store(true, Ordering::Release);
         }
@@ -84,7 +84,7 @@ impl Descriptor {
 
     /// Whether the number still stands for what was made. Ask before each use.
     pub(crate) fn is_ours(&self) -> bool {
-        Identity::of(&*self.descriptor).is_ok_and(|found| found == self.identity)
+        Identity::of(&*self.owned).is_ok_and(|found| found == self.identity)
     }
 
     /// Fails with `NotConnected` if the number stands for something else, or nothing.
@@ -106,7 +106,7 @@ impl Descriptor {
 
 impl AsFd for Descriptor {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.descriptor.as_fd()
+        self.owned.as_fd()
     }
 }
 
@@ -118,7 +118,7 @@ impl Drop for Descriptor {
         }
         // A number that somebody else got is left alone.
         if self.is_ours() {
-            crate::sys::descriptors::close(&mut self.descriptor);
+            crate::sys::descriptors::close(&mut self.owned);
         }
     }
 }

@@ -252,12 +252,13 @@ impl Inner {
             .shelf
             .as_ref()
             .and_then(|shelf| shelf.take(self.next_seq));
-        slot.map(Buffer::Shelf).unwrap_or_else(|| {
-            let spare = self.spare.pop();
-            spare
-                .unwrap_or_else(|| Vec::with_capacity(CHUNK_BYTES))
-                .into()
-        })
+        if let Some(slot) = slot {
+            return Buffer::Shelf(slot);
+        }
+        let spare = self.spare.pop();
+        spare
+            .unwrap_or_else(|| Vec::with_capacity(CHUNK_BYTES))
+            .into()
     }
 }
 
