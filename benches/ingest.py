@@ -40,7 +40,7 @@ class BenchServer:
         self.base_url, self.key = (found[name].strip("'\"") for name in ("WANDB_BASE_URL", "WANDB_API_KEY"))
         self.host, _, port = self.base_url.removeprefix("http://").partition(":")
         self.port = int(port)
-        self.pid = int((self.data / "server.pid").read_text())
+        self.pid = int((self.data / "server.pid").read_text().split()[0])
 
     def _run(self, *words: str) -> str:
         command = [self.world.python, "-m", "runlane", "server", *words, "--data-dir", str(self.data)]
