@@ -34,8 +34,6 @@ _MODEL_TOKENS = frozenset(
 )
 #: What the tokens of services begin with, and what precedes one: without any of these a text is not searched.
 _MARKS = (
-    "://",
-    "@",
     "ghp_",
     "gho_",
     "ghu_",
@@ -72,7 +70,8 @@ _MARKS = (
     "lin_api_",
     "AccountKey=",
     "SharedAccess",
-    "bot",
+    "/bot",
+    ":AA",
 )
 _TOKENS = r"""
     gh[opsur]_[A-Za-z0-9]{20,} | github_pat_\w{20,} | gl(?:pat|dt|rt)-[\w-]{16,} | hf_[A-Za-z0-9]{16,}
@@ -128,7 +127,8 @@ def variables(values: dict[str, str]) -> dict[str, str]:
 def text(value: str) -> str:
     """`value` without keys of this process, user names and passwords in URLs, and tokens of well-known forms."""
     value = own_keys(value)
-    if not any(mark in value for mark in _MARKS):
+    is_url = "://" in value and ("@" in value or "?" in value)
+    if not is_url and not any(mark in value for mark in _MARKS):
         return value
     url, query, header, tokens = _patterns()
     value = url.sub(r"\1", value)
