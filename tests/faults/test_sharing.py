@@ -289,3 +289,43 @@ def test_share_worker_killed(home: Home) -> None:
             assert found == [number for number in range(page.returned) if number % 2 or number == last]
     record("SHARE-killed", "SIGKILL of one of 4 workers", f"{BOUND_MS:g} ms of its own", f"{worst:.1f} ms", 1)
     assert worst <= BOUND_MS
+
+
+#: A worker logs while the daemon stands still and is killed; the run is finished before the daemon has seen any of it.
+STANDING = """
+import os, signal, sys, threading, time
+import runlane as wandb
+from runlane import _setup
+run = wandb.init(project="sharing", id=sys.argv[1], mode="offline", settings=wandb.Settings(console="off", x_disable_meta=True))
+run.log({"writer": 0, "number": 0})
+run._request("flush", {"level": "logged"}, 10)
+daemon = _setup.process().connection().daemon_pid
+ready, told = os.pipe()
+worker = os.fork()
+if worker == 0:
+    run.log({"writer": 1, "number": 0})
+    run._request("flush", {"level": "logged"}, 10)
+    os.kill(daemon, signal.SIGSTOP)
+    for number in range(1, 3000):
+        run.log({"writer": 1, "number": number}, step=10 + number // 3)
+    time.sleep(0.05)
+    os.write(told, b".")
+    time.sleep(60)
+os.read(ready, 1)
+os.kill(worker, signal.SIGKILL)
+os.waitpid(worker, 0)
+threading.Timer(0.3, os.kill, (daemon, signal.SIGCONT)).start()
+run.finish()
+"""
+
+
+def test_share_worker_killed_while_the_daemon_stands(home: Home) -> None:
+    """SHARE: what a dead worker left in its socket and spill file is in the log before the run's end is."""
+    script = home.root / "standing.py"
+    script.write_text(STANDING, encoding="utf-8")
+    home.run([sys.executable, str(script), "share-standing"], check=True)
+    (directory,) = home.run_dirs()
+    rows = [row for row in logs.rows(logs.log_of(directory)) if row["writer"] == 1]
+    # Three calls share a step and a key: the last one of each stays.
+    assert [row["number"] for row in rows] == [0, *range(2, 3000, 3)]
+    record("SHARE-standing", "SIGSTOP of the daemon, SIGKILL of a worker, finish", "0 rows", "0 rows", 1)

@@ -14,6 +14,9 @@ use crate::upload::{LogEnd, UploadStatus};
 const REPORT_INTERVAL: Duration = Duration::from_millis(200);
 /// The wait ends after this long without any progress.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
+/// A process that is dead is waited for this long: what it left in its socket is still being read.
+const DYING_TIMEOUT: Duration = Duration::from_secs(2);
+const DYING_INTERVAL: Duration = Duration::from_millis(5);
 /// Values per metric that a sparkline shows at most.
 pub(super) const SAMPLES: usize = 40;
 
@@ -26,6 +29,8 @@ pub(super) struct Finishing {
     next_report: Instant,
     progress: (u64, u64, u32),
     progress_at: Instant,
+    /// The exit record is not written yet: other processes are dead, and not everything of theirs is here.
+    held: Option<(pb::RunExitRecord, Instant)>,
 }
 
 impl Finishing {
@@ -37,15 +42,11 @@ impl Finishing {
 impl Actor {
     pub(super) fn begin_finish(&mut self, request_id: u64, link: PeerLink, finish: &local::Finish) {
         let now = Instant::now();
-        if self.end.is_none() {
-            let exit = pb::RunExitRecord {
-                exit_code: finish.exit_code,
-                not_complete: finish.not_complete,
-                ..Default::default()
-            };
-            self.state.write_exit(exit, self.age.secs());
-            self.close_run(LogEnd::Finished);
-        }
+        let exit = pb::RunExitRecord {
+            exit_code: finish.exit_code,
+            not_complete: finish.not_complete,
+            ..Default::default()
+        };
         self.finishing = Some(Finishing {
             link,
             request_id,
@@ -54,11 +55,47 @@ impl Actor {
             next_report: now,
             progress: (0, 0, 0),
             progress_at: now,
+            held: self.end.is_none().then(|| (exit, now + DYING_TIMEOUT)),
         });
+    }
+
+    /// Writes the exit record that is due; whether there is none any more.
+    fn close_when_complete(&mut self) -> bool {
+        let Some(finishing) = &mut self.finishing else {
+            return true;
+        };
+        let Some((exit, until)) = finishing.held.take() else {
+            return true;
+        };
+        let now = Instant::now();
+        if self.end.is_none() {
+            let mut others = self
+                .writers
+                .iter()
+                .filter(|(_, other)| other.link.is_some());
+            let dying = others.any(|(id, _)| {
+                let info = self.state.writer_info(*id);
+                info.is_some_and(|info| is_dead(info.pid))
+            });
+            if dying && now < until {
+                finishing.held = Some((exit, until));
+                finishing.next_report = now + DYING_INTERVAL;
+                return false;
+            }
+            self.state.write_exit(exit, self.age.secs());
+            self.close_run(LogEnd::Finished);
+        }
+        if let Some(finishing) = &mut self.finishing {
+            finishing.next_report = now;
+        }
+        true
     }
 
     /// Answers a waiting `Finish`, at the latest when nothing moves any more.
     pub(super) fn report_progress(&mut self) {
+        if !self.close_when_complete() {
+            return;
+        }
         let logged = self.is_settled();
         let Some(finishing) = &mut self.finishing else {
             return;
@@ -124,6 +161,23 @@ impl Actor {
             }));
         if done {
             self.finishing = None;
+        }
+    }
+}
+
+/// Whether a process of this host has ended, though its parent may not have asked for it yet.
+fn is_dead(pid: u32) -> bool {
+    if pid == 0 {
+        return false;
+    }
+    match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        // The state stands behind the name, which may hold anything.
+        Ok(stat) => stat
+            .rsplit_once(") ")
+            .is_some_and(|(_, rest)| rest.starts_with(['Z', 'X'])),
+        Err(error) => {
+            error.kind() == std::io::ErrorKind::NotFound
+                && std::path::Path::new("/proc/self/stat").exists()
         }
     }
 }

@@ -80,6 +80,10 @@ pub(crate) struct Remark {
 
 /// How a run starts.
 #[derive(Debug, Clone, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent settings, as they come from the user"
+)]
 pub(crate) struct StateSettings {
     pub(crate) typed_history: bool,
     /// Other processes log to the same run elsewhere: steps mean nothing, and every row names its writer.
@@ -251,7 +255,7 @@ impl RunState {
         self.batch.push(&record.encode_to_vec());
         self.writers.joined(writer, info);
         let info = if self.settings.shared || self.settings.is_named {
-            self.writers.to_tell(writer)
+            self.writers.news_of(writer)
         } else {
             None
         };
@@ -262,7 +266,7 @@ impl RunState {
     /// Writes who a writer is before it has a record of its own in the log: its row is open, and the pending file says
     /// nothing of it.
     fn introduce(&mut self, writer: u64) {
-        if let Some(info) = self.writers.to_tell(writer) {
+        if let Some(info) = self.writers.news_of(writer) {
             self.batch.push(&empty_record());
             self.batch
                 .amend_last(|out| put_introduction(out, writer, Some(info)));
@@ -430,7 +434,7 @@ impl RunState {
 
     /// Adds to the record just written who its writer is, if the log has to say so.
     fn tell_of_writer(&mut self, writer: u64) {
-        if let Some(info) = self.writers.to_tell(writer) {
+        if let Some(info) = self.writers.news_of(writer) {
             self.batch.amend_last(|out| put_writer_info(out, &info));
         }
     }

@@ -141,7 +141,7 @@ impl Writers {
     }
 
     /// What the next record of a writer has to say of it, if anything.
-    pub(crate) fn to_tell(&mut self, id: u64) -> Option<pb::RunlaneWriter> {
+    pub(crate) fn news_of(&mut self, id: u64) -> Option<pb::RunlaneWriter> {
         let names = self.shared || self.is_named || self.has_company || self.printing > 1;
         let wanted = if names || self.first != Some(id) {
             Told::Label
@@ -232,14 +232,14 @@ mod tests {
         writers.joined(1, info("rank-3", 10, Some(3)));
         writers.logs_row(1);
         assert!(!writers.label_rows());
-        assert_eq!(writers.to_tell(1), Some(info("", 10, Some(3))));
-        assert_eq!(writers.to_tell(1), None);
+        assert_eq!(writers.news_of(1), Some(info("", 10, Some(3))));
+        assert_eq!(writers.news_of(1), None);
 
         let mut plain = Writers::new(false, false);
         plain.joined(1, info("pid-10", 10, None));
         plain.logs_row(1);
         plain.console(1);
-        assert_eq!(plain.to_tell(1), None);
+        assert_eq!(plain.news_of(1), None);
     }
 
     #[test]
@@ -250,11 +250,11 @@ mod tests {
         writers.joined(2, info("Process-1", 11, None));
         assert!(!writers.label_rows());
         // Before it logs a row: it may die before it does.
-        assert_eq!(writers.to_tell(2), Some(info("Process-1", 11, None)));
-        assert_eq!(writers.to_tell(1), None);
+        assert_eq!(writers.news_of(2), Some(info("Process-1", 11, None)));
+        assert_eq!(writers.news_of(1), None);
         writers.logs_row(2);
         assert!(writers.label_rows());
-        assert_eq!(writers.to_tell(1), Some(info("pid-10", 10, None)));
+        assert_eq!(writers.news_of(1), Some(info("pid-10", 10, None)));
         assert_eq!(writers.name(2), ("Process-1", None));
     }
 
@@ -276,7 +276,7 @@ mod tests {
         writers.read(2, &info("worker", 11, None));
         writers.joined(2, info("pid-12", 12, None));
         assert_eq!(writers.name(2).0, "worker");
-        assert_eq!(writers.to_tell(2), None);
+        assert_eq!(writers.news_of(2), None);
         assert!(writers.has_labelled(2));
     }
 }
