@@ -179,9 +179,13 @@ async fn apply(
         })?;
     let mut states: [Option<StreamState>; 3] = [None, None, None];
     let mut last_step = None;
+    let mut is_late = false;
     for batch in &job.update.batches {
         let state = streams::apply(connection, run.id, &job.client, batch).await?;
         if batch.kind == StreamKind::History {
+            // Rows behind these are stored already: a request that comes late, or twice, with an older summary.
+            let lines = i64::try_from(batch.lines.len()).unwrap_or(i64::MAX);
+            is_late = batch.offset.saturating_add(lines) < state.end;
             last_step = batch
                 .lines
                 .iter()
@@ -197,7 +201,7 @@ async fn apply(
     if let Some(lost) = job.update.lost {
         runs::set_lost(connection, run.id, &job.client, lost).await?;
     }
-    if let Some(summary) = summary::after(&run, job) {
+    if let Some(summary) = summary::after(&run, job).filter(|_| !is_late) {
         let change = runs::RunChange {
             summary: Some(summary),
             ..runs::RunChange::default()

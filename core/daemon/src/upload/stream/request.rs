@@ -48,6 +48,11 @@ impl FileStream {
                 && (summary.len() <= room || room == max)
             {
                 room = room.saturating_sub(summary.len());
+                if self.ours && self.history.in_flight == 0 {
+                    // Tells our server where the summary stands among the rows: a late repetition is older.
+                    let offset = self.base.history + self.stored.history;
+                    file_member(&mut files, FILES[0].1, offset, "");
+                }
                 let mut content = String::new();
                 write_string(&mut content, summary);
                 file_member(&mut files, "wandb-summary.json", 0, &content);
@@ -98,7 +103,7 @@ impl FileStream {
     fn ending(&mut self, body: &mut String, all: bool, limit: usize) -> usize {
         let mut ours = String::new();
         if self.lost_in_flight > 0 {
-            ours = format!("\"lost\":{}", self.lost_in_flight);
+            ours = format!("\"lost\":{}", self.lost_in_flight.min(u64::from(u32::MAX)));
         }
         let rest = self.uploaded.len() == self.uploaded_in_flight
             && self.preempting == self.preempting_in_flight

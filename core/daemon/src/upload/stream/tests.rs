@@ -436,3 +436,23 @@ fn n6_half_of_the_requests_fail_and_two_fifths_of_the_throughput_stay() {
         20,
     );
 }
+
+#[test]
+fn n4_a_summary_without_rows_says_where_it_stands() {
+    let start = Instant::now();
+    let mut stream = stream();
+    for line in rows(3) {
+        stream.push(Lines::History, line);
+    }
+    stream.compose(start);
+    stream.succeeded(start, None);
+    stream.set_summary("{}".to_owned());
+    stream.hurry();
+    assert_eq!(
+        body(&mut stream, start),
+        serde_json::json!({"files": {
+            "wandb-history.jsonl": {"offset": 3, "content": []},
+            "wandb-summary.json": {"offset": 0, "content": ["{}"]},
+        }})
+    );
+}
