@@ -32,7 +32,7 @@ const GLANCE: Duration = Duration::from_millis(6);
 const TICK: Duration = Duration::from_millis(2);
 /// How often it looks while rows come slowly and all of them survive the process on the shelf. Each look wakes the daemon too,
 /// and the two cost more than some dozens of rows.
-const LINGER: Duration = Duration::from_millis(50);
+const LINGER: Duration = Duration::from_millis(80);
 /// A look that brings more than this is followed by the next one soon, before the shelf is full.
 const TRICKLE_BYTES: usize = 128 << 10;
 /// How often it looks after its descriptors while a run is open: the program may have closed them.
