@@ -180,12 +180,10 @@ fn make_private(directory: &Path) -> io::Result<()> {
         _ => {}
     }
     let found = std::fs::symlink_metadata(directory)?;
-    let is_private = found.mode() & 0o077 == 0;
-    if found.is_dir() && found.uid() == uid && is_private {
-        Ok(())
-    } else {
-        Err(io::ErrorKind::PermissionDenied.into())
+    if !found.is_dir() || found.uid() != uid || found.mode() & 0o077 != 0 {
+        return Err(io::ErrorKind::PermissionDenied.into());
     }
+    Ok(())
 }
 
 #[cfg(test)]
