@@ -334,6 +334,7 @@ BAD_ENTRIES = {
     "deep nesting of a record": text(2, nested(10_000)),
     "invalid UTF-8 in a key": call(key=b"\xff\xfe"),
     "invalid UTF-8 in a record": text(2, text(17, text(1, b"\xff\xfe"))),
+    "duplicate oneof": call(json="1") + text(2, text(17, text(1, "bad"))),
     "a record that is none": text(2, b"\xff\xff\xff"),
 }
 
