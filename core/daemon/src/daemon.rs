@@ -16,8 +16,8 @@ use tokio::task::JoinSet;
 
 use crate::clock::{Clock, SystemClock};
 use crate::control;
-use crate::run::shelved;
 use crate::run::actor::{self, Command, PeerLink, RunHandle};
+use crate::run::shelved;
 use crate::socket::acceptor::{self, Acceptor};
 use crate::socket::frame::Budget;
 use crate::socket::{connection, listener};

@@ -192,6 +192,13 @@ async fn sync_one(
         )
         .await;
     }
+    if files_of(&log).is_symlink() {
+        let error = format!(
+            "the run's files are a link to another place: `{}`",
+            files_of(&log).display()
+        );
+        return fail(report, error, progress).await;
+    }
     if let Err(error) = tokio::task::block_in_place(|| recover::absorb_leftovers(&log)) {
         report.warnings.push(format!(
             "entries beside the log could not be added to it: {error}"
@@ -286,8 +293,7 @@ fn job_of(request: &Request, log: &Path) -> Job {
         settings,
         log: log.to_owned(),
         live: None,
-        // Beside the log, whatever the log says.
-        files_dir: log.parent().unwrap_or(Path::new(".")).join("files"),
+        files_dir: files_of(log),
         is_fresh: false,
         overrides: Overrides {
             entity: request.entity.clone(),
@@ -321,6 +327,13 @@ fn judge(status: &UploadStatus, log: &Path, warnings: &mut Vec<String>) -> Outco
         ));
         outcome = Outcome::Partial;
     }
+    if status.marked > 0 {
+        // Nothing that this log could still give: it is as whole as it will be.
+        warnings.push(format!(
+            "{} rows or lines of the run were lost before they reached the log, as its console output says",
+            status.marked
+        ));
+    }
     if status.ends_torn {
         warnings.push("the log ends with an incomplete record".to_owned());
         outcome = Outcome::Partial;
@@ -344,10 +357,15 @@ fn judge(status: &UploadStatus, log: &Path, warnings: &mut Vec<String>) -> Outco
     outcome
 }
 
+/// The files of a log's run: beside the log, whatever the log says.
+fn files_of(log: &Path) -> PathBuf {
+    log.parent().unwrap_or(Path::new(".")).join("files")
+}
+
 fn mark(log: &Path, warnings: &mut Vec<String>) {
     let mut name = log.as_os_str().to_owned();
     name.push(".synced");
-    if let Err(error) = std::fs::write(PathBuf::from(name), b"") {
+    if let Err(error) = crate::own_file::replace(Path::new(&name), b"") {
         warnings.push(format!("the log cannot be marked as synced: {error}"));
     }
 }

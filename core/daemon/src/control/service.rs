@@ -155,9 +155,7 @@ impl Control for Calls {
         if given.base_url.is_empty() || given.api_key.is_empty() {
             return Err(Status::invalid_argument("a server and a key are needed"));
         }
-        let runs = self
-            .daemon
-            .new_credentials(&given.base_url, &given.api_key);
+        let runs = self.daemon.new_credentials(&given.base_url, &given.api_key);
         Ok(Response::new(SetCredentialsReply {
             runs: u32::try_from(runs).unwrap_or(u32::MAX),
         }))
