@@ -53,6 +53,10 @@ const FILE_BATCHES: usize = 4;
 const WAITING_BYTES: usize = 32 << 20;
 const SHARE_BYTES: usize = 128 << 10;
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent marks of what goes on"
+)]
 struct Engine {
     outside: Outside,
     job: Job,
@@ -204,6 +208,39 @@ fn abnormal(what: &str, error: &JoinError) -> Result<(), Halt> {
     Err(Halt::Over(format!("a {what} ended abnormally")))
 }
 
+/// An empty run, with the lines that the settings ask for.
+fn projection_of(job: &Job) -> Projection {
+    Projection::new(LineFormat {
+        label: job.settings.label.clone(),
+        max_line_bytes: usize::try_from(job.settings.file_stream_max_line_bytes)
+            .ok()
+            .filter(|bytes| *bytes > 0)
+            .unwrap_or(limits::LINE_BYTES),
+        ..LineFormat::default()
+    })
+}
+
+/// Tells where the run is at the server; files are counted anew.
+fn tell_place(links: &Links, job: &Job, started: &Started) {
+    links.status.send_modify(|status| {
+        status.run_path = format!(
+            "{}/{}/{}",
+            started.entity, started.project, started.run.run_id
+        );
+        status.run_url = super::web_pages(&job.settings.base_url, &started.run).0;
+        (status.wandb_files, status.media_files, status.other_files) = (0, 0, 0);
+    });
+}
+
+/// Between two requests.
+fn interval_of(job: &Job, ours: bool) -> Duration {
+    match job.settings.transmit_interval_secs {
+        seconds if seconds > 0.0 => Duration::from_secs_f64(seconds.min(3_600.0)),
+        _ if ours => OUR_INTERVAL,
+        _ => OTHERS_INTERVAL,
+    }
+}
+
 fn over(message: String) -> pb::ErrorInfo {
     pb::ErrorInfo { message, code: 0 }
 }
@@ -223,14 +260,7 @@ async fn start(
             return None;
         }
     };
-    let mut projection = Projection::new(LineFormat {
-        label: job.settings.label.clone(),
-        max_line_bytes: usize::try_from(job.settings.file_stream_max_line_bytes)
-            .ok()
-            .filter(|bytes| *bytes > 0)
-            .unwrap_or(limits::LINE_BYTES),
-        ..LineFormat::default()
-    });
+    let mut projection = projection_of(job);
     let mut files = FilePlan::new(job.settings.ignore_globs.clone());
     let head = match read_head(job, &mut tail, &mut projection, &mut files, &mut links).await {
         Ok(head) => head,
@@ -254,20 +284,9 @@ async fn start(
     let started = meet(outside, server, job, &mut projection, saved, &mut links).await?;
     projection.format.structured_console = started.features.structured_console;
     let ours = started.features.fast_stream;
-    let interval = match job.settings.transmit_interval_secs {
-        seconds if seconds > 0.0 => Duration::from_secs_f64(seconds.min(3_600.0)),
-        _ if ours => OUR_INTERVAL,
-        _ => OTHERS_INTERVAL,
-    };
+    let interval = interval_of(job, ours);
     let now = outside.clock.now();
-    links.status.send_modify(|status| {
-        status.run_path = format!(
-            "{}/{}/{}",
-            started.entity, started.project, started.run.run_id
-        );
-        status.run_url = super::web_pages(&job.settings.base_url, &started.run).0;
-        (status.wandb_files, status.media_files, status.other_files) = (0, 0, 0);
-    });
+    tell_place(&links, job, &started);
     let target = Target {
         entity: started.entity.clone(),
         project: started.project.clone(),

@@ -346,8 +346,8 @@ async fn n1_days_without_the_server_costs_nothing_and_keeps_to_the_envelope() {
             .collect();
         let all = || handles.iter().all(|status| status.borrow().complete);
         assert!(server.clock.run(away + HOUR, all).await, "not drained");
-        let drained = server.clock.elapsed() - back;
-        assert!(drained < Duration::from_secs(120), "{drained:?}");
+        let drained = server.clock.elapsed().saturating_sub(back);
+        assert!(drained < Duration::from_mins(2), "{drained:?}");
         for upload in &uploads {
             server.assert_whole(&upload.run, 5_000);
         }
@@ -406,8 +406,8 @@ async fn n8_a_refused_key_pauses_until_there_is_another_one() {
             .run(2 * HOUR, || status.borrow().complete)
             .await
     );
-    let took = server.clock.elapsed() - before;
-    assert!(took < Duration::from_secs(60), "{took:?}");
+    let took = server.clock.elapsed().saturating_sub(before);
+    assert!(took < Duration::from_mins(1), "{took:?}");
     server.assert_whole("run", 60_000);
     upload.status();
     assert_eq!(upload.notices.len(), 2, "{:?}", upload.notices);
@@ -466,12 +466,12 @@ async fn n5_a_storm_over_one_run_does_not_delay_another_and_every_shape_of_retry
     ];
     for (asked, at_least) in shapes {
         let server = Server::new();
-        let mut storms: VecDeque<()> = (0..6).map(|_| ()).collect();
+        let mut refusals: VecDeque<()> = (0..6).map(|_| ()).collect();
         server.says(move |what, _request| {
             if what != "stormy" {
                 return None;
             }
-            storms.pop_front().map(|()| {
+            refusals.pop_front().map(|()| {
                 Ok(HttpAnswer {
                     retry_after: asked,
                     ..answer(429, &json!({"error": "slow down"}))

@@ -159,8 +159,8 @@ async fn store_file(
     let digest = |bytes: &[u8]| {
         use md5::Digest as _;
         let digest = md5::Md5::digest(bytes);
-        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        [("etag", format!("\"{hex}\""))]
+        let number = u128::from_be_bytes(digest.into());
+        [("etag", format!("\"{number:032x}\""))]
     };
     match put {
         Some(Put::Status(status)) => {
@@ -231,16 +231,15 @@ async fn file_stream(
     if body["complete"] == true {
         seen.end = Some(json!({"exitcode": body["exitcode"], "runlane": body["runlane"]}));
     }
-    match fault {
-        Some(Fault::LostAnswer) => (StatusCode::OK, "<html>").into_response(),
-        _ => {
-            let mut reply = json!({"stopped": false});
-            if server.ours {
-                reply["runlane"] = json!({"history": seen.history.len(), "events": 0, "output": seen.output.len()});
-            }
-            axum::Json(reply).into_response()
-        }
+    if let Some(Fault::LostAnswer) = fault {
+        return (StatusCode::OK, "<html>").into_response();
     }
+    let mut reply = json!({"stopped": false});
+    if server.ours {
+        reply["runlane"] =
+            json!({"history": seen.history.len(), "events": 0, "output": seen.output.len()});
+    }
+    axum::Json(reply).into_response()
 }
 
 fn store_lines(stored: &mut Vec<String>, file: &Value) {

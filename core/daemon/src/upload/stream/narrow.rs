@@ -171,8 +171,8 @@ impl FileStream {
             );
         }
         if self.uploaded_in_flight > 0 {
-            let names: Vec<String> = self.uploaded.drain(..self.uploaded_in_flight).collect();
-            return named("uploaded", names.join("\n"));
+            let files: Vec<String> = self.uploaded.drain(..self.uploaded_in_flight).collect();
+            return named("uploaded", files.join("\n"));
         }
         if self.preempting_in_flight {
             self.preempting = false;
