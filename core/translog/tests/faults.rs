@@ -8,6 +8,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use runlane_translog::{
     Error, LiveLog, MAX_BACKLOG_BYTES, OsFs, Position, ReadAt, ReadEvent, Reader, Tail, Writer,
 };
@@ -56,54 +57,56 @@ fn started(fs: &MemoryFs) -> Writer<MemoryFile> {
     Writer::create(fs, Path::new(LOG)).unwrap()
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
-    #[test]
-    fn l7_short_writes_eintr_and_errors_lose_nothing(
-        faults in prop::collection::vec(fault(), 0..80),
-        batches in prop::collection::vec(
-            prop::collection::vec(prop_oneof![8 => 0usize..300, 1 => 0usize..70_000], 1..6), 1..30),
-    ) {
-        let fs = MemoryFs::default();
-        let mut writer = started(&fs);
-        fs.fail_writes(faults);
-        let mut kept: Vec<Vec<u8>> = Vec::new();
-        let mut seed = 0;
-        for lengths in &batches {
-            let records: Vec<_> = lengths.iter().map(|&length| { seed += 1; record(seed, length) }).collect();
-            let appended = writer.append_batch(&records).unwrap();
-            prop_assert_eq!(appended.records.len(), records.len());
-            for record in &records {
-                kept.push(numbered(kept.len() as u64 + 1, record));
-            }
-            prop_assert_eq!(writer.next_num(), kept.len() as u64 + 1);
-            // In this process everything is there; in the file, a prefix, and all of it if the writer says so.
-            prop_assert_eq!(&live(&writer.live()), &kept);
-            let (found, damaged, _) = read(&fs);
-            prop_assert!(!damaged);
-            prop_assert!(kept.starts_with(&found));
-            prop_assert_eq!(found.len() == kept.len(), writer.backlog_bytes() == 0);
-            prop_assert_eq!(writer.trouble().is_some(), writer.backlog_bytes() > 0);
-        }
-        fs.heal();
-        prop_assert!(writer.flush());
-        let (found, damaged, tail) = read(&fs);
-        prop_assert_eq!(&found, &kept);
-        prop_assert!(!damaged);
-        prop_assert_eq!(tail, Tail::Clean);
-        prop_assert_eq!(read_all(&fs.bytes(LOG)).len(), kept.len());
-    }
-}
-
 #[test]
-fn l7_and_l5_write_faults_print_their_line() {
+fn l7_short_writes_eintr_and_errors_lose_nothing() {
+    const CASES: u32 = 400;
+    let lengths = prop_oneof![8 => 0usize..300, 1 => 0usize..70_000];
+    let inputs = (
+        prop::collection::vec(fault(), 0..80),
+        prop::collection::vec(prop::collection::vec(lengths, 1..6), 1..30),
+    );
+    let mut runner = TestRunner::new(ProptestConfig::with_cases(CASES));
+    let result = runner.run(&inputs, |(faults, batches)| {
+        write_through(faults, &batches);
+        Ok(())
+    });
+    result.unwrap();
     table(
         "L7",
-        "short writes, EINTR, EIO at random calls",
+        "short writes, EINTR, EIO, ENOSPC, EDQUOT at random calls",
         "0 records lost, file a prefix of the log",
         "0 records lost",
-        400,
+        CASES as usize,
     );
+}
+
+/// Appends while calls fail; at any time everything is in this process, and a prefix of it in the file.
+fn write_through(faults: Vec<Fault>, batches: &[Vec<usize>]) {
+    let fs = MemoryFs::default();
+    let mut writer = started(&fs);
+    fs.fail_writes(faults);
+    let mut kept: Vec<Vec<u8>> = Vec::new();
+    for lengths in batches {
+        let first = kept.len() as u64;
+        let records: Vec<_> = (first..)
+            .zip(lengths)
+            .map(|(seed, length)| record(seed, *length))
+            .collect();
+        let appended = writer.append_batch(&records).unwrap();
+        assert_eq!(appended.records.len(), records.len());
+        kept.extend((first + 1..).zip(&records).map(|(num, r)| numbered(num, r)));
+        assert_eq!(writer.next_num(), kept.len() as u64 + 1);
+        assert_eq!(live(&writer.live()), kept);
+        let (found, damaged, _) = read(&fs);
+        assert!(!damaged);
+        assert!(kept.starts_with(&found));
+        assert_eq!(found.len() == kept.len(), writer.backlog_bytes() == 0);
+        assert_eq!(writer.trouble().is_some(), writer.backlog_bytes() > 0);
+    }
+    fs.heal();
+    assert!(writer.flush());
+    assert_eq!(read(&fs), (kept.clone(), false, Tail::Clean));
+    assert_eq!(read_all(&fs.bytes(LOG)).len(), kept.len());
 }
 
 /// Appends to a disk that is full at byte `capacity`; later there is space again.
