@@ -49,7 +49,7 @@ type Row = (Option<i64>, BTreeMap<String, i64>);
 struct Twin {
     rows: Vec<Row>,
     open: Option<Row>,
-    /// The smallest step that may still be named, by steps that were named; and whether rows without one came since.
+    /// The smallest step that may still be named.
     floor: i64,
 }
 
@@ -183,7 +183,10 @@ proptest! {
         let mut run = Run::new();
         let mut twins: BTreeMap<u64, Twin> = BTreeMap::new();
         // Number of the process in each place: one that is gone is followed by another writer.
-        let mut incarnations = [0_u64; WRITERS as usize];
+        let mut incarnations: BTreeMap<u64, u64> = BTreeMap::new();
+        let writer_in = |incarnations: &BTreeMap<u64, u64>, place: u64| {
+            1 + place + WRITERS * incarnations.get(&place).copied().unwrap_or(0)
+        };
         let mut seqs: BTreeMap<u64, u64> = BTreeMap::new();
         let mut value = 0;
         // Where the run's steps stand: behind every step that was named or given.
@@ -191,7 +194,7 @@ proptest! {
         for event in events {
             match event {
                 Event::Call(place, key, step, commit) => {
-                    let writer = 1 + place + WRITERS * incarnations[place as usize];
+                    let writer = writer_in(&incarnations, place);
                     let seq = seqs.entry(writer).or_default();
                     *seq += 1;
                     value += 1;
@@ -220,18 +223,17 @@ proptest! {
                     open.0 = step.or(open.0);
                     open.1.insert(format!("k{key}"), value);
                     if commit.unwrap_or(step.is_none()) {
-                        match open.0 {
-                            Some(named) => twin.floor = named + 1,
-                            None => {
-                                next += 1;
-                                twin.floor = next;
-                            }
+                        if let Some(named) = open.0 {
+                            twin.floor = named + 1;
+                        } else {
+                            next += 1;
+                            twin.floor = next;
                         }
                         twin.close();
                     }
                 }
                 Event::Gone(place) => {
-                    let writer = 1 + place + WRITERS * incarnations[place as usize];
+                    let writer = writer_in(&incarnations, place);
                     run.state.writer_gone(writer, 1.0);
                     run.write_out();
                     if let Some(twin) = twins.get_mut(&writer) {
@@ -240,7 +242,7 @@ proptest! {
                         }
                         twin.close();
                     }
-                    incarnations[place as usize] += 1;
+                    *incarnations.entry(place).or_default() += 1;
                 }
                 Event::Killed => run = run.reborn(),
             }
