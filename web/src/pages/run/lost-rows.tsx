@@ -28,6 +28,7 @@ export function LostRows({ path, count }: LostRowsProps) {
 
 /** What is missing, in words. */
 export function lostText(count: number): string {
-  const what = count === 1 ? "1 row or console line is" : `${count.toLocaleString("en")} rows or console lines are`;
+  const what =
+    count === 1 ? "1 row or console line is" : `${count.toLocaleString("en")} rows or console lines are`;
   return `${what} missing from this run: they could not be kept where it was logged.`;
 }
