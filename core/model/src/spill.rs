@@ -15,7 +15,8 @@
 //!
 //! Invariants: sequence numbers rise without gaps from frame to frame of one file; a frame is written by one `write`,
 //! so that only the last frame can be torn; entries at or below the acknowledged number may still be in the file and
-//! are skipped by number. A reader stops at the first frame that is torn or damaged.
+//! are skipped by number. A reader skips what is torn or damaged up to the next
+//! whole frame, and knows by the numbers what is missing.
 
 /// First bytes of a spill file; the digit is the format version.
 pub const MAGIC: [u8; 8] = *b"RLSPILL1";

@@ -420,11 +420,11 @@ fn read_after(damages: &[Damage], lengths: &[usize]) {
         .zip(&original.bytes)
         .take_while(|(a, b)| a == b)
         .count();
-    let safe = original
+    let whole = original
         .spans
         .partition_point(|span| span.end <= same as u64);
-    let safe: Vec<u64> = (1..=safe as u64).collect();
-    assert!(outcome.nums.starts_with(&safe));
+    let before_damage: Vec<u64> = (1..=whole as u64).collect();
+    assert!(outcome.nums.starts_with(&before_damage));
 
     // Whole blocks that did not change lose no record that lies within them.
     for span in &original.spans {

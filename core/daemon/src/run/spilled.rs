@@ -1,18 +1,25 @@
 //! Taking over what a dead writer left in its spill file.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use runlane_model::spill::{FRAME_HEADER_BYTES, FrameHeader, HEADER_BYTES, parse_file_header};
 
 use crate::wire::{Field, Fields};
 
+/// A damaged file is searched for its next whole frame in steps of so many bytes.
+const SEARCH_BYTES: usize = 1 << 16;
+
 /// Entries of a spill file, frame by frame; memory is bounded by one frame.
 #[derive(Debug)]
 pub(crate) struct SpillReader {
-    file: io::BufReader<File>,
+    file: File,
     writer: u64,
+    /// Where the next frame begins, and the last entry of the one before.
+    offset: u64,
+    last_seq: u64,
 }
 
 /// One frame's entries, still encoded, with the number of the first.
@@ -32,13 +39,16 @@ impl SpillReader {
         if !file.metadata()?.is_file() {
             return Ok(None);
         }
-        let mut file = io::BufReader::new(file);
         let mut header = [0; HEADER_BYTES];
-        match file.read_exact(&mut header) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-            other => other?,
+        if !read_whole(&file, &mut header, 0)? {
+            return Ok(None);
         }
-        Ok(parse_file_header(&header).map(|writer| Self { file, writer }))
+        Ok(parse_file_header(&header).map(|writer| Self {
+            file,
+            writer,
+            offset: HEADER_BYTES as u64,
+            last_seq: 0,
+        }))
     }
 
     /// Whose entries these are.
@@ -46,19 +56,48 @@ impl SpillReader {
         self.writer
     }
 
-    /// The next whole frame; `None` at the end, or at a torn or damaged frame.
+    /// The next whole frame; `None` at the end. Damage is skipped up to the next whole frame: the numbers tell what it has cost.
     pub(crate) fn next_frame(&mut self) -> io::Result<Option<SpillFrame>> {
+        if let Some(frame) = self.frame_at(self.offset)? {
+            return Ok(Some(frame));
+        }
+        let mut window = vec![0; SEARCH_BYTES];
+        let mut start = self.offset + 1;
+        loop {
+            let count = read_some(&self.file, &mut window, start)?;
+            for at in 0..(count + 1).saturating_sub(FRAME_HEADER_BYTES) {
+                // Nearly all places are ruled out by what a header can say at all.
+                let is_possible = FrameHeader::parse(&window[at..count])
+                    .is_some_and(|header| header.first_seq > self.last_seq);
+                if is_possible && let Some(frame) = self.frame_at(start + at as u64)? {
+                    return Ok(Some(frame));
+                }
+            }
+            if count < window.len() {
+                return Ok(None);
+            }
+            start += (count + 1 - FRAME_HEADER_BYTES) as u64;
+        }
+    }
+
+    /// The frame that begins at `offset`, if there is a whole one; goes on behind it.
+    fn frame_at(&mut self, offset: u64) -> io::Result<Option<SpillFrame>> {
         let mut header = [0; FRAME_HEADER_BYTES];
-        if !read_whole(&mut self.file, &mut header)? {
+        if !read_whole(&self.file, &mut header, offset)? {
             return Ok(None);
         }
-        let Some(header) = FrameHeader::parse(&header) else {
+        let begin = offset + FRAME_HEADER_BYTES as u64;
+        let size = self.file.metadata()?.len();
+        let fits = |header: &FrameHeader| begin + header.payload_bytes as u64 <= size;
+        let Some(header) = FrameHeader::parse(&header).filter(fits) else {
             return Ok(None);
         };
         let mut payload = vec![0; header.payload_bytes];
-        if !read_whole(&mut self.file, &mut payload)? || !header.matches(&payload) {
+        if !read_whole(&self.file, &mut payload, begin)? || !header.matches(&payload) {
             return Ok(None);
         }
+        self.offset = begin + header.payload_bytes as u64;
+        self.last_seq = header.last_seq();
         Ok(Some(SpillFrame {
             first_seq: header.first_seq,
             payload,
@@ -86,12 +125,26 @@ impl SpillFrame {
     }
 }
 
-fn read_whole(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
-    match file.read_exact(buffer) {
+fn read_whole(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<bool> {
+    match file.read_exact_at(buffer, offset) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Reads until `buffer` is full or the file ends; how many bytes.
+fn read_some(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut count = 0;
+    while count < buffer.len() {
+        match file.read_at(&mut buffer[count..], offset + count as u64) {
+            Ok(0) => break,
+            Ok(read) => count += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(count)
 }
 
 /// The spill files that stand beside `log`, sorted by name.
@@ -156,5 +209,48 @@ mod tests {
         assert_eq!((frame.first_seq, frame.entries().count()), (5, 2));
         assert_eq!(reader.next_frame().expect("readable"), None);
         assert!(SpillReader::open(&log).expect("absent").is_none());
+    }
+
+    #[test]
+    fn a_damaged_frame_costs_itself_only() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("run-x.1.runlane-spill");
+        let payload = local::Batch {
+            entry: vec![local::Entry::default(); 3],
+            ..Default::default()
+        }
+        .encode_to_vec();
+        let mut whole = file_header(1).to_vec();
+        let frames = 20;
+        for frame in 0..frames {
+            whole.extend_from_slice(&FrameHeader::of(&payload, 3, 1 + 3 * frame).to_bytes());
+            whole.extend_from_slice(&payload);
+        }
+        let frame_bytes = FRAME_HEADER_BYTES + payload.len();
+        let seqs = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).expect("written");
+            let mut reader = SpillReader::open(&path)
+                .expect("readable")
+                .expect("a spill file");
+            let mut seqs = Vec::new();
+            while let Some(frame) = reader.next_frame().expect("readable") {
+                seqs.push(frame.first_seq);
+            }
+            seqs
+        };
+        let all: Vec<u64> = (0..frames).map(|frame| 1 + 3 * frame).collect();
+        assert_eq!(seqs(&whole), all);
+        for position in HEADER_BYTES..HEADER_BYTES + 4 * frame_bytes {
+            let mut bytes = whole.clone();
+            bytes[position] ^= 0x81;
+            let hit = (position - HEADER_BYTES) / frame_bytes;
+            let mut expected = all.clone();
+            expected.remove(hit);
+            assert_eq!(seqs(&bytes), expected, "byte {position}");
+        }
+        // A hole of several frames, and a file longer than what is searched at a time.
+        let mut bytes = whole.clone();
+        bytes.splice(HEADER_BYTES..HEADER_BYTES, vec![7; 3 * SEARCH_BYTES - 5]);
+        assert_eq!(seqs(&bytes), all);
     }
 }
