@@ -291,6 +291,80 @@ def test_share_worker_killed(home: Home) -> None:
     assert worst <= BOUND_MS
 
 
+#: A rank of a launch that notes its calls on a page and logs until it is told to stop. Arguments: id, writer, mode, page.
+LIVING_RANK = f"""
+import os, sys, time
+sys.path.insert(0, {HERE!r})
+from oracle import Page
+import runlane as wandb
+_, run_id, writer, mode, place = sys.argv
+settings = wandb.Settings(console="off", x_disable_meta=True, x_shared=True, x_primary=writer == "0")
+run = wandb.init(project="sharing", id=run_id, mode=mode, settings=settings)
+page, number = Page(f"{{place}}-{{writer}}"), 0
+while not os.path.exists(f"{{place}}-stop"):
+    page.attempt(number)
+    run.log({{"writer": int(writer), "number": number}})
+    page.done(number)
+    number += 1
+    time.sleep(0.0002)
+run.finish()
+"""
+
+
+@pytest.mark.parametrize("mode", ["online", "offline"])
+def test_share_rank_of_a_launch_killed(home: Home, server: Server, mode: str) -> None:
+    """SHARE: a rank that is no child of the others is killed in the middle; the others end the run."""
+    run_id, place, victim = f"share-rank-killed-{mode}", str(home.root / "page"), 2
+    script = home.root / "rank.py"
+    script.write_text(LIVING_RANK, encoding="utf-8")
+    pages = [Page(f"{place}-{writer}") for writer in range(WRITERS)]
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, str(script), run_id, str(rank), mode, place],
+            cwd=home.work,
+            env={
+                **home.env,
+                **(server.env if mode == "online" else {}),
+                "RANK": str(rank),
+                "WORLD_SIZE": "4",
+            },
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for rank in range(WRITERS)
+    ]
+    for page in pages:
+        page.wait_for(300)
+    killed_at = time.monotonic_ns()
+    ranks[victim].kill()
+    Path(f"{place}-stop").touch()
+    assert [rank.wait(60) for rank in ranks] == [0, 0, -signal.SIGKILL, 0]
+    if mode == "offline":
+        home.runlane("sync", *map(str, home.run_dirs()), env=server.env)
+    expected = sum(page.returned for page in pages) - pages[victim].returned
+    deadline = time.monotonic() + 30
+    while True:
+        rows = stored_rows(server, run_id)
+        found = {w: [row["number"] for row in rows if row["writer"] == w] for w in range(WRITERS)}
+        if sum(map(len, found.values())) - len(found[victim]) >= expected and found[victim]:
+            worst = judge(pages[victim], found[victim], killed_at).worst_age_ms
+            if worst <= BOUND_MS:
+                break
+        assert time.monotonic() < deadline, f"not all rows came: { {w: len(n) for w, n in found.items()} }"
+        time.sleep(0.2)
+    for writer, page in enumerate(pages):
+        if writer != victim:
+            assert found[writer] == list(range(page.returned))
+    assert {row["_rank"] for row in rows if row["writer"] == victim} == {victim}
+    record(
+        f"SHARE-rank-killed-{mode}",
+        "SIGKILL of one of 4 ranks of a launch",
+        f"{BOUND_MS:g} ms of its own",
+        f"{worst:.1f} ms",
+        1,
+    )
+
+
 #: A worker logs while the daemon stands still and is killed; the run is finished before the daemon has seen any of it.
 STANDING = """
 import os, signal, sys, threading, time
