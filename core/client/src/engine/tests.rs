@@ -521,7 +521,7 @@ fn what_the_socket_does_not_take_is_spilled_within_ten_milliseconds_and_drained_
         panic!("there is a row")
     };
     assert!(wait <= Duration::from_millis(10));
-    bench.now += Duration::from_millis(3);
+    bench.now += Duration::from_millis(2);
     bench.turn();
     assert!(bench.world.0.borrow().spill.is_none(), "not yet");
     bench.now += Duration::from_millis(1);

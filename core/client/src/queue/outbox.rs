@@ -20,7 +20,7 @@ use super::intake::Chunk;
 use super::loss;
 
 /// What the socket has not taken this long after the call goes to the spill file.
-pub(crate) const SOCKET_GRACE: Duration = Duration::from_millis(4);
+pub(crate) const SOCKET_GRACE: Duration = Duration::from_millis(3);
 /// What the daemon has not acknowledged this long after the call goes there too: it is busy or stopped, and what is in the
 /// socket would die with it.
 pub(crate) const ACK_GRACE: Duration = Duration::from_millis(10);
