@@ -377,7 +377,10 @@ fn l3_many_faults_at_once_never_make_up_or_repeat_a_record() {
         prop::collection::vec(damage(), 1..6),
         prop::collection::vec(lengths, 50..300),
     );
-    let mut runner = TestRunner::new(ProptestConfig::with_cases(CASES));
+    let mut runner = TestRunner::new(ProptestConfig {
+        source_file: Some(file!()),
+        ..ProptestConfig::with_cases(CASES)
+    });
     let result = runner.run(&inputs, |(damages, lengths)| {
         read_after(&damages, &lengths);
         Ok(())

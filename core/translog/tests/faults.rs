@@ -65,7 +65,10 @@ fn l7_short_writes_eintr_and_errors_lose_nothing() {
         prop::collection::vec(fault(), 0..80),
         prop::collection::vec(prop::collection::vec(lengths, 1..6), 1..30),
     );
-    let mut runner = TestRunner::new(ProptestConfig::with_cases(CASES));
+    let mut runner = TestRunner::new(ProptestConfig {
+        source_file: Some(file!()),
+        ..ProptestConfig::with_cases(CASES)
+    });
     let result = runner.run(&inputs, |(faults, batches)| {
         write_through(faults, &batches);
         Ok(())
