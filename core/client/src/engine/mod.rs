@@ -122,7 +122,11 @@ impl<P: Ports> Engine<P> {
             self.haul += bytes;
         }
         if self.haul > 0 {
-            let attention = if self.is_quiet() { 3 * LINGER } else { ATTENTION };
+            let attention = if self.is_quiet() {
+                3 * LINGER
+            } else {
+                ATTENTION
+            };
             self.attentive_until = now + attention;
         }
         self.inspect(now);

@@ -804,11 +804,15 @@ proptest! {
 fn safe_rows_are_sent_seldom_and_leave_the_shelf_when_they_are_acknowledged() {
     let directory = tempfile::tempdir().expect("a directory");
     let shelves = directory.path().join("shelves");
-    let mut bench = Bench::with_shelf(|writer, spill| Shelf::create_in(&shelves, writer, spill).ok());
+    let mut bench =
+        Bench::with_shelf(|writer, spill| Shelf::create_in(&shelves, writer, spill).ok());
     let shelf = bench.stream.intake.shelf().expect("a memory file system");
     let on_shelf = || {
         let file = std::fs::read(shelf.path()).expect("read");
-        runlane_model::shelf::slots(&file).iter().map(|slot| slot.entries).sum::<u32>()
+        runlane_model::shelf::slots(&file)
+            .iter()
+            .map(|slot| slot.entries)
+            .sum::<u32>()
     };
     bench.settle();
     bench.log();
@@ -825,7 +829,8 @@ fn safe_rows_are_sent_seldom_and_leave_the_shelf_when_they_are_acknowledged() {
 fn rows_that_do_not_fit_on_the_shelf_are_handed_over_in_haste() {
     let directory = tempfile::tempdir().expect("a directory");
     let shelves = directory.path().join("shelves");
-    let mut bench = Bench::with_shelf(|writer, spill| Shelf::create_in(&shelves, writer, spill).ok());
+    let mut bench =
+        Bench::with_shelf(|writer, spill| Shelf::create_in(&shelves, writer, spill).ok());
     bench.settle();
     bench.world.0.borrow_mut().acknowledges = false;
     let slots = runlane_model::shelf::SLOTS;
@@ -833,7 +838,10 @@ fn rows_that_do_not_fit_on_the_shelf_are_handed_over_in_haste() {
         assert!(matches!(bench.turn(), Next::Tick(_) | Next::Sleep(_)));
         bench.log();
     }
-    assert!(!bench.stream.intake.is_safe(), "every slot waits for its acknowledgement");
+    assert!(
+        !bench.stream.intake.is_safe(),
+        "every slot waits for its acknowledgement"
+    );
     assert_eq!(bench.turn(), Next::Tick(TICK));
     bench.world.0.borrow_mut().acknowledges = true;
     bench.log();
