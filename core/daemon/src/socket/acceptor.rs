@@ -51,7 +51,7 @@ impl Acceptor {
             match listener.accept().await {
                 Ok((stream, _address)) if is_one_of_the_last(&stream) => {
                     self.tell("a process was turned away: the daemon is short of descriptors");
-                    turn_away(stream);
+                    turn_away(&stream);
                 }
                 Ok((stream, _address)) => {
                     if self.spare.is_none() {
@@ -68,7 +68,7 @@ impl Acceptor {
                         if let Ok(Ok((stream, _address))) =
                             tokio::time::timeout(Duration::from_millis(1), waiting).await
                         {
-                            turn_away(stream);
+                            turn_away(&stream);
                         }
                         self.spare = spare();
                     }
@@ -107,8 +107,8 @@ fn is_one_of_the_last(stream: &UnixStream) -> bool {
     number.saturating_add(RESERVE) >= limit()
 }
 
-/// Says why, if the process listens, and closes the connection.
-fn turn_away(stream: UnixStream) {
+/// Says why, if the process listens; the connection ends with the stream.
+fn turn_away(stream: &UnixStream) {
     let message = local::DaemonMessage {
         message: Some(Message::Notice(local::Notice {
             stream: 0,
