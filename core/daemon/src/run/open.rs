@@ -157,7 +157,7 @@ impl Actor {
             run.starting_step = step_behind(point)?;
         }
         let journal =
-            Journal::create(path).map_err(|error| refusal(ErrorCode::Usage, error.to_string()))?;
+            create_journal(path).map_err(|error| refusal(ErrorCode::Usage, error.to_string()))?;
         let state = RunState::new(run.clone(), state_settings(&settings));
         let age = age_of(&daemon, &run);
         let mut actor = Self::assemble(daemon, settings, state, journal, age);
@@ -319,6 +319,20 @@ impl Actor {
     }
 }
 
+/// A new log, also in the place of one that a daemon began and nobody has logged to.
+fn create_journal(path: &Path) -> Result<Journal, runlane_translog::Error> {
+    match Journal::create(path) {
+        Err(error @ runlane_translog::Error::Create { .. }) if path.is_file() => {
+            if recover::remove_unused(path)? {
+                Journal::create(path)
+            } else {
+                Err(error)
+            }
+        }
+        other => other,
+    }
+}
+
 fn state_settings(settings: &local::RunSettings) -> StateSettings {
     StateSettings {
         typed_history: settings.typed_history,
@@ -365,5 +379,53 @@ fn timestamp(unix_secs: f64) -> prost_types::Timestamp {
     prost_types::Timestamp {
         seconds: unix_secs.floor() as i64,
         nanos: (unix_secs.fract() * 1e9) as i32,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::super::encode::{Mark, RecordBatch, put_mark};
+    use super::*;
+
+    fn append(journal: &mut Journal, mark: Option<Mark>) {
+        let record = pb::Record {
+            record_type: Some(RecordType::Run(pb::RunRecord::default())),
+            ..Default::default()
+        };
+        let mut batch = RecordBatch::default();
+        batch.push_with(|out| {
+            out.extend_from_slice(&record.encode_to_vec());
+            if let Some(mark) = mark {
+                put_mark(out, mark);
+            }
+        });
+        journal.append(&mut batch, Instant::now()).expect("written");
+    }
+
+    #[test]
+    fn a_log_that_nobody_has_logged_to_is_begun_anew() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("run-x.wandb");
+        let mut journal = create_journal(&path).expect("made");
+        append(&mut journal, None);
+        let error = create_journal(&path).expect_err("somebody writes it");
+        assert!(
+            matches!(error, runlane_translog::Error::Locked { .. }),
+            "{error}"
+        );
+        // The daemon died before it had answered.
+        drop(journal);
+        let mut journal = create_journal(&path).expect("made anew");
+        append(&mut journal, Some(Mark { writer: 7, seq: 1 }));
+        drop(journal);
+        let length = std::fs::metadata(&path).expect("there").len();
+        let error = create_journal(&path).expect_err("somebody has logged to it");
+        assert!(
+            matches!(error, runlane_translog::Error::Create { .. }),
+            "{error}"
+        );
+        assert_eq!(std::fs::metadata(&path).expect("there").len(), length);
     }
 }

@@ -108,6 +108,33 @@ pub(crate) fn take_up(path: &Path, settings: &StateSettings) -> Result<Recovered
     Ok(Recovered { state, journal })
 }
 
+/// Removes the log at `path` if nobody writes it and nobody's calls are in it: a daemon died before it had answered the process
+/// that opened the run, which opens it again. Returns whether it was.
+pub(crate) fn remove_unused(path: &Path) -> Result<bool, runlane_translog::Error> {
+    // Held until the file is gone.
+    let _lock = Journal::open(path)?;
+    let mut reader = Reader::open(&OsFs, path)?;
+    loop {
+        let bytes = match reader.next_event()? {
+            ReadEvent::Record(record) => record.bytes,
+            ReadEvent::Repeated(_) => continue,
+            ReadEvent::Damage(_) => return Ok(false),
+            ReadEvent::End(_) => break,
+        };
+        let record = pb::Record::decode(bytes).unwrap_or_default();
+        let is_a_call = record
+            .control
+            .is_some_and(|control| control.runlane_writer != 0);
+        if is_a_call || matches!(record.record_type, Some(RecordType::Exit(_))) {
+            return Ok(false);
+        }
+    }
+    if pending::path_of(path).exists() {
+        return Ok(false);
+    }
+    Ok(std::fs::remove_file(path).is_ok())
+}
+
 /// Applies the entries of a dead writer's spill file that are not in the log yet, and removes the file.
 pub(crate) fn absorb_spill(
     path: &Path,
