@@ -391,7 +391,8 @@ impl Stream {
         }
     }
 
-    /// Appends an entry; never blocks on I/O. `now_micros` is the Unix time. `wait` is called with a closure that may wait up to 30 ms for room.
+    /// Appends an entry; never blocks on I/O. `now_micros` is the Unix time. `wait` is called with a closure that may wait up to
+    /// [`ROOM_WAIT`] for room.
     ///
     /// A full queue with nowhere to spill drops the entry, counts it and says so once; it is not an error.
     #[inline]

@@ -3,7 +3,7 @@
 //! ```text
 //! caller's thread                                writer thread (no interpreter)
 //! log() -> encode -> Intake (bytes, seq) ......> Outbox -> socket -> daemon, kept until acknowledged
-//!                                                   '----> spill file, if the socket takes nothing for 10 ms
+//!           on the shelf, else in memory            '----> spill file, if that takes too long
 //! ```
 //!
 //! `encode` turns a call into bytes, `queue` is the pure state between a call and its acknowledgement, `engine` is the writer

@@ -144,7 +144,7 @@ impl<P: Ports> Engine<P> {
         if let Some(slot) = self.spill_all.take() {
             slot.put(Answer::Closed);
         }
-        self.drop_finished_lanes();
+        self.drop_finished_lanes(now);
         self.hub.moved();
         self.next(now)
     }
@@ -404,7 +404,7 @@ impl<P: Ports> Engine<P> {
         }
     }
 
-    fn drop_finished_lanes(&mut self) {
+    fn drop_finished_lanes(&mut self, now: Instant) {
         let sending = match &self.link {
             Link::Up(connection) => connection.sending_stream(),
             _ => None,
@@ -417,10 +417,13 @@ impl<P: Ports> Engine<P> {
                 continue;
             }
             let mut lane = self.lanes.swap_remove(index);
-            if lane.phase != Phase::Refused {
+            if lane.phase == Phase::Refused {
+                // Nobody will take these rows from here: `sync` finds them in the file.
+                lane.spill(&mut self.ports, &self.hub, now, true);
+            } else {
                 lane.remove_spill(&mut self.ports);
-                lane.remove_shelf();
             }
+            lane.remove_shelf();
             lane.outbox.clear(&self.hub.budget);
             self.hub.forget(lane.stream.id);
         }

@@ -15,11 +15,11 @@ use runlane_proto::local::{
     client_message, daemon_message,
 };
 use runlane_proto::local::{FinishProgress, Flush, Request, request, response};
-use runlane_proto::wandb_internal::RunRecord;
+use runlane_proto::wandb_internal::{ErrorInfo, RunRecord};
 
 use super::ports::{Attempt, Ports, Progress, Socket, SpillFile, Starting};
 use super::{Engine, INSPECTION, LINGER, Next, TICK, Woken};
-use crate::hub::{Answer, Command, Hub, HubConfig, OpenSpec, Slot, Stream};
+use crate::hub::{Answer, Command, Hub, HubConfig, OpenSpec, Slot, Stream, StreamState};
 use crate::io::shelf::Shelf;
 use crate::queue::loss::Kind;
 
@@ -36,6 +36,8 @@ struct Outside {
     /// The next call of the socket fails.
     fault: Option<ErrorKind>,
     acknowledges: bool,
+    /// The daemon does not open runs.
+    refuses: bool,
     incoming: Vec<u8>,
     outgoing: Vec<u8>,
     /// Payload bytes of entries by number, as the daemon applied them.
@@ -109,7 +111,8 @@ impl Outside {
                 let request_id = open.request_id;
                 self.send(Message::OpenRun(OpenRunReply {
                     request_id,
-                    stream: 1,
+                    stream: u64::from(!self.refuses),
+                    error: self.refuses.then(ErrorInfo::default),
                     logged_seq,
                     ..Default::default()
                 }));
@@ -847,4 +850,26 @@ fn rows_that_do_not_fit_on_the_shelf_are_handed_over_in_haste() {
     bench.log();
     bench.settle();
     assert_eq!(bench.applied().len(), slots + 2);
+}
+
+#[test]
+fn rows_of_a_run_that_the_daemon_does_not_take_up_leave_the_shelf_for_the_spill_file() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let shelves = directory.path().join("shelves");
+    let mut bench =
+        Bench::with_shelf(|writer, spill| Shelf::create_in(&shelves, writer, spill).ok());
+    bench.settle();
+    bench.world.kill_daemon();
+    bench.world.0.borrow_mut().refuses = true;
+    bench.settle();
+    assert!(bench.stream.is_hopeless());
+    bench.log();
+    bench.stream.close(StreamState::Abandoned);
+    bench.hub.send(Command::Abandon {
+        stream: bench.stream.id,
+    });
+    bench.turn();
+    let spilled = bench.world.0.borrow().spill.as_ref().map(Vec::len);
+    assert_eq!(spilled, Some(1));
+    assert!(!bench.stream.intake.shelf().expect("one").path().exists());
 }
