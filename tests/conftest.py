@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from driven import OwnServer, Trainer
 from world import REPOSITORY, Home, Server, make_home, start_server, stop_server
 
 
@@ -44,3 +46,25 @@ def wandb_python() -> str:
 def project(request: pytest.FixtureRequest) -> str:
     """A project name of the test's own."""
     return "".join(character if character.isalnum() else "-" for character in request.node.name)[:100]
+
+
+@pytest.fixture
+def trainer(home: Home) -> Iterator[Callable[..., Trainer]]:
+    """Starts training processes (`trainer(env)`); none outlives the test."""
+    started: list[Trainer] = []
+
+    def start(env: dict[str, str] | None = None, **words: Any) -> Trainer:
+        started.append(Trainer(home, env or {}, **words))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[OwnServer]:
+    """A server that the test may stop."""
+    made = OwnServer(tmp_path / "own")
+    yield made
+    made.stop()

@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,28 +21,6 @@ from world import PYTHON, Home, Server
 
 Start = Callable[..., Trainer]
 PATIENCE_SECS = 30
-
-
-@pytest.fixture
-def trainer(home: Home) -> Iterator[Start]:
-    """Starts training processes; none outlives the test."""
-    started = []
-
-    def start(env: dict[str, str] | None = None, **words: Any) -> Trainer:
-        started.append(Trainer(home, env or {}, **words))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.close()
-
-
-@pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[OwnServer]:
-    """A server that the test may stop."""
-    made = OwnServer(tmp_path / "own")
-    yield made
-    made.stop()
 
 
 def status(home: Home) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import os
 import signal
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,28 +23,6 @@ from world import Home, Server
 PATIENCE_SECS = 90
 
 Start = Callable[..., Trainer]
-
-
-@pytest.fixture
-def trainer(home: Home) -> Iterator[Start]:
-    """Starts training processes; none outlives the test."""
-    started = []
-
-    def start(env: dict[str, str], **words: str) -> Trainer:
-        started.append(Trainer(home, env, **words))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.close()
-
-
-@pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[OwnServer]:
-    """A server that the test may stop."""
-    made = OwnServer(tmp_path / "own")
-    yield made
-    made.stop()
 
 
 def stored(server: Server, path: str) -> dict[str, Any] | None:
