@@ -24,6 +24,7 @@ use self::calls::Done;
 pub(crate) use self::links::Links;
 use self::links::Pause;
 pub(crate) use self::opening::run;
+use self::run_files::Look;
 use super::cursor::{CursorFile, Target};
 use super::files::{FilePlan, Uploaded};
 use super::graphql::Server;
@@ -87,6 +88,8 @@ struct Engine {
     told_quarantine: bool,
     files: FilePlan,
     file_tasks: JoinSet<(u32, Uploaded)>,
+    /// At live files; one at a time.
+    looks: JoinSet<Look>,
     files_due: Option<Instant>,
     failed_files_due: Option<Instant>,
     files_backoff: Backoff,
@@ -187,6 +190,7 @@ impl Engine {
             let now = self.now();
             self.start_changes(now);
             self.start_alert(now);
+            self.start_look(now);
             self.start_file_batches(now);
             self.offer_summary(now);
             self.offer_end();
@@ -219,18 +223,18 @@ impl Engine {
     }
 
     async fn wait(&mut self, wake: Instant) -> Result<(), Halt> {
-        let mut wake = wake;
+        let (mut wake, now) = (wake, self.now());
         let dues = [
             self.upsert_due.filter(|_| !self.is_changing),
             self.alerts_due.filter(|_| !self.is_alerting),
             self.files_due
                 .filter(|_| self.file_tasks.len() < FILE_BATCHES),
             self.failed_files_due,
+            self.files.look_due(now).filter(|_| !self.ended),
         ];
         for due in dues.into_iter().flatten() {
             wake = wake.min(due);
         }
-        let now = self.now();
         if self.projection.summary_changed {
             wake = wake.min(self.summary_due);
         }
@@ -255,6 +259,10 @@ impl Engine {
             Some(done) = self.file_tasks.join_next(), if !self.file_tasks.is_empty() => match done {
                 Ok((epoch, outcome)) => self.files_stored(epoch, &outcome)?,
                 Err(error) => abnormal("upload of files", &error)?,
+            },
+            Some(found) = self.looks.join_next(), if !self.looks.is_empty() => match found {
+                Ok(found) => self.looked(&found),
+                Err(error) => abnormal("look at files", &error)?,
             },
             () = self.outside.clock.sleep_until(wake) => {}
         }

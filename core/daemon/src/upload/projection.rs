@@ -21,7 +21,7 @@ pub(crate) use self::lines::LineFormat;
 use self::lines::{console_line, line_of};
 use self::writers::LogWriters;
 use super::stream::Lines;
-use crate::run::console::{Console, Line};
+use crate::run::console::{Changes, Console};
 use crate::run::recover::{PRODUCER, seconds_of};
 use crate::run::state::{is_writer_name, merge_run};
 
@@ -29,10 +29,20 @@ use crate::run::state::{is_writer_name, merge_run};
 #[derive(Debug, Default)]
 pub(crate) struct Effects {
     pub(crate) lines: Vec<(Lines, String)>,
+    pub(crate) console: Option<ConsoleLines>,
     pub(crate) files: Vec<pb::FilesItem>,
     pub(crate) alerts: Vec<pb::AlertRecord>,
     pub(crate) preempting: bool,
     pub(crate) warnings: Vec<String>,
+}
+
+/// What has changed of the console.
+#[derive(Debug, Default)]
+pub(crate) struct ConsoleLines {
+    /// New and changed lines by number.
+    pub(crate) lines: Vec<(u64, String)>,
+    /// Lines before this number never change again.
+    pub(crate) fixed: u64,
 }
 
 /// Where a resumed run goes on.
@@ -77,8 +87,7 @@ pub(crate) struct Projection {
     telemetry: pb::TelemetryRecord,
     environments: BTreeMap<String, pb::EnvironmentRecord>,
     writers: LogWriters,
-    console_lines: Vec<Line>,
-    last_at: (i64, i32),
+    console: Console,
 }
 
 impl Projection {
@@ -167,18 +176,14 @@ impl Projection {
                 self.config_changed = true;
             }
             Some(RecordType::Stats(stats)) => effects.lines.push(self.stats(stats)),
-            Some(RecordType::OutputRaw(output)) => {
-                if let Some(time) = &output.timestamp {
-                    self.last_at = (time.seconds, time.nanos);
-                }
-                self.writers
-                    .console(writer)
-                    .write(output, &mut self.console_lines);
-                self.take_console(writer, &mut effects);
+            Some(RecordType::OutputRaw(_)) => {
+                self.writers.prints(writer);
+                self.console.read(record);
+                effects.console = Some(self.take_console());
             }
-            Some(RecordType::OutputLogger(output)) => {
-                Console::write_logged(output, self.last_at, &mut self.console_lines);
-                self.take_console(writer, &mut effects);
+            Some(RecordType::OutputLogger(_)) => {
+                self.console.read(record);
+                effects.console = Some(self.take_console());
             }
             Some(RecordType::Files(files)) => effects.files.clone_from(&files.files),
             Some(RecordType::Alert(alert)) => effects.alerts.push(alert.clone()),
@@ -193,14 +198,13 @@ impl Projection {
         effects
     }
 
-    /// What is left when the log has ended: unfinished console lines.
+    /// The log has ended: no console line changes any more.
     pub(crate) fn end(&mut self) -> Effects {
-        let mut effects = Effects::default();
-        for (writer, lines) in self.writers.finish_consoles() {
-            self.console_lines = lines;
-            self.take_console(writer, &mut effects);
+        self.console.finish();
+        Effects {
+            console: Some(self.take_console()),
+            ..Effects::default()
         }
-        effects
     }
 
     fn run_record(&mut self, run: &pb::RunRecord) {
@@ -381,14 +385,16 @@ impl Projection {
         (Lines::Events, line)
     }
 
-    fn take_console(&mut self, writer: u64, effects: &mut Effects) {
-        if self.console_lines.is_empty() {
-            return;
-        }
-        let label = self.writers.line_label(writer, &self.format.label);
-        for line in std::mem::take(&mut self.console_lines) {
-            let line = console_line(&line, self.format.structured_console, &label);
-            effects.lines.push((Lines::Output, line));
+    fn take_console(&mut self) -> ConsoleLines {
+        let Changes { lines, fixed } = self.console.take_changes();
+        let lines = lines.into_iter().map(|(number, line)| {
+            let label = self.writers.line_label(line.writer, &self.format.label);
+            let text = console_line(&line, self.format.structured_console, &label);
+            (number, text)
+        });
+        ConsoleLines {
+            lines: lines.collect(),
+            fixed,
         }
     }
 

@@ -7,6 +7,7 @@
 //! (`narrow`).
 
 mod narrow;
+mod output;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use runlane_model::backoff::{Backoff, Pace, RateLimit, UPLOAD};
 
 use self::narrow::Narrowing;
 pub(crate) use self::narrow::{Quarantined, Refusal};
+use self::output::OutputLines;
 
 /// Without anything to send, a heartbeat goes out after this time.
 const HEARTBEAT: Duration = Duration::from_secs(30);
@@ -38,15 +40,18 @@ pub(crate) enum Lines {
     Output,
 }
 
-const FILES: [(Lines, &str); 3] = [
+const FILES: [(Lines, &str); 2] = [
     (Lines::History, "wandb-history.jsonl"),
     (Lines::Events, "wandb-events.jsonl"),
-    (Lines::Output, "output.log"),
 ];
+const OUTPUT_FILE: &str = "output.log";
 
 impl Lines {
     /// The file of a name.
     pub(crate) fn of_name(name: &str) -> Option<Self> {
+        if name == OUTPUT_FILE {
+            return Some(Self::Output);
+        }
         let mut files = FILES.iter();
         files
             .find(|(_, known)| *known == name)
@@ -126,7 +131,7 @@ pub(crate) struct FileStream {
     request_bytes: usize,
     history: Waiting,
     events: Waiting,
-    output: Waiting,
+    output: OutputLines,
     /// Where each file begins at the server, and how many of this log's lines are stored.
     base: Offsets,
     stored: Offsets,
@@ -168,7 +173,7 @@ impl FileStream {
             request_bytes: max_bytes,
             history: Waiting::default(),
             events: Waiting::default(),
-            output: Waiting::default(),
+            output: OutputLines::new(stored.output),
             base,
             stored,
             pushed: Offsets::default(),
@@ -201,10 +206,20 @@ impl FileStream {
 
     /// Bytes of lines that wait.
     pub(crate) fn waiting_bytes(&self) -> usize {
-        self.history.bytes + self.events.bytes + self.output.bytes
+        self.history.bytes + self.events.bytes + self.output.waiting_bytes()
     }
 
-    /// Feeds the next line of a file. Lines that the server has already are dropped by number.
+    /// Sets console lines by number; those before `fixed` will not change again.
+    pub(crate) fn set_console(&mut self, lines: Vec<(u64, String)>, fixed: u64) {
+        for (number, text) in lines {
+            self.output.set(number, text);
+        }
+        self.output.fix(fixed);
+        self.pushed.output = self.pushed.output.max(fixed);
+        self.stored.output = self.output.stored();
+    }
+
+    /// Feeds the next line of a file other than the console. Lines that the server has already are dropped by number.
     pub(crate) fn push(&mut self, file: Lines, line: String) {
         let pushed = self.pushed.of(file);
         *pushed += 1;
@@ -267,7 +282,7 @@ impl FileStream {
         Offsets {
             history: with(&self.history, self.stored.history),
             events: with(&self.events, self.stored.events),
-            output: with(&self.output, self.stored.output),
+            output: self.output.reach(),
         }
     }
 
@@ -336,6 +351,8 @@ impl FileStream {
             }
             *self.stored.of(file) += sent as u64;
         }
+        self.output.succeeded();
+        self.stored.output = self.output.stored();
         if std::mem::take(&mut self.summary_in_flight) {
             self.summary = None;
         }
@@ -384,11 +401,12 @@ impl FileStream {
         for (file, _name) in FILES {
             self.waiting(file).in_flight = 0;
         }
+        self.output.take_back();
     }
 
     /// Lines that wait.
     pub(crate) fn waiting_lines(&self) -> usize {
-        self.history.lines.len() + self.events.lines.len() + self.output.lines.len()
+        self.history.lines.len() + self.events.lines.len() + self.output.waiting_lines()
     }
 
     fn has_data(&self) -> bool {
@@ -401,10 +419,10 @@ impl FileStream {
     }
 
     fn waiting(&mut self, file: Lines) -> &mut Waiting {
-        match file {
-            Lines::History => &mut self.history,
-            Lines::Events => &mut self.events,
-            Lines::Output => &mut self.output,
+        if file == Lines::Events {
+            &mut self.events
+        } else {
+            &mut self.history
         }
     }
 }

@@ -193,6 +193,7 @@ async fn start(
         told_quarantine: false,
         files,
         file_tasks: JoinSet::new(),
+        looks: JoinSet::new(),
         files_due: None,
         failed_files_due: None,
         files_backoff: Backoff::new(UPLOAD),

@@ -4,6 +4,7 @@ use super::super::LogEnd;
 use super::super::blocking;
 use super::super::projection::Effects;
 use super::{Engine, RECORDS};
+use crate::run::output_file;
 
 impl Engine {
     /// Reads on while there is room for lines.
@@ -50,6 +51,9 @@ impl Engine {
         for (file, line) in effects.lines {
             self.stream.push(file, line);
         }
+        if let Some(console) = effects.console {
+            self.stream.set_console(console.lines, console.fixed);
+        }
         for item in &effects.files {
             if let Some(warning) = self.files.add(item) {
                 self.warn(warning);
@@ -64,9 +68,7 @@ impl Engine {
                 self.stream.set_preempting();
             }
         }
-        if self.files.is_waiting() && self.files_due.is_none() {
-            self.files_due = Some(self.now() + self.debounce);
-        }
+        self.batch_files(self.now());
         if (self.projection.config_changed || self.projection.run_changed)
             && self.upsert_due.is_none()
         {
@@ -102,6 +104,7 @@ impl Engine {
         if !self.projection.joins() {
             self.add_documents();
         }
+        self.add_console_files();
         self.files.end();
         let now = self.now();
         self.files_due = self.files.is_waiting().then_some(now);
@@ -122,9 +125,18 @@ impl Engine {
                 "config and summary files cannot be written: {error}"
             )),
         }
-        for name in ["output.log", "requirements.txt"] {
-            if self.job.files_dir.join(name).is_file() {
-                self.files.add_at_end(name);
+        if self.job.files_dir.join("requirements.txt").is_file() {
+            self.files.add_at_end("requirements.txt");
+        }
+    }
+
+    /// The console as files. Of several writers in shared mode only those with a name of their own have one.
+    fn add_console_files(&mut self) {
+        let names = blocking(|| output_file::names_in(&self.job.files_dir));
+        let joins = self.projection.joins();
+        for name in names {
+            if !joins || name != "output.log" {
+                self.files.add_at_end(&name);
             }
         }
     }

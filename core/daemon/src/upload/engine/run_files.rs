@@ -1,11 +1,15 @@
 //! Files of the run, uploaded beside the stream in batches.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use runlane_model::json::Value;
 
-use super::super::files::{Kind, Uploaded};
+use super::super::files::{Fingerprint, Kind, Uploaded, look, upload};
 use super::{Engine, FILE_BATCHES, Halt};
+
+/// A look at live files: how long it took, and what was found.
+pub(super) type Look = (Duration, Vec<(Arc<str>, Option<Fingerprint>)>);
 
 impl Engine {
     /// Files that are worth having early: a run that is being looked at has its metadata.
@@ -43,15 +47,51 @@ impl Engine {
             let (entity, project) = (self.started.entity.clone(), self.started.project.clone());
             let run = self.started.run.run_id.clone();
             let (directory, known) = (self.job.files_dir.clone(), self.target.files.clone());
-            let epoch = self.epoch;
+            let (epoch, clock) = (self.epoch, Arc::clone(&self.outside.clock));
             self.file_tasks.spawn(async move {
                 let run = [entity.as_str(), &project, &run];
-                let files = super::super::files::upload(&server, run, directory, names, known);
+                let files = upload(&server, &*clock, run, directory, names, known);
                 (epoch, files.await)
             });
         }
         if !self.files.is_waiting() {
             self.files_due = None;
+        }
+    }
+
+    /// Looks at live files, beside everything else: a file system may take its time.
+    pub(super) fn start_look(&mut self, now: Instant) {
+        if self.ended {
+            return;
+        }
+        let names = self.files.take_look(now);
+        if names.is_empty() {
+            return;
+        }
+        let (directory, clock) = (self.job.files_dir.clone(), Arc::clone(&self.outside.clock));
+        self.looks.spawn_blocking(move || {
+            let start = clock.now();
+            let found = look(&directory, names);
+            (clock.now().saturating_duration_since(start), found)
+        });
+    }
+
+    /// Takes in a look at live files.
+    pub(super) fn looked(&mut self, (took, found): &Look) {
+        let now = self.now();
+        self.files.looked(now, *took, found);
+        self.batch_files(now);
+    }
+
+    /// What is waiting goes together with what comes within a moment.
+    pub(super) fn batch_files(&mut self, now: Instant) {
+        if self.files.is_waiting() && self.files_due.is_none() {
+            let wait = if self.ended {
+                Duration::ZERO
+            } else {
+                self.debounce
+            };
+            self.files_due = Some(now + wait);
         }
     }
 
@@ -68,7 +108,9 @@ impl Engine {
             self.target.files.insert(name.clone(), md5.clone());
             self.stream.file_uploaded(name.clone());
         }
-        let (waits_for, given_up) = self.files.ended(outcome);
+        let now = self.now();
+        let (waits_for, given_up) = self.files.ended(now, outcome);
+        self.batch_files(now);
         for warning in outcome.warnings.iter().cloned().chain(given_up) {
             self.warn(warning);
         }
@@ -79,7 +121,7 @@ impl Engine {
         let wait = self
             .files_backoff
             .failed(rand::random(), error.retry_after, error.hope);
-        self.failed_files_due = Some(self.now() + wait);
+        self.failed_files_due = Some(now + wait);
         self.tried_in_vain(&error)
     }
 }

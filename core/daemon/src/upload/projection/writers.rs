@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use runlane_proto::wandb_internal as pb;
 use runlane_proto::wandb_internal::record::RecordType;
 
-use crate::run::console::{Console, Line};
 
 /// The processes that wrote a log.
 #[derive(Debug, Default)]
 pub(super) struct LogWriters {
     known: BTreeMap<u64, pb::RunlaneWriter>,
-    consoles: BTreeMap<u64, Console>,
+    printing: BTreeSet<u64>,
     with_rows: BTreeSet<u64>,
     /// The one that the first record with a writer names, if it says more than its number.
     first: Option<pb::RunlaneWriter>,
@@ -64,7 +63,7 @@ impl LogWriters {
         } else {
             given
         };
-        let are_several = self.with_rows.len() > 1 || self.consoles.len() > 1;
+        let are_several = self.with_rows.len() > 1 || self.printing.len() > 1;
         if own.is_empty() && !are_several {
             return String::new();
         }
@@ -76,18 +75,8 @@ impl LogWriters {
             .to_owned()
     }
 
-    /// The console of a writer.
-    pub(super) fn console(&mut self, writer: u64) -> &mut Console {
-        self.consoles.entry(writer).or_default()
-    }
-
-    /// The unfinished lines of every writer.
-    pub(super) fn finish_consoles(&mut self) -> Vec<(u64, Vec<Line>)> {
-        let finish = |(writer, console): (&u64, &mut Console)| {
-            let mut lines = Vec::new();
-            console.finish(&mut lines);
-            (*writer, lines)
-        };
-        self.consoles.iter_mut().map(finish).collect()
+    /// A writer prints something.
+    pub(super) fn prints(&mut self, writer: u64) {
+        self.printing.insert(writer);
     }
 }

@@ -9,7 +9,7 @@
 
 use runlane_model::json::{Value, parse_object};
 
-use super::{FILES, FileStream, Lines, Waiting};
+use super::{FILES, FileStream, Lines, OUTPUT_FILE, Waiting};
 
 /// So many units in a row that are refused, and none taken: it is not the single unit.
 const IN_A_ROW: u32 = 32;
@@ -157,6 +157,14 @@ impl FileStream {
                 });
             }
         }
+        if self.output.is_in_flight() {
+            let (line, text) = self.output.replace(|line| placeholder(Lines::Output, line))?;
+            return Some(Quarantined {
+                file: OUTPUT_FILE,
+                line: Some(self.base.output + line),
+                text,
+            });
+        }
         let named = |file: &'static str, text: String| {
             Some(Quarantined {
                 file,
@@ -191,7 +199,7 @@ fn replace_first(waiting: &mut Waiting, file: Lines) -> Option<String> {
     let first = waiting.lines.front_mut()?;
     let placeholder = match waiting.replaced {
         0 => placeholder(file, first),
-        1 if file != Lines::Output => "{}".to_owned(),
+        1 => "{}".to_owned(),
         _ => return None,
     };
     waiting.replaced += 1;

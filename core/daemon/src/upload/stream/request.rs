@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use runlane_model::json::write_string;
 
-use super::{FILES, FileStream, Lines};
+use super::{FILES, FileStream, Lines, OUTPUT_FILE};
 
 impl FileStream {
     /// Writes the next request and notes what is in it.
@@ -60,6 +60,20 @@ impl FileStream {
                 units += 1;
             }
         }
+        let offset = self.base.output;
+        let alone = units == 0 && room == max;
+        if let Some(taken) = self.output.take(limit - units.min(limit), room, alone) {
+            let mut content = String::new();
+            for (index, line) in taken.texts.iter().enumerate() {
+                if index > 0 {
+                    content.push(',');
+                }
+                write_string(&mut content, line);
+            }
+            units += taken.texts.len();
+            file_member(&mut files, OUTPUT_FILE, offset + taken.offset, &content);
+        }
+        all &= self.output.is_all_in_flight();
         all &= self.summary.is_none() || self.summary_in_flight;
         if !files.is_empty() {
             member(&mut body, "files", &format!("{{{files}}}"));
