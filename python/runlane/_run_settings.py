@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from ._json_text import encode
 from ._limits import UNREACHABLE_SERVER_SECS
 
@@ -73,6 +75,8 @@ def daemon_settings(settings: Settings, api_key: str | None) -> dict[str, Any]:
         "client_version": __version__,
         "typed_history": settings.x_history_value_encoding == "json,typed",
         "force": must_reach_server(settings),
+        "metrics": _metric_settings(settings),
+        "console": _console_settings(settings),
     }
     if not settings._offline:
         fields["base_url"] = settings.base_url
@@ -85,12 +89,50 @@ def daemon_settings(settings: Settings, api_key: str | None) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value not in (None, "")}
 
 
+def _metric_settings(settings: Settings) -> dict[str, Any] | None:
+    """What is sampled while the run lives; None for nothing."""
+    if settings.x_disable_stats or settings.x_disable_machine_info:
+        return None
+    local_rank = os.environ.get("LOCAL_RANK", "")
+    return {
+        "interval_secs": float(settings.x_stats_sampling_interval),
+        "pid": settings.x_stats_pid,
+        "process_tree": bool(settings.x_stats_track_process_tree),
+        "disk_paths": [str(path) for path in settings.x_stats_disk_paths],
+        "gpu_device_ids": settings.x_stats_gpu_device_ids,
+        "no_cgroup": bool(settings.x_stats_no_cgroup),
+        "self_usage": bool(settings.x_stats_self_usage),
+        "buffer_size": settings.x_stats_buffer_size,
+        "neuron_monitor_config_path": settings.x_stats_neuron_monitor_config_path,
+        "dcgm_exporter": settings.x_stats_dcgm_exporter,
+        "open_metrics_endpoints": _texts(settings.x_stats_open_metrics_endpoints),
+        "open_metrics_filters": _open_metrics_filters(settings.x_stats_open_metrics_filters),
+        "open_metrics_http_headers": _texts(settings.x_stats_open_metrics_http_headers),
+        "local_rank": int(local_rank) if local_rank.isdecimal() else None,
+    }
+
+
+def _open_metrics_filters(filters: Any) -> list[dict[str, Any]]:
+    """Both documented forms, a list of patterns and pattern -> {label: pattern}, as the daemon takes them."""
+    if not isinstance(filters, dict):
+        return [{"name": str(pattern), "labels": {}} for pattern in filters or ()]
+    return [{"name": str(name), "labels": _texts(labels) or {}} for name, labels in filters.items()]
+
+
+def _console_settings(settings: Settings) -> dict[str, Any]:
+    return {
+        "is_multipart": bool(settings.console_multipart),
+        "chunk_max_bytes": settings.console_chunk_max_bytes,
+        "chunk_max_secs": settings.console_chunk_max_seconds,
+    }
+
+
+def _texts(mapping: Any) -> dict[str, str] | None:
+    return {str(key): str(value) for key, value in mapping.items()} if mapping else None
+
+
 def _plain(value: Any) -> Any:
-    return (
-        {str(key): str(item) for key, item in value.items()}
-        if isinstance(value, dict)
-        else [str(item) for item in value]
-    )
+    return _texts(value) or {} if isinstance(value, dict) else [str(item) for item in value]
 
 
 def run_record(

@@ -2,7 +2,9 @@
 
 pub(crate) mod connection;
 pub(crate) mod fields;
+pub(crate) mod histogram;
 pub(crate) mod hooks;
+pub(crate) mod monitoring;
 pub(crate) mod records;
 pub(crate) mod replies;
 pub(crate) mod requests;

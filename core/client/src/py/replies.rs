@@ -64,6 +64,10 @@ pub(crate) fn response<'py>(
         response::Response::Sampled(sampled) => dict.set_item("items", items(py, sampled)?)?,
         response::Response::Finish(progress) => return finish(py, progress),
         response::Response::Status(found) => status(&dict, found)?,
+        response::Response::Paused(paused) => dict.set_item("is_paused", paused.is_paused)?,
+        response::Response::SystemMetrics(found) => {
+            dict.set_item("metrics", super::monitoring::samples(py, found)?)?;
+        }
     }
     Ok(dict)
 }

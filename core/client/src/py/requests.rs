@@ -3,7 +3,9 @@
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use runlane_proto::local::request::Request as Kind;
-use runlane_proto::local::{Flush, GetStatus, GetStep, GetSummary, Level, SampledHistory};
+use runlane_proto::local::{
+    Flush, GetStatus, GetStep, GetSummary, GetSystemMetrics, Level, Pause, Resume, SampledHistory,
+};
 
 use super::fields::Fields;
 
@@ -16,6 +18,9 @@ pub(crate) fn request(kind: &str, payload: &Bound<'_, PyAny>, timeout_secs: f64)
         "summary" => Kind::GetSummary(GetSummary {}),
         "step" => Kind::GetStep(GetStep {}),
         "status" => Kind::GetStatus(GetStatus {}),
+        "pause" => Kind::Pause(Pause {}),
+        "resume" => Kind::Resume(Resume {}),
+        "system_metrics" => Kind::GetSystemMetrics(GetSystemMetrics {}),
         "sampled_history" => Kind::SampledHistory(SampledHistory {
             samples: fields.value("samples")?,
         }),

@@ -10,6 +10,7 @@ use runlane_proto::wandb_internal::{
 };
 
 use super::fields::{Fields, text_of};
+use super::monitoring;
 use crate::wire::put_varint;
 
 /// The settings of a run, and who logs to it.
@@ -55,6 +56,14 @@ pub(crate) fn settings(
         typed_history: fields.value("typed_history")?,
         force: fields.value("force")?,
         durability: fields.text("durability")?,
+        metrics: fields
+            .fields("metrics")?
+            .map(|it| monitoring::metrics(&it))
+            .transpose()?,
+        console: fields
+            .fields("console")?
+            .map(|it| monitoring::console(&it))
+            .transpose()?,
     };
     let writer = fields
         .fields("writer")?

@@ -202,6 +202,86 @@ pub struct RunSettings {
     /// "" (synced within 500 ms), "strict" (each entry acknowledged only when synced), "relaxed" (no periodic sync).
     #[prost(string, tag = "37")]
     pub durability: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "38")]
+    pub metrics: ::core::option::Option<MetricSettings>,
+    #[prost(message, optional, tag = "39")]
+    pub console: ::core::option::Option<ConsoleSettings>,
+}
+/// What is sampled of the host and of the process that logs (settings x_stats_*). Absent: nothing is sampled.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MetricSettings {
+    /// Seconds between samples, at least 0.1.
+    #[prost(double, tag = "1")]
+    pub interval_secs: f64,
+    /// The process whose use is recorded; 0 = the one that logs.
+    #[prost(int32, tag = "2")]
+    pub pid: i32,
+    /// CPU, memory and threads are summed over the process and all its descendants.
+    #[prost(bool, tag = "3")]
+    pub process_tree: bool,
+    /// Paths whose file systems are recorded.
+    #[prost(string, repeated, tag = "4")]
+    pub disk_paths: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// With is_gpu_choice: the only devices that are recorded.
+    #[prost(int32, repeated, tag = "5")]
+    pub gpu_device_ids: ::prost::alloc::vec::Vec<i32>,
+    #[prost(bool, tag = "6")]
+    pub is_gpu_choice: bool,
+    /// Limits of the process's cgroup are ignored.
+    #[prost(bool, tag = "7")]
+    pub no_cgroup: bool,
+    /// The daemon's own use is recorded too.
+    #[prost(bool, tag = "8")]
+    pub self_usage: bool,
+    /// Samples per key that are kept for GetSystemMetrics: -1 all, 0 none.
+    #[prost(int32, tag = "9")]
+    pub buffer_size: i32,
+    #[prost(string, tag = "10")]
+    pub neuron_monitor_config_path: ::prost::alloc::string::String,
+    /// URL of a Prometheus query endpoint with metrics of DCGM's exporter.
+    #[prost(string, tag = "11")]
+    pub dcgm_exporter: ::prost::alloc::string::String,
+    /// Name -> URL.
+    #[prost(map = "string, string", tag = "12")]
+    pub open_metrics_endpoints: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// A series is recorded if it passes one of them; all are without any.
+    #[prost(message, repeated, tag = "13")]
+    pub open_metrics_filters: ::prost::alloc::vec::Vec<OpenMetricsFilter>,
+    #[prost(map = "string, string", tag = "14")]
+    pub open_metrics_http_headers: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// Rank of the process on its host (LOCAL_RANK), which says what of the devices is its own.
+    #[prost(uint32, optional, tag = "15")]
+    pub local_rank: ::core::option::Option<u32>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct OpenMetricsFilter {
+    /// Regular expression on `<endpoint name>.<metric name>`, found anywhere in it.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Label -> regular expression on its value; all must be found.
+    #[prost(map = "string, string", tag = "2")]
+    pub labels: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+}
+/// How the run's console output is kept as files.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConsoleSettings {
+    /// Files `logs/output_*.log` instead of one `output.log`.
+    #[prost(bool, tag = "1")]
+    pub is_multipart: bool,
+    /// A part is closed beyond so many bytes or seconds; 0 = no such bound.
+    #[prost(int64, tag = "2")]
+    pub chunk_max_bytes: i64,
+    #[prost(int64, tag = "3")]
+    pub chunk_max_secs: i64,
 }
 /// Consecutive entries of one stream; entry i has sequence number first_seq + i.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -251,7 +331,7 @@ pub struct Request {
     pub request_id: u64,
     #[prost(uint64, tag = "2")]
     pub stream: u64,
-    #[prost(oneof = "request::Request", tags = "3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "request::Request", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub request: ::core::option::Option<request::Request>,
 }
 /// Nested message and enum types in `Request`.
@@ -270,6 +350,12 @@ pub mod request {
         Finish(super::Finish),
         #[prost(message, tag = "8")]
         GetStatus(super::GetStatus),
+        #[prost(message, tag = "9")]
+        Pause(super::Pause),
+        #[prost(message, tag = "10")]
+        Resume(super::Resume),
+        #[prost(message, tag = "11")]
+        GetSystemMetrics(super::GetSystemMetrics),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -279,7 +365,7 @@ pub struct Response {
     /// Set on failure; the other fields are empty then.
     #[prost(message, optional, tag = "2")]
     pub error: ::core::option::Option<crate::wandb_internal::ErrorInfo>,
-    #[prost(oneof = "response::Response", tags = "3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "response::Response", tags = "3, 4, 5, 6, 7, 8, 9, 10")]
     pub response: ::core::option::Option<response::Response>,
 }
 /// Nested message and enum types in `Response`.
@@ -299,6 +385,10 @@ pub mod response {
         Finish(super::FinishProgress),
         #[prost(message, tag = "8")]
         Status(super::Status),
+        #[prost(message, tag = "9")]
+        Paused(super::Paused),
+        #[prost(message, tag = "10")]
+        SystemMetrics(super::SystemMetrics),
     }
 }
 /// Wait until every entry sent before it has reached a level.
@@ -412,6 +502,36 @@ pub struct Status {
     /// Uploading waits for new credentials or a person.
     #[prost(bool, tag = "9")]
     pub is_paused: bool,
+}
+/// The program waits for its user (a notebook between two cells): nothing is sampled, and the time does not count for _runtime.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Pause {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Resume {}
+/// The answer to Pause and Resume.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Paused {
+    #[prost(bool, tag = "1")]
+    pub is_paused: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetSystemMetrics {}
+/// The last samples of every key, as many as MetricSettings.buffer_size says.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SystemMetrics {
+    #[prost(map = "string, message", tag = "1")]
+    pub metrics: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        MetricSamples,
+    >,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MetricSamples {
+    /// Seconds since 1970, and the values at these times.
+    #[prost(double, repeated, tag = "1")]
+    pub timestamp: ::prost::alloc::vec::Vec<f64>,
+    #[prost(double, repeated, tag = "2")]
+    pub value: ::prost::alloc::vec::Vec<f64>,
 }
 /// A line for the user's terminal.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

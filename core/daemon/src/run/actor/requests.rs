@@ -83,6 +83,13 @@ impl Actor {
                 })
             }
             Some(request::Request::GetStatus(_)) => response::Response::Status(self.status(writer)),
+            // Nothing is sampled yet that could be paused or asked for.
+            Some(request::Request::Pause(_) | request::Request::Resume(_)) => {
+                response::Response::Paused(local::Paused { is_paused: false })
+            }
+            Some(request::Request::GetSystemMetrics(_)) => {
+                response::Response::SystemMetrics(local::SystemMetrics::default())
+            }
             None => return,
         };
         link.outbox.send(Message::Response(local::Response {
