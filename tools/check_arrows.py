@@ -17,6 +17,7 @@ FORBIDDEN = {
     "runlane-model": ["runlane-translog", "tokio", "reqwest", "sqlx", "pyo3", "arrow-array"],
     "runlane-translog": ["runlane-daemon", "runlane-server", "tokio", "sqlx", "pyo3"],
     "runlane-history": ["runlane-daemon", "runlane-server", "runlane-translog", "tokio", "sqlx", "pyo3"],
+    "runlane-metrics": ["runlane-proto", "runlane-model", "tokio", "reqwest", "sqlx", "pyo3"],
     "runlane-client": [
         "runlane-daemon",
         "runlane-server",
