@@ -109,6 +109,15 @@ impl Column {
         Some(&self.exceptions[index].1)
     }
 
+    /// Whether any cell is a number.
+    pub fn has_numbers(&self) -> bool {
+        matches!(self.cells, Cells::Ints(_) | Cells::Floats(..))
+            || self
+                .exceptions
+                .iter()
+                .any(|(_, value)| value.as_f64().is_some())
+    }
+
     /// The numbers of the column, the nearest `f64` for large integers; `None` if it has none.
     pub fn numbers(&self) -> Option<Numbers> {
         let mut numbers = match &self.cells {
@@ -117,11 +126,7 @@ impl Column {
             }
             Cells::Floats(array, _) => Numbers::from_options(array.iter()),
             Cells::Bools(_) | Cells::Texts(_) | Cells::Json(_) => {
-                if !self
-                    .exceptions
-                    .iter()
-                    .any(|(_, value)| value.as_f64().is_some())
-                {
+                if !self.has_numbers() {
                     return None;
                 }
                 Numbers::absent(self.cells.len())

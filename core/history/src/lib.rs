@@ -3,6 +3,7 @@
 //! - [`Chunk`]: consecutive history lines as columns, one per dotted key path. Lines go in
 //!   ([`Chunk::from_lines`]), Parquet bytes come out ([`Chunk::to_parquet`]) and in again, whole or
 //!   only some keys ([`Chunk::from_parquet`]); rows come back equal ([`Chunk::rows`]).
+//! - [`FileIndex`]: where the columns of a stored chunk are, to decode some without fetching the others.
 //! - [`Points`]: the x and y of one series in one chunk ([`Chunk::points`]); what a cache keeps.
 //! - [`Extent`] and [`Bucketizer`]: a chart's buckets over any number of chunks; [`bucketize`] does
 //!   both passes at once, [`encode_series`] packs the answer for the web app.
@@ -39,6 +40,7 @@ mod column;
 mod error;
 mod key_stats;
 mod parquet_file;
+mod partial_file;
 mod points;
 mod wire;
 
@@ -47,5 +49,6 @@ pub use chunk::Chunk;
 pub use column::Column;
 pub use error::HistoryError;
 pub use key_stats::{KeyStats, KeyTable};
-pub use points::{Numbers, Points};
+pub use partial_file::FileIndex;
+pub use points::{Numbers, Points, rates};
 pub use wire::{SERIES_CONTENT_TYPE, encode_series};

@@ -34,6 +34,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::reader::ChunkReader;
 use parquet::schema::types::ColumnPath;
 use runlane_model::json::{Object, Value, parse, parse_object, write_value};
 use runlane_model::key_path::KeyPath;
@@ -110,53 +111,64 @@ impl Chunk {
     ///
     /// `Parquet` or `Damaged` if the bytes are not what [`Chunk::to_parquet`] wrote.
     pub fn from_parquet(bytes: Bytes, keys: Option<&[&str]>) -> Result<Self, HistoryError> {
-        let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
-        let file = builder.metadata().file_metadata();
-        let pairs = file.key_value_metadata().map_or(&[][..], Vec::as_slice);
-        let lookup = |key: &str| {
-            let pair = pairs.iter().find(|pair| pair.key == key);
-            pair.and_then(|pair| pair.value.as_deref())
-                .ok_or_else(|| HistoryError::damaged(format!("no `{key}` in its metadata")))
-        };
-        match lookup(FORMAT_KEY)? {
-            FORMAT => {}
-            other => return Err(HistoryError::damaged(format!("unknown format `{other}`"))),
-        }
-        let number = |key: &str| {
-            lookup(key)?
-                .parse::<u64>()
-                .map_err(|error| HistoryError::damaged(format!("`{key}`: {error}")))
-        };
-        let first_line = number(FIRST_LINE_KEY)?;
-        let rows = usize::try_from(number(ROWS_KEY)?).unwrap_or(usize::MAX);
-        if u64::try_from(file.num_rows()).ok() != u64::try_from(rows).ok()
-            || u32::try_from(rows).is_err()
-        {
-            return Err(HistoryError::damaged("row counts differ"));
-        }
-
-        let schema = Arc::clone(builder.schema());
-        let wanted: Vec<usize> = (0..schema.fields().len())
-            .filter(|&index| {
-                let field = schema.field(index);
-                kind(field) == Some(EXACT)
-                    || keys.is_none_or(|keys| keys.iter().any(|key| selects(key, field.name())))
-            })
-            .collect();
-        let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
-        let mut reader = builder
-            .with_projection(mask)
-            .with_batch_size(rows.max(1))
-            .build()?;
-        let Some(batch) = reader.next().transpose()? else {
-            return Ok(Self::from_columns(first_line, 0, Vec::new()));
-        };
-        if batch.num_rows() != rows {
-            return Err(HistoryError::damaged("more than one row group"));
-        }
-        let columns = columns_of(&batch, &schema)?;
-        Ok(Self::from_columns(first_line, rows, columns))
+        decode(ParquetRecordBatchReaderBuilder::try_new(bytes)?, keys)
     }
+}
+
+/// Decodes the columns of `keys`, or all.
+pub(crate) fn decode<R: ChunkReader + 'static>(
+    builder: ParquetRecordBatchReaderBuilder<R>,
+    keys: Option<&[&str]>,
+) -> Result<Chunk, HistoryError> {
+    let file = builder.metadata().file_metadata();
+    let pairs = file.key_value_metadata().map_or(&[][..], Vec::as_slice);
+    let lookup = |key: &str| {
+        let pair = pairs.iter().find(|pair| pair.key == key);
+        pair.and_then(|pair| pair.value.as_deref())
+            .ok_or_else(|| HistoryError::damaged(format!("no `{key}` in its metadata")))
+    };
+    match lookup(FORMAT_KEY)? {
+        FORMAT => {}
+        other => return Err(HistoryError::damaged(format!("unknown format `{other}`"))),
+    }
+    let number = |key: &str| {
+        lookup(key)?
+            .parse::<u64>()
+            .map_err(|error| HistoryError::damaged(format!("`{key}`: {error}")))
+    };
+    let first_line = number(FIRST_LINE_KEY)?;
+    let rows = usize::try_from(number(ROWS_KEY)?).unwrap_or(usize::MAX);
+    if u64::try_from(file.num_rows()).ok() != u64::try_from(rows).ok()
+        || u32::try_from(rows).is_err()
+    {
+        return Err(HistoryError::damaged("row counts differ"));
+    }
+
+    let schema = Arc::clone(builder.schema());
+    let mask = ProjectionMask::roots(builder.parquet_schema(), wanted_columns(&schema, keys));
+    let mut reader = builder
+        .with_projection(mask)
+        .with_batch_size(rows.max(1))
+        .build()?;
+    let Some(batch) = reader.next().transpose()? else {
+        return Ok(Chunk::from_columns(first_line, 0, Vec::new()));
+    };
+    if batch.num_rows() != rows {
+        return Err(HistoryError::damaged("more than one row group"));
+    }
+    let columns = columns_of(&batch, &schema)?;
+    Ok(Chunk::from_columns(first_line, rows, columns))
+}
+
+/// The places of the columns that are needed for `keys`, or for everything.
+pub(crate) fn wanted_columns(schema: &Schema, keys: Option<&[&str]>) -> Vec<usize> {
+    (0..schema.fields().len())
+        .filter(|&index| {
+            let field = schema.field(index);
+            kind(field) == Some(EXACT)
+                || keys.is_none_or(|keys| keys.iter().any(|key| selects(key, field.name())))
+        })
+        .collect()
 }
 
 /// Whether `key` is the column's key or an object above it.

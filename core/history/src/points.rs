@@ -100,3 +100,52 @@ impl FromIterator<(f64, f64)> for Points {
         Self { x, y }
     }
 }
+
+/// The rate of change of a counter per unit of x, given its points piece by piece in row order: the difference to the
+/// point before over the difference in x, at the later x.
+///
+/// Where the counter or x went back (the process that counts was started again), and for values that are not finite, there
+/// is no rate: what happened in between is unknown.
+pub fn rates<'a>(pieces: impl IntoIterator<Item = &'a Points>) -> Points {
+    let mut before: Option<(f64, f64)> = None;
+    let points = pieces.into_iter().flat_map(Points::iter);
+    points
+        .filter(|(_, y)| y.is_finite())
+        .filter_map(|(x, y)| {
+            let (x_before, y_before) = before.replace((x, y))?;
+            (x > x_before && y >= y_before).then(|| (x, (y - y_before) / (x - x_before)))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn points(pairs: &[(f64, f64)]) -> Points {
+        pairs.iter().copied().collect()
+    }
+
+    #[test]
+    fn rates_go_on_across_pieces_and_begin_anew_where_the_counter_does() {
+        let pieces = [
+            points(&[(0.0, 0.0), (2.0, 10.0)]),
+            points(&[(3.0, 40.0), (4.0, 5.0), (6.0, 9.0)]),
+        ];
+        let expected = points(&[(2.0, 5.0), (3.0, 30.0), (6.0, 2.0)]);
+        assert_eq!(rates(&pieces), expected);
+    }
+
+    #[test]
+    fn rates_skip_what_is_no_number_and_time_that_stands_still() {
+        let counter = points(&[
+            (0.0, 1.0),
+            (1.0, f64::NAN),
+            (2.0, 5.0),
+            (2.0, 6.0),
+            (1.0, 7.0),
+        ]);
+        assert_eq!(rates([&counter]), points(&[(2.0, 2.0)]));
+        assert_eq!(rates([&points(&[(0.0, 3.0)])]), Points::default());
+    }
+}

@@ -1,7 +1,8 @@
 //! Rows become columns and Parquet, and come back equal.
 
+use bytes::Bytes;
 use proptest::prelude::*;
-use runlane_history::{Chunk, HistoryError};
+use runlane_history::{Chunk, FileIndex, HistoryError};
 use runlane_model::json::{Object, Value, parse_object};
 
 fn number() -> impl Strategy<Value = Value> {
@@ -101,6 +102,17 @@ fn lines(rows: &[Object]) -> Vec<String> {
         .collect()
 }
 
+/// Reads the columns of `keys` from the bytes that they need.
+fn read_parts(index: &FileIndex, stored: &Bytes, keys: Option<&[&str]>) -> Chunk {
+    let place = |at: u64| usize::try_from(at).unwrap();
+    let ranges = index.ranges(keys);
+    assert!(ranges.windows(2).all(|pair| pair[0].end <= pair[1].start));
+    let parts = ranges
+        .iter()
+        .map(|range| Bytes::copy_from_slice(&stored[place(range.start)..place(range.end)]));
+    index.decode(parts.collect(), keys).unwrap()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 500, ..ProptestConfig::default() })]
 
@@ -115,9 +127,15 @@ proptest! {
         let again = Chunk::from_parquet(stored.clone(), None).unwrap();
         prop_assert_eq!(again.first_line(), first_line);
         assert_same(&again, &rows)?;
-        // Each column by itself is as in the whole.
-        for column in chunk.columns() {
-            let part = Chunk::from_parquet(stored.clone(), Some(&[column.name()])).unwrap();
+        let index = FileIndex::read(&stored, stored.len() as u64).unwrap();
+        assert_same(&read_parts(&index, &stored, None), &rows)?;
+        // Each column by itself is as in the whole, from the whole file and from its bytes alone.
+        let parts = chunk.columns().iter().flat_map(|column| {
+            let keys = [column.name()];
+            let whole = Chunk::from_parquet(stored.clone(), Some(&keys)).unwrap();
+            [(column, whole), (column, read_parts(&index, &stored, Some(&keys)))]
+        });
+        for (column, part) in parts {
             prop_assert_eq!(part.len(), rows.len());
             let found = part.column(column.name()).expect("selected");
             for row in 0..rows.len() {
@@ -136,7 +154,14 @@ proptest! {
     ) {
         let stored = Chunk::from_lines(0, &lines(&rows)).unwrap().to_parquet().unwrap();
         let cut = cut.min(stored.len());
-        prop_assert!(Chunk::from_parquet(stored.slice(..stored.len() - cut), None).is_err());
+        let rest = stored.slice(..stored.len() - cut);
+        prop_assert!(FileIndex::read(&rest, rest.len() as u64).is_err());
+        prop_assert!(Chunk::from_parquet(rest, None).is_err());
+        // Parts that are too short are an error too.
+        let index = FileIndex::read(&stored, stored.len() as u64).unwrap();
+        let parts: Vec<Bytes> = index.ranges(None).into_iter().map(|_| stored.slice(..4)).collect();
+        prop_assert!(index.decode(parts, None).is_err());
+        prop_assert!(index.decode(Vec::new(), None).is_err());
     }
 }
 
