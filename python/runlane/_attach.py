@@ -133,6 +133,7 @@ class _AttachedRun(Run):
         with self._lock:
             if self._finished:
                 return
+            self.unwatch()
             self._finished = True
             try:
                 self._request("flush", {"level": "logged"}, _ATTACH_SECS)

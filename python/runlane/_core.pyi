@@ -156,3 +156,16 @@ def flush_at_exit(timeout_secs: float) -> bool:
 
     What is not acknowledged by then is in the runs' spill files when this returns.
     """
+
+def histogram_of_memory(address: int, count: int, dtype: str, zeros: int = 0) -> dict[str, Any] | None:
+    """The histogram object of numbers in memory, and of `zeros` more zeros; None if not one of them is finite.
+
+    Reads `count` numbers of `dtype` (`float32`, `float64`, `float16`, `bfloat16`) at `address` in place, without the
+    interpreter's lock; the caller holds the memory. 64 bins between the smallest and the largest finite value, or one if they are equal.
+
+    Raises:
+        ValueError: No such numbers can lie there.
+    """
+
+def histogram_edges(low: float, high: float, single: bool) -> list[float]:
+    """The 65 edges of the bins between `low` and `high`, two if they are equal; with `single`, rounded to single precision."""

@@ -101,6 +101,7 @@ def finish_run(run: Run, exit_code: int) -> None:
         run._startup.wait()
     if run._stop_watch is not None:
         run._stop_watch.end()
+    run.unwatch()
     _console.stop(run._on_output)
     run._record_feature(_telemetry.FINISH)
     results = _Results()

@@ -10,6 +10,7 @@ from ._config import Config
 from ._convert import Converter
 from ._run_later import RunLater
 from ._run_properties import RunProperties
+from ._run_training import RunTraining
 from ._summary import Summary
 from .errors import CommError, Error, UsageError
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ._run_metrics import Definitions, Metric
     from ._settings import Settings
     from ._stop import StopWatch
+    from ._watch.watcher import Watcher
 
 _REQUEST_SECS = 30.0
 #: What `durability` waits for the daemon; without an answer it tells what this process knows.
@@ -32,7 +34,7 @@ _DURABILITY_SECS = 2.0
 _FLUSH_SECS = 3600.0
 
 
-class Run(RunProperties, RunLater, _core.RunBase):
+class Run(RunProperties, RunTraining, RunLater, _core.RunBase):
     """One execution of a training script (or whatever else is tracked).
 
     `init` makes it. Calls go into a buffer and return; the daemon logs and uploads them. All methods may be called from any
@@ -51,6 +53,7 @@ class Run(RunProperties, RunLater, _core.RunBase):
         self._open_arguments: tuple[dict[str, Any], dict[str, Any]] | None = None
         self._startup: StartupWork | None = None
         self._stop_watch: StopWatch | None = None
+        self._watcher: Watcher | None = None
         self._debug_log: DebugLog | None = None
         self._final_summary: dict[str, Any] | None = None
         self._final_step: int | None = None
@@ -206,24 +209,6 @@ class Run(RunProperties, RunLater, _core.RunBase):
         self._definitions.add(record)
         return metrics.Metric(record)
 
-    def alert(self, title: str, text: str, level: Any = None, wait_duration: Any = None) -> None:
-        """Store an alert and have the server send it.
-
-        Args:
-            title: Short title; the waiting time is counted per title.
-            text: What happened.
-            level: `INFO`, `WARN` or `ERROR`, or a member of `AlertLevel`. Default: INFO.
-            wait_duration: Seconds, or a timedelta, before the title may be sent again. Default: 60 s.
-
-        Raises:
-            TypeError: An argument has the wrong type.
-            ValueError: The level or waiting time is not allowed.
-        """
-        self._check_open("alert")
-        from ._run_alerts import alert_record
-
-        self._publish("alert", alert_record(title, text, level, wait_duration))
-
     def save(
         self, glob_str: Any = None, base_path: Any = None, policy: str = "live", glob: bool = True
     ) -> bool | list[str]:
@@ -267,11 +252,6 @@ class Run(RunProperties, RunLater, _core.RunBase):
         """Add text to the run's log page without printing it."""
         if not self._finished:
             self._publish("output_logger", {"text": text if text.endswith("\n") else f"{text}\n"})
-
-    def mark_preempting(self) -> None:
-        """Say that this machine is about to be taken away, so that the run may be queued again."""
-        self._check_open("mark_preempting")
-        self._publish("preempting", {})
 
     def status(self) -> RunStatus:
         """How far uploading is. Waits for the daemon."""

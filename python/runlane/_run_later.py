@@ -12,7 +12,7 @@ _ARTIFACTS = "artifacts"
 
 
 class RunLater:
-    """Artifacts, gradients, code and notebooks."""
+    """Artifacts, code and notebooks."""
 
     def log_artifact(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Store an artifact as an output of the run."""
@@ -49,14 +49,6 @@ class RunLater:
     def log_code(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Store the source code."""
         refuse("log_code", "code saving and artifacts")
-
-    def watch(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        """Log gradients and parameters of a model."""
-        refuse("watch", "gradient histograms")
-
-    def unwatch(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        """Stop what `watch` began."""
-        refuse("unwatch", "gradient histograms")
 
     def pin_config_keys(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Pin config keys in the web app."""

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 # Numbers of TelemetryRecord.feature.
+WATCH = 1
 FINISH = 2
 SAVE = 3
 OFFLINE = 4

@@ -6,13 +6,14 @@
 //!           on the shelf, else in memory            '----> spill file, if that takes too long
 //! ```
 //!
-//! `encode` turns a call into bytes, `queue` is the pure state between a call and its acknowledgement, `engine` is the writer
+//! `encode` turns a call into bytes, `histogram` counts tensors for `watch`, `queue` is the pure state between a call and its acknowledgement, `engine` is the writer
 //! thread's work behind seams, `io` the real outside, `hub` what both threads share, `py` the adapters, `fork` what
 //! a child process has to know, `sys` the only `unsafe` code.
 
 mod encode;
 mod engine;
 mod fork;
+mod histogram;
 mod hub;
 mod io;
 mod py;
@@ -27,6 +28,8 @@ mod _core {
 
     #[pymodule_export]
     use crate::py::connection::{Connection, DaemonError};
+    #[pymodule_export]
+    use crate::py::histogram::{histogram_edges, histogram_of_memory};
     #[pymodule_export]
     use crate::py::run_base::RunBase;
 

@@ -13,3 +13,4 @@ pub(crate) mod python;
 pub(crate) mod scheduling;
 pub(crate) mod signals;
 pub(crate) mod spawn;
+pub(crate) mod tensor;
