@@ -6,14 +6,18 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header;
-use runlane_history::{Bucketizer, Extent, Points, SERIES_CONTENT_TYPE, Series, encode_series};
+use runlane_history::{
+    Bucketizer, Extent, Points, SERIES_CONTENT_TYPE, Series, encode_series, rates,
+};
+use runlane_model::key_path::KeyPath;
 use serde::Deserialize;
 
 use crate::error::{ApiError, StoreError};
 use crate::extract::ApiJson;
-use crate::history::cache::blocking;
+use crate::history::cache::{SeriesPoints, blocking};
 use crate::state::AppState;
 use crate::store::runs;
+use crate::store::streams::StreamKind;
 
 const MAX_SERIES: usize = 1_000;
 const MAX_BUCKETS: usize = 10_000;
@@ -35,6 +39,38 @@ pub(crate) struct Request {
 struct SeriesName {
     run: String,
     key: String,
+    #[serde(default)]
+    stream: Stream,
+    /// The change per unit of x instead of the value, for counters.
+    #[serde(default)]
+    rate: bool,
+}
+
+/// Which rows of a run a series is of.
+#[derive(Deserialize, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "lowercase")]
+enum Stream {
+    #[default]
+    History,
+    /// System metrics.
+    Events,
+}
+
+impl Stream {
+    fn kind(self) -> StreamKind {
+        match self {
+            Self::History => StreamKind::History,
+            Self::Events => StreamKind::Events,
+        }
+    }
+
+    /// The column of a key. Rows of system metrics are flat: a dot in a key is part of its name, not a level.
+    fn column(self, key: &str) -> String {
+        match self {
+            Self::History => key.to_owned(),
+            Self::Events => KeyPath::flat(key).to_string(),
+        }
+    }
 }
 
 fn default_x() -> String {
@@ -67,35 +103,39 @@ pub(crate) async fn series(
             "`range` must be two finite numbers, the smaller first",
         ));
     }
-    let mut by_run: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    let mut by_rows: BTreeMap<(&str, Stream), Vec<usize>> = BTreeMap::new();
     for (index, name) in request.series.iter().enumerate() {
-        by_run.entry(&name.run).or_default().push(index);
+        let rows = (name.run.as_str(), name.stream);
+        by_rows.entry(rows).or_default().push(index);
     }
     let mut answers = vec![Series::unknown(); request.series.len()];
-    for (run, indexes) in by_run {
+    for ((run, stream), indexes) in by_rows {
         let Some(run_id) = find_run(&state, run).await? else {
             continue;
         };
         for some in indexes.chunks(KEYS_AT_ONCE) {
-            let keys: Vec<&str> = some
+            let columns: Vec<String> = some
                 .iter()
-                .map(|index| request.series[*index].key.as_str())
+                .map(|index| stream.column(&request.series[*index].key))
                 .collect();
+            let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
             let found = state
                 .history
-                .series(&state.store, run_id, &request.x, &keys)
+                .series(&state.store, (run_id, stream.kind()), &request.x, &columns)
                 .await?;
             let (range, buckets) = (request.range, request.buckets);
+            let rated: Vec<bool> = some
+                .iter()
+                .map(|index| request.series[*index].rate)
+                .collect();
             let bucketed = blocking(move || {
-                Ok::<_, StoreError>(
-                    found
-                        .into_iter()
-                        .map(|pieces| match pieces {
-                            Some(pieces) => bucketize(&pieces, range, buckets),
-                            None => Series::unknown(),
-                        })
-                        .collect::<Vec<_>>(),
-                )
+                let bucketed = found.into_iter().zip(rated).map(|(streams, rate)| {
+                    let Some(streams) = streams else {
+                        return Series::unknown();
+                    };
+                    bucketize(&pieces_of(streams, rate), range, buckets)
+                });
+                Ok::<_, StoreError>(bucketed.collect::<Vec<_>>())
             })
             .await?;
             for (index, series) in some.iter().zip(bucketed) {
@@ -121,6 +161,17 @@ async fn find_run(state: &AppState, path: &str) -> Result<Option<i64>, ApiError>
     Ok(runs::find(&mut reader, &entity, project, run)
         .await?
         .map(|run| run.id))
+}
+
+/// All points of a series, or the rates of each stream by itself: what one writer counts says nothing about another.
+fn pieces_of(streams: SeriesPoints, rate: bool) -> Vec<Arc<Points>> {
+    if !rate {
+        return streams.into_iter().flatten().collect();
+    }
+    streams
+        .iter()
+        .map(|pieces| Arc::new(rates(pieces.iter().map(Arc::as_ref))))
+        .collect()
 }
 
 fn bucketize(pieces: &[Arc<Points>], range: Option<(f64, f64)>, buckets: usize) -> Series {

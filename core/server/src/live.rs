@@ -182,6 +182,7 @@ async fn run_event(
         "displayName": run.display_name,
         "state": run.state,
         "historyLineCount": run.history_line_count,
+        "eventsLineCount": run.events_line_count,
         "logLineCount": run.log_line_count,
         "lastStep": run.last_step,
         "lostRows": run.lost_rows,

@@ -2,6 +2,7 @@
 
 use async_graphql::SimpleObject;
 use runlane_model::json::{Object, Value, parse_object};
+use runlane_model::key_path::KeyPath;
 use serde::Deserialize;
 
 use super::Scope;
@@ -183,29 +184,54 @@ pub(super) async fn tail(
     run_id: i64,
     kind: StreamKind,
 ) -> Result<JsonString, ApiError> {
-    let mut reader = scope.state.store.reader().await?;
-    let last = reader::last(&mut reader, run_id, kind).await?;
-    let rows: Vec<String> = last
-        .into_iter()
-        .next_back()
-        .map(|row| row.text)
-        .into_iter()
-        .collect();
+    let last = reader::last(&scope.state.store, run_id, kind).await?;
+    let rows: Vec<String> = last.map(|row| row.text).into_iter().collect();
     Ok(JsonString(serde_json::Value::from(rows).to_string()))
 }
 
-/// `Run.systemMetrics`: the last value of each `system.…` key.
+/// `Run.systemMetrics`: the last value of each `system.…` key. A host samples its resources one by one, each into rows of
+/// its own, so the last row alone does not have them all.
 pub(super) async fn system_metrics(scope: &Scope, run_id: i64) -> Result<JsonString, ApiError> {
-    let mut reader = scope.state.store.reader().await?;
-    let last = reader::last(&mut reader, run_id, StreamKind::Events).await?;
-    // Each writer samples its own machine; a later row of the same key is a newer one.
-    let kept: Object = last
+    let rows = reader::recent(&scope.state.store, run_id, StreamKind::Events).await?;
+    let mut rows: Vec<Object> = rows
         .iter()
-        .filter_map(|row| parse_object(&row.text).ok())
+        .filter_map(|text| parse_object(text).ok())
+        .collect();
+    // Of the same key in rows of several writers the newest counts.
+    rows.sort_by(|left, right| sampled_at(left).total_cmp(&sampled_at(right)));
+    let kept: Object = rows
+        .into_iter()
         .flatten()
         .filter(|(key, _)| key.starts_with("system."))
         .collect();
     Ok(JsonString(Value::Object(kept).to_string()))
+}
+
+fn sampled_at(row: &Object) -> f64 {
+    row.get("_timestamp")
+        .and_then(Value::as_f64)
+        .unwrap_or(f64::NEG_INFINITY)
+}
+
+/// `Run.systemMetricKeys`: the keys of the system metrics that have numbers.
+pub(super) async fn system_metric_keys(
+    scope: &Scope,
+    run_id: i64,
+) -> Result<Vec<String>, ApiError> {
+    let state = &scope.state;
+    let keys = state
+        .history
+        .numeric_keys(&state.store, run_id, StreamKind::Events)
+        .await?;
+    let names = keys.iter().filter_map(|column| {
+        // Rows are flat, so the dots of a name are its own.
+        match KeyPath::from_dotted(column).components() {
+            [name] => Some(name.clone()),
+            _ => None,
+        }
+    });
+    // `_runtime` and the like are axes.
+    Ok(names.filter(|name| !name.starts_with('_')).collect())
 }
 
 #[derive(SimpleObject)]

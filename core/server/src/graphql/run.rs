@@ -180,6 +180,11 @@ impl Run {
         history::system_metrics(Scope::of(context)?, self.0.id).await
     }
 
+    /// Names of the system metrics that have been sampled.
+    async fn system_metric_keys(&self, context: &Context<'_>) -> Result<Vec<String>, ApiError> {
+        history::system_metric_keys(Scope::of(context)?, self.0.id).await
+    }
+
     async fn history_keys(&self, context: &Context<'_>) -> Result<Json, ApiError> {
         history::keys(Scope::of(context)?, self.0.id).await
     }

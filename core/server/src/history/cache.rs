@@ -1,15 +1,18 @@
 //! Columns of runs, decoded once and kept for the next question.
 //!
-//! Two kinds of things are kept, both within one bound in bytes, the least recently used going first:
+//! Three kinds of things are kept, all within one bound in bytes, the least recently used going first:
 //!
-//! - the decoded tail of a run, which grows with the run (only new lines are decoded);
-//! - the points of one series in one Parquet object, which never change.
+//! - the decoded tail of a run's rows of one kind, which grows with the run (only new lines are decoded);
+//! - where the columns of a Parquet object are, so that only the bytes of those asked for are read;
+//! - the points of one series in one object, which never change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
-use runlane_history::{Chunk, KeyTable, Points};
+use runlane_history::{Chunk, FileIndex, KeyTable, Points};
 
 use super::lines;
 use crate::error::StoreError;
@@ -19,12 +22,20 @@ use crate::store::{Connection, Store};
 
 /// Database chunks decoded into one column chunk.
 const PAGE_CHUNKS: i64 = 64;
-/// A column chunk shorter than this is decoded again with the lines that follow it, so that a run that logs a row a
-/// second does not end up with a column chunk per row.
+/// A column chunk shorter than this, in rows and in bytes, is decoded again with the lines that follow it, so that a run
+/// that logs a row a second does not end up with a column chunk per row, nor one with hundreds of keys decode much anew.
 const SMALL_ROWS: usize = 4_096;
+const SMALL_BYTES: usize = 1 << 20;
 /// Memory of a decoded value, roughly: number, presence, exact value.
 const VALUE_BYTES: usize = 24;
 const SERIES_OVERHEAD_BYTES: usize = 160;
+/// Bytes at the end of an object that are read at first; the index of some hundred columns fits.
+const END_BYTES: u64 = 64 << 10;
+/// Memory of an index, relative to its bytes in the file, roughly.
+const INDEX_FACTOR: usize = 6;
+
+/// The points of one series, stream by stream, in each piece by piece in the order of the rows.
+pub(crate) type SeriesPoints = Vec<Vec<Arc<Points>>>;
 
 /// The tail of one stream as columns.
 #[derive(Clone, Default)]
@@ -47,6 +58,10 @@ struct StreamView {
 enum Key {
     Tail {
         run_id: i64,
+        kind: StreamKind,
+    },
+    Index {
+        object_id: i64,
     },
     Series {
         object_id: i64,
@@ -58,6 +73,7 @@ enum Key {
 #[derive(Clone)]
 enum Kept {
     Tails(Arc<BTreeMap<i64, Tail>>),
+    Index(FileIndex),
     Series(Arc<Points>),
 }
 
@@ -91,52 +107,82 @@ impl HistoryCache {
         }
     }
 
-    /// The points of each of `keys` over `x` in all rows of a run, piece by piece in order; none for a key that no row
-    /// has. All of them are in memory at once, so callers ask for a few keys at a time.
+    /// The points of each of `keys` over `x` in all rows of one kind; none for a key that no row has. All of them are in
+    /// memory at once, so callers ask for a few keys at a time.
     pub(crate) async fn series(
         &self,
         store: &Store,
-        run_id: i64,
+        (run_id, kind): (i64, StreamKind),
         x: &str,
         keys: &[&str],
-    ) -> Result<Vec<Option<Vec<Arc<Points>>>>, StoreError> {
-        let mut series = vec![(false, Vec::new()); keys.len()];
-        for view in self.views(store, run_id).await? {
+    ) -> Result<Vec<Option<SeriesPoints>>, StoreError> {
+        let mut series = vec![(false, SeriesPoints::new()); keys.len()];
+        for view in self.views(store, run_id, kind).await? {
+            for (_, streams) in &mut series {
+                streams.push(Vec::new());
+            }
+            let mut add = |at: usize, known: bool, points: Arc<Points>| {
+                let (found, streams) = &mut series[at];
+                *found |= known;
+                if let Some(pieces) = streams.last_mut() {
+                    pieces.push(points);
+                }
+            };
             for object in &view.objects {
                 let found = self.object_points(store, object, x, keys).await?;
-                for ((known, pieces), points) in series.iter_mut().zip(found) {
-                    *known |= !points.is_empty();
-                    pieces.push(points);
+                for (at, points) in found.into_iter().enumerate() {
+                    add(at, !points.is_empty(), points);
                 }
             }
             for chunk in &view.tail.chunks {
-                for ((known, pieces), key) in series.iter_mut().zip(keys) {
-                    *known |= chunk.column(key).is_some();
-                    pieces.push(Arc::new(chunk.points(x, key)));
+                for (at, key) in keys.iter().enumerate() {
+                    let known = chunk.column(key).is_some();
+                    add(at, known, Arc::new(chunk.points(x, key)));
                 }
             }
         }
         Ok(series
             .into_iter()
-            .map(|(known, pieces)| known.then_some(pieces))
+            .map(|(known, streams)| known.then_some(streams))
             .collect())
     }
 
-    /// What is known of a run's keys.
+    /// The keys that have numbers in rows of one kind, dotted, in alphabetical order.
+    pub(crate) async fn numeric_keys(
+        &self,
+        store: &Store,
+        run_id: i64,
+        kind: StreamKind,
+    ) -> Result<BTreeSet<String>, StoreError> {
+        let views = self.views(store, run_id, kind).await?;
+        let mut keys = BTreeSet::new();
+        let mut reader = store.reader().await?;
+        for view in &views {
+            let compacted = compacted_keys(&mut reader, view.stream.id).await?;
+            let numeric = compacted
+                .iter()
+                .filter(|(_, stats)| stats.type_counts.contains_key("number"));
+            keys.extend(numeric.map(|(key, _)| key.to_owned()));
+            for column in view.tail.chunks.iter().flat_map(|chunk| chunk.columns()) {
+                if column.has_numbers() && !keys.contains(column.name()) {
+                    keys.insert(column.name().to_owned());
+                }
+            }
+        }
+        Ok(keys)
+    }
+
+    /// What is known of the keys of a run's history.
     pub(crate) async fn key_table(
         &self,
         store: &Store,
         run_id: i64,
     ) -> Result<KeyTable, StoreError> {
-        let views = self.views(store, run_id).await?;
+        let views = self.views(store, run_id, StreamKind::History).await?;
         let mut joined: Option<KeyTable> = None;
         let mut reader = store.reader().await?;
         for view in &views {
-            let mut table = match streams::key_table(&mut reader, view.stream.id).await? {
-                Some(text) => KeyTable::from_json(&text)
-                    .map_err(|error| StoreError::Damaged(format!("key table: {error}")))?,
-                None => KeyTable::default(),
-            };
+            let mut table = compacted_keys(&mut reader, view.stream.id).await?;
             for chunk in &view.tail.chunks {
                 table.add_chunk(chunk);
             }
@@ -151,16 +197,14 @@ impl HistoryCache {
     /// The step of every row, ascending; the line's number where a row has none.
     pub(crate) async fn steps(&self, store: &Store, run_id: i64) -> Result<Vec<i64>, StoreError> {
         let mut steps = Vec::new();
-        for view in self.views(store, run_id).await? {
+        for view in self.views(store, run_id, StreamKind::History).await? {
             for object in &view.objects {
-                let bytes = store.objects.get(&object.object_key).await?;
                 let start = object.start_line;
-                let found = blocking(move || {
-                    let chunk = Chunk::from_parquet(bytes, Some(&["_step"])).map_err(damaged)?;
-                    Ok(numbered_steps(start, &chunk))
-                })
-                .await?;
-                steps.extend(found);
+                let keys = vec!["_step".to_owned()];
+                let found = self.object_columns(store, object, keys, move |chunk| {
+                    numbered_steps(start, chunk)
+                });
+                steps.extend(found.await?);
             }
             let mut start = view.tail.start;
             for chunk in &view.tail.chunks {
@@ -174,7 +218,10 @@ impl HistoryCache {
 
     /// Drops what is known of a run's tail (the run was deleted or cut).
     pub(crate) fn forget(&self, run_id: i64) {
-        self.entries.lock().remove(&Key::Tail { run_id });
+        let mut entries = self.entries.lock();
+        for kind in [StreamKind::History, StreamKind::Events] {
+            entries.remove(&Key::Tail { run_id, kind });
+        }
     }
 
     /// The points of each of `keys` in one object; it is read once for all that are not kept.
@@ -205,18 +252,14 @@ impl HistoryCache {
             .map(|(y, _)| (*y).to_owned())
             .collect();
         if !missing.is_empty() {
-            let bytes = store.objects.get(&object.object_key).await?;
             let x = x.to_owned();
-            let decoded = blocking(move || {
-                let mut wanted: Vec<&str> = vec![&x];
-                wanted.extend(missing.iter().map(String::as_str).filter(|y| *y != x));
-                let chunk = Chunk::from_parquet(bytes, Some(&wanted)).map_err(damaged)?;
-                Ok(missing
-                    .iter()
-                    .map(|y| Arc::new(chunk.points(&x, y)))
-                    .collect::<Vec<_>>())
-            })
-            .await?;
+            let mut wanted = vec![x.clone()];
+            wanted.extend(missing.iter().filter(|y| **y != x).cloned());
+            let decoded = self.object_columns(store, object, wanted, move |chunk| {
+                let points = missing.iter().map(|y| Arc::new(chunk.points(&x, y)));
+                points.collect::<Vec<_>>()
+            });
+            let decoded = decoded.await?;
             let places = keys
                 .iter()
                 .zip(found.iter_mut())
@@ -230,8 +273,56 @@ impl HistoryCache {
         Ok(found.into_iter().map(Option::unwrap_or_default).collect())
     }
 
-    async fn views(&self, store: &Store, run_id: i64) -> Result<Vec<StreamView>, StoreError> {
-        let key = Key::Tail { run_id };
+    /// What `read` finds in the columns of `keys` of one object.
+    async fn object_columns<T: Send + 'static>(
+        &self,
+        store: &Store,
+        object: &ObjectRow,
+        keys: Vec<String>,
+        read: impl FnOnce(&Chunk) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let index = self.index(store, object).await?;
+        let ranges = {
+            let names: Vec<&str> = keys.iter().map(String::as_str).collect();
+            index.ranges(Some(&names))
+        };
+        let parts = store.objects.ranges(&object.object_key, &ranges).await?;
+        blocking(move || {
+            let names: Vec<&str> = keys.iter().map(String::as_str).collect();
+            let chunk = index.decode(parts, Some(&names)).map_err(damaged)?;
+            Ok(read(&chunk))
+        })
+        .await
+    }
+
+    /// Where the columns of an object are.
+    async fn index(&self, store: &Store, object: &ObjectRow) -> Result<FileIndex, StoreError> {
+        let key = Key::Index {
+            object_id: object.id,
+        };
+        if let Some(Kept::Index(index)) = self.entries.lock().get(&key) {
+            return Ok(index);
+        }
+        let size = u64::try_from(object.size_bytes).unwrap_or(0);
+        let end_of = |bytes: u64| size.saturating_sub(bytes)..size;
+        let mut end = read_range(store, object, end_of(END_BYTES)).await?;
+        let needed = FileIndex::needed_bytes(&end).map_err(damaged)?;
+        if needed > end.len() {
+            let needed = u64::try_from(needed).unwrap_or(u64::MAX);
+            end = read_range(store, object, end_of(needed)).await?;
+        }
+        let index = blocking(move || FileIndex::read(&end, size).map_err(damaged)).await?;
+        self.keep(key, Kept::Index(index.clone()), needed * INDEX_FACTOR);
+        Ok(index)
+    }
+
+    async fn views(
+        &self,
+        store: &Store,
+        run_id: i64,
+        kind: StreamKind,
+    ) -> Result<Vec<StreamView>, StoreError> {
+        let key = Key::Tail { run_id, kind };
         let known = match self.entries.lock().get(&key) {
             Some(Kept::Tails(tails)) => tails,
             _ => Arc::default(),
@@ -240,7 +331,7 @@ impl HistoryCache {
         let mut reader = store.snapshot().await?;
         let mut views = Vec::new();
         let mut grown = false;
-        for stream in streams::of_run(&mut reader, run_id, StreamKind::History).await? {
+        for stream in streams::of_run(&mut reader, run_id, kind).await? {
             let objects = chunks::objects(&mut reader, stream.id).await?;
             let old = known
                 .get(&stream.id)
@@ -331,7 +422,9 @@ async fn grow(
         end: start,
         chunks: Vec::new(),
     });
-    if let Some(last) = tail.chunks.pop_if(|last| last.len() < SMALL_ROWS) {
+    let is_small =
+        |chunk: &mut Arc<Chunk>| chunk.len() < SMALL_ROWS && chunk_bytes(chunk) < SMALL_BYTES;
+    if let Some(last) = tail.chunks.pop_if(is_small) {
         tail.end -= i64::try_from(last.len()).unwrap_or(0);
     }
     let until = stream.contiguous_lines;
@@ -365,6 +458,24 @@ async fn grow(
         tail.chunks.push(Arc::new(chunk));
     }
     Ok(tail)
+}
+
+/// What is known of the keys in a stream's objects.
+async fn compacted_keys(reader: &mut Connection, stream_id: i64) -> Result<KeyTable, StoreError> {
+    match streams::key_table(reader, stream_id).await? {
+        Some(text) => KeyTable::from_json(&text)
+            .map_err(|error| StoreError::Damaged(format!("key table: {error}"))),
+        None => Ok(KeyTable::default()),
+    }
+}
+
+async fn read_range(
+    store: &Store,
+    object: &ObjectRow,
+    range: Range<u64>,
+) -> Result<Bytes, StoreError> {
+    let parts = store.objects.ranges(&object.object_key, &[range]).await?;
+    Ok(parts.into_iter().next().unwrap_or_default())
 }
 
 /// Lines that are no rows (kept for the original client's line numbers) count as empty rows.

@@ -15,26 +15,44 @@ use crate::store::{Objects, Store};
 /// Lines of one object: enough to compress well, little enough to decode in a moment.
 const OBJECT_LINES: i64 = 65_536;
 const OBJECT_BYTES: usize = 64 << 20;
+/// Rows with many keys are moved when they are this much, however few they are: a tail is decoded as a whole.
+const TAIL_BYTES: i64 = 32 << 20;
 const PAGE_CHUNKS: i64 = 32;
 
-/// Compacts every stream whose tail has at least `min_lines` lines; the number of objects written.
+/// Compacts every stream whose tail has at least `min_lines` lines or is large; the number of objects written.
 pub(crate) async fn run_once(store: &Store, min_lines: u64) -> Result<usize, StoreError> {
     let min_lines = i64::try_from(min_lines.max(1)).unwrap_or(i64::MAX);
     let mut written = 0;
     let streams = {
         let mut reader = store.reader().await?;
-        streams::with_long_tail(&mut reader, min_lines).await?
+        streams::with_long_tail(&mut reader, min_lines, TAIL_BYTES).await?
     };
     for (run_id, mut stream) in streams {
-        while stream.contiguous_lines - stream.compacted_lines >= min_lines {
+        while is_long(&stream, min_lines) {
             match compact(store, run_id, &stream).await? {
-                Some(compacted) => stream.compacted_lines = compacted,
+                Some(moved) => {
+                    stream.compacted_lines = moved.end_line;
+                    stream.tail_bytes -= moved.bytes;
+                }
                 None => break,
             }
             written += 1;
         }
     }
     Ok(written)
+}
+
+fn is_long(stream: &StreamRow, min_lines: i64) -> bool {
+    let lines = stream.contiguous_lines - stream.compacted_lines;
+    lines >= min_lines || (lines > 0 && stream.tail_bytes >= TAIL_BYTES)
+}
+
+/// What was moved into one object.
+struct Moved {
+    /// Where the tail begins now.
+    end_line: i64,
+    /// Bytes of the lines, as they were stored.
+    bytes: i64,
 }
 
 struct Encoded {
@@ -44,12 +62,12 @@ struct Encoded {
     steps: Option<(i64, i64)>,
 }
 
-/// Moves the next whole chunks of a stream into one object; where the tail begins now.
+/// Moves the next whole chunks of a stream into one object.
 async fn compact(
     store: &Store,
     run_id: i64,
     stream: &StreamRow,
-) -> Result<Option<i64>, StoreError> {
+) -> Result<Option<Moved>, StoreError> {
     let start = stream.compacted_lines;
     let (rows, old_table) = {
         let mut reader = store.snapshot().await?;
@@ -59,6 +77,8 @@ async fn compact(
     let Some(end) = rows.last().map(|row| row.start_line + row.line_count) else {
         return Ok(None);
     };
+    let bytes = rows.iter().map(|row| row.lines.len()).sum::<usize>();
+    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
     let encoded = blocking(move || encode(start, &rows, old_table.as_deref())).await?;
     let object = ObjectRow {
         id: 0,
@@ -75,16 +95,19 @@ async fn compact(
         .await?;
     let mut writer = store.writer().await?;
     chunks::move_to_object(&mut writer, stream.id, &object, &encoded.checksums).await?;
-    streams::set_compacted(&mut writer, stream.id, end, &encoded.key_table).await?;
+    streams::set_compacted(&mut writer, stream.id, end, bytes, &encoded.key_table).await?;
     writer.commit().await?;
     tracing::debug!(
         run_id,
         start,
         end,
         bytes = object.size_bytes,
-        "history compacted"
+        "rows compacted"
     );
-    Ok(Some(end))
+    Ok(Some(Moved {
+        end_line: end,
+        bytes,
+    }))
 }
 
 /// The chunks right after the compacted lines that lie wholly in the contiguous part, up to the size of one object.

@@ -13,6 +13,9 @@ use crate::store::chunks;
 use crate::store::streams::{self, StreamKind};
 use crate::store::{Connection, Store};
 
+/// Rows of a writer that count as its last ones: a host samples each of its resources into rows of their own.
+const RECENT_LINES: i64 = 64;
+
 /// A row as it is stored, with its step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StoredRow {
@@ -75,7 +78,7 @@ pub(crate) async fn window(
     spans.sort_by_key(Span::first_step);
     let mut rows: Vec<Placed> = Vec::new();
     for (index, span) in spans.iter().enumerate() {
-        let found = read_numbered(store, &mut reader, span).await?;
+        let found = read_numbered(store, &mut reader, span, |_| true).await?;
         let due = found
             .into_iter()
             .filter(|(_, row)| (window.min_step..window.max_step).contains(&row.step))
@@ -146,17 +149,13 @@ pub(crate) async fn sample(
         if inside.is_empty() {
             continue;
         }
-        let numbered = read_numbered(store, &mut reader, span).await?;
-        rows.extend(
-            numbered
-                .into_iter()
-                .filter(|(line, _)| inside.binary_search(line).is_ok())
-                .map(|(line, row)| Placed {
-                    stream: span.stream,
-                    line,
-                    row,
-                }),
-        );
+        let is_wanted = move |line| inside.binary_search(&line).is_ok();
+        let numbered = read_numbered(store, &mut reader, span, is_wanted).await?;
+        rows.extend(numbered.into_iter().map(|(line, row)| Placed {
+            stream: span.stream,
+            line,
+            row,
+        }));
     }
     if kind == StreamKind::History {
         rows.sort_by_key(Placed::order);
@@ -184,24 +183,50 @@ pub(crate) async fn sample_keys(
         .collect())
 }
 
-/// The last row of each writer, by step; of history, each writer's row with the largest step.
+/// The last row; of several writers', that with the largest step.
 pub(crate) async fn last(
-    connection: &mut Connection,
+    store: &Store,
     run_id: i64,
     kind: StreamKind,
-) -> Result<Vec<StoredRow>, StoreError> {
-    let mut found = Vec::new();
-    for stream in streams::of_run(connection, run_id, kind).await? {
-        let Some(chunk) = chunks::last(connection, stream.id, stream.contiguous_lines).await?
-        else {
+) -> Result<Option<StoredRow>, StoreError> {
+    let mut reader = store.snapshot().await?;
+    let spans = spans(&mut reader, run_id, kind).await?;
+    let mut last: Option<StoredRow> = None;
+    for (index, span) in spans.iter().enumerate() {
+        let is_end = spans
+            .get(index + 1)
+            .is_none_or(|next| next.stream != span.stream);
+        if !is_end {
             continue;
-        };
-        let numbered = (chunk.start_line..).zip(lines::decode(&chunk.lines)?);
-        let rows = numbered.filter_map(|(line, text)| to_row(line, text));
-        found.extend(rows.max_by_key(|row| row.step));
+        }
+        let numbered = read_numbered(store, &mut reader, span, |_| true).await?;
+        let rows = numbered.into_iter().map(|(_, row)| row);
+        last = last.into_iter().chain(rows).max_by_key(|row| row.step);
     }
-    found.sort_by_key(|row| row.step);
-    Ok(found)
+    Ok(last)
+}
+
+/// The texts of the last rows of each writer, oldest first.
+pub(crate) async fn recent(
+    store: &Store,
+    run_id: i64,
+    kind: StreamKind,
+) -> Result<Vec<String>, StoreError> {
+    let mut reader = store.snapshot().await?;
+    let spans = spans(&mut reader, run_id, kind).await?;
+    let mut rows = Vec::new();
+    for (index, span) in spans.iter().enumerate() {
+        let rest = spans[index..]
+            .iter()
+            .take_while(|other| other.stream == span.stream);
+        let from = rest.last().map_or(0, |last| last.end_line) - RECENT_LINES;
+        if span.end_line > from {
+            let is_recent = move |line| line >= from;
+            let numbered = read_numbered(store, &mut reader, span, is_recent).await?;
+            rows.extend(numbered.into_iter().map(|(_, row)| row.text));
+        }
+    }
+    Ok(rows)
 }
 
 /// `samples` indexes of `0..total`, evenly spread, first and last included; all of them if they are fewer.
@@ -277,10 +302,12 @@ async fn spans(
     Ok(spans)
 }
 
+/// The rows of the lines of `span` that are wanted.
 async fn read_numbered(
     store: &Store,
     connection: &mut Connection,
     span: &Span,
+    is_wanted: impl Fn(i64) -> bool + Send + 'static,
 ) -> Result<Vec<(i64, StoredRow)>, StoreError> {
     let (start, end) = (span.start_line, span.end_line);
     match &span.place {
@@ -288,6 +315,7 @@ async fn read_numbered(
             let blob = chunks::lines(connection, *id).await?.unwrap_or_default();
             let numbered = (start..end).zip(lines::decode(&blob)?);
             Ok(numbered
+                .filter(|(line, _)| is_wanted(*line))
                 .filter_map(|(line, text)| Some((line, to_row(line, text)?)))
                 .collect())
         }
@@ -299,6 +327,7 @@ async fn read_numbered(
                 let rows = (start..end)
                     .zip(steps)
                     .enumerate()
+                    .filter(|(_, (line, _))| is_wanted(*line))
                     .map(|(index, (line, step))| {
                         let text = chunk.line(index);
                         (

@@ -158,26 +158,6 @@ pub(crate) async fn page_from(
     Ok(rows)
 }
 
-/// The last chunk of the contiguous part.
-pub(crate) async fn last(
-    connection: &mut Connection,
-    stream_id: i64,
-    contiguous: i64,
-) -> Result<Option<ChunkRow>, StoreError> {
-    let row = sqlx::query_as(
-        "SELECT id, start_line, line_count, min_step, max_step, lines
-        FROM stream_chunks
-        WHERE stream_id = $1 AND start_line < $2
-        ORDER BY start_line DESC
-        LIMIT 1",
-    )
-    .bind(stream_id)
-    .bind(contiguous)
-    .fetch_optional(connection)
-    .await?;
-    Ok(row)
-}
-
 /// The Parquet objects of a stream, by line.
 pub(crate) async fn objects(
     connection: &mut Connection,

@@ -57,6 +57,15 @@ impl Objects {
         Ok(self.0.get(&Path::from(key)).await?.bytes().await?)
     }
 
+    /// Some byte ranges of the object, in their order.
+    pub(crate) async fn ranges(
+        &self,
+        key: &str,
+        ranges: &[std::ops::Range<u64>],
+    ) -> Result<Vec<Bytes>, StoreError> {
+        Ok(self.0.get_ranges(&Path::from(key), ranges).await?)
+    }
+
     /// The bytes `range` of the object, as a stream.
     pub(crate) async fn stream(
         &self,

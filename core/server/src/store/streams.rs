@@ -88,6 +88,8 @@ pub(crate) struct StreamRow {
     pub(crate) conflict_count: i64,
     /// Lines from 0 that are in Parquet objects.
     pub(crate) compacted_lines: i64,
+    /// Bytes of the lines behind them; not counted for console lines.
+    pub(crate) tail_bytes: i64,
 }
 
 /// The streams of one kind of a run, one per writer, in the order of their first line.
@@ -97,7 +99,7 @@ pub(crate) async fn of_run(
     kind: StreamKind,
 ) -> Result<Vec<StreamRow>, StoreError> {
     let rows = sqlx::query_as(
-        "SELECT id, contiguous_lines, end_line, conflict_count, compacted_lines
+        "SELECT id, contiguous_lines, end_line, conflict_count, compacted_lines, tail_bytes
         FROM streams
         WHERE run_id = $1 AND kind = $2
         ORDER BY id",
@@ -116,7 +118,7 @@ async fn find(
     client: &str,
 ) -> Result<Option<StreamRow>, StoreError> {
     let row = sqlx::query_as(
-        "SELECT id, contiguous_lines, end_line, conflict_count, compacted_lines
+        "SELECT id, contiguous_lines, end_line, conflict_count, compacted_lines, tail_bytes
         FROM streams
         WHERE run_id = $1 AND kind = $2 AND client = $3",
     )
@@ -174,10 +176,13 @@ pub(crate) async fn apply(
     let end = batch.offset + length(&batch.lines);
     if batch.offset >= row.end_line {
         append(connection, row.id, batch.offset, &batch.lines).await?;
+        row.tail_bytes += size(&batch.lines);
     } else if batch.kind.rewritable() {
         rewrite(connection, row.id, batch.offset, &batch.lines).await?;
     } else {
-        row.conflict_count += fill(connection, row.id, batch).await?;
+        let filled = fill(connection, row.id, batch).await?;
+        row.conflict_count += filled.conflicts;
+        row.tail_bytes += filled.bytes;
     }
     row.end_line = row.end_line.max(end);
     if batch.offset <= row.contiguous_lines {
@@ -188,13 +193,14 @@ pub(crate) async fn apply(
     }
     sqlx::query(
         "UPDATE streams
-        SET contiguous_lines = $2, end_line = $3, conflict_count = $4
+        SET contiguous_lines = $2, end_line = $3, conflict_count = $4, tail_bytes = $5
         WHERE id = $1",
     )
     .bind(row.id)
     .bind(row.contiguous_lines)
     .bind(row.end_line)
     .bind(row.conflict_count)
+    .bind(row.tail_bytes)
     .execute(&mut *connection)
     .await?;
     with_holes(connection, &row).await
@@ -222,6 +228,7 @@ async fn create(
         end_line: 0,
         conflict_count: 0,
         compacted_lines: 0,
+        tail_bytes: 0,
     })
 }
 
@@ -239,9 +246,8 @@ async fn append(
         max_step: None,
         lines: Vec::new(),
     };
-    let size: usize = new.iter().map(|line| line.text.len() + 4).sum();
-    if size < JOIN_BELOW_BYTES {
-        let bound = i64::try_from(JOIN_BELOW_BYTES).unwrap_or(i64::MAX);
+    let bound = i64::try_from(JOIN_BELOW_BYTES).unwrap_or(i64::MAX);
+    if size(new) < bound {
         if let Some(old) = chunks::small_before(connection, stream_id, offset, bound).await? {
             chunks::remove(connection, old.id).await?;
             chunk = NewChunk {
@@ -311,19 +317,28 @@ async fn rewrite(
     append(connection, stream_id, start, &lines).await
 }
 
-/// Stores the lines that are missing; the number of lines that differ from what is stored.
+/// What came of a batch that touches lines stored before.
+#[derive(Default)]
+struct Filled {
+    /// Lines that differ from what is stored.
+    conflicts: i64,
+    /// Bytes of the lines that were missing.
+    bytes: i64,
+}
+
+/// Stores the lines that are missing.
 async fn fill(
     connection: &mut Connection,
     stream_id: i64,
     batch: &Batch,
-) -> Result<i64, StoreError> {
+) -> Result<Filled, StoreError> {
     let end = batch.offset + length(&batch.lines);
     let mut known: BTreeMap<i64, u32> = BTreeMap::new();
     for (start, sums) in chunks::object_checksums(connection, stream_id, batch.offset, end).await? {
         let (sums, _rest) = sums.as_chunks::<4>();
         known.extend((start..).zip(sums.iter().map(|sum| u32::from_le_bytes(*sum))));
     }
-    let mut conflicts = 0;
+    let mut filled = Filled::default();
     let mut stored: BTreeMap<i64, bool> = BTreeMap::new();
     let line_at = |number: i64| {
         usize::try_from(number - batch.offset)
@@ -353,23 +368,20 @@ async fn fill(
                 missing.push(line.clone());
             }
             Some(same) => {
-                conflicts += i64::from(!same);
+                filled.conflicts += i64::from(!same);
                 if !missing.is_empty() {
-                    append(
-                        connection,
-                        stream_id,
-                        missing_start,
-                        &std::mem::take(&mut missing),
-                    )
-                    .await?;
+                    filled.bytes += size(&missing);
+                    let lines = std::mem::take(&mut missing);
+                    append(connection, stream_id, missing_start, &lines).await?;
                 }
             }
         }
     }
     if !missing.is_empty() {
+        filled.bytes += size(&missing);
         append(connection, stream_id, missing_start, &missing).await?;
     }
-    Ok(conflicts)
+    Ok(filled)
 }
 
 /// Where the contiguous part ends if chunks beyond `contiguous` join it.
@@ -424,6 +436,12 @@ fn numbered(chunk: &ChunkRow) -> Result<impl Iterator<Item = (i64, &str)>, Store
     Ok((chunk.start_line..).zip(lines::decode(&chunk.lines)?))
 }
 
+/// Bytes of lines as they are stored.
+fn size(lines: &[Line]) -> i64 {
+    let bytes = lines.iter().map(|line| line.text.len() + 4).sum::<usize>();
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
 fn length(lines: &[Line]) -> i64 {
     i64::try_from(lines.len()).unwrap_or(i64::MAX)
 }
@@ -441,26 +459,35 @@ pub(crate) async fn key_table(
     Ok(table.flatten())
 }
 
-/// Notes that the lines before `compacted_lines` are in Parquet objects.
+/// Notes that the lines before `compacted_lines` are in Parquet objects, the last of them moved there being `moved_bytes`.
 pub(crate) async fn set_compacted(
     connection: &mut Connection,
     stream_id: i64,
     compacted_lines: i64,
+    moved_bytes: i64,
     key_table: &str,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE streams SET compacted_lines = $2, key_table = $3 WHERE id = $1")
-        .bind(stream_id)
-        .bind(compacted_lines)
-        .bind(key_table)
-        .execute(connection)
-        .await?;
+    // Streams that are older than the count of bytes may hold more than was counted.
+    sqlx::query(
+        "UPDATE streams
+        SET compacted_lines = $2, key_table = $3,
+            tail_bytes = CASE WHEN tail_bytes > $4 THEN tail_bytes - $4 ELSE 0 END
+        WHERE id = $1",
+    )
+    .bind(stream_id)
+    .bind(compacted_lines)
+    .bind(key_table)
+    .bind(moved_bytes)
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
-/// Streams with at least `lines` contiguous history lines in the tail, with the state of their runs' names left out.
+/// Streams of rows with at least `lines` contiguous lines or `bytes` in the tail, with the row ids of their runs.
 pub(crate) async fn with_long_tail(
     connection: &mut Connection,
     lines: i64,
+    bytes: i64,
 ) -> Result<Vec<(i64, StreamRow)>, StoreError> {
     #[derive(sqlx::FromRow)]
     struct Found {
@@ -469,13 +496,17 @@ pub(crate) async fn with_long_tail(
         stream: StreamRow,
     }
     let rows: Vec<Found> = sqlx::query_as(
-        "SELECT run_id, id, contiguous_lines, end_line, conflict_count, compacted_lines
+        "SELECT run_id, id, contiguous_lines, end_line, conflict_count, compacted_lines, tail_bytes
         FROM streams
-        WHERE kind = 0 AND contiguous_lines - compacted_lines >= $1
+        WHERE kind IN (0, 1) AND (
+            contiguous_lines - compacted_lines >= $1
+            OR tail_bytes >= $2 AND contiguous_lines > compacted_lines
+        )
         ORDER BY id
         LIMIT 100",
     )
     .bind(lines)
+    .bind(bytes)
     .fetch_all(connection)
     .await?;
     Ok(rows

@@ -13,11 +13,11 @@ use crate::support::TestServer;
 
 /// One decoded series of an answer.
 #[derive(Debug, Default, PartialEq)]
-struct Series {
-    flags: u32,
-    total: u64,
-    extent: (f64, f64),
-    entries: Vec<(f64, f64, f64, f64, u32)>,
+pub(crate) struct Series {
+    pub(crate) flags: u32,
+    pub(crate) total: u64,
+    pub(crate) extent: (f64, f64),
+    pub(crate) entries: Vec<(f64, f64, f64, f64, u32)>,
 }
 
 struct Cursor<'a>(&'a [u8]);
@@ -70,7 +70,7 @@ fn decode(bytes: &[u8]) -> Vec<Series> {
     series
 }
 
-async fn ask(server: &TestServer, body: Value) -> Vec<Series> {
+pub(crate) async fn ask(server: &TestServer, body: Value) -> Vec<Series> {
     let answer = server.post("/api/charts/series", body.to_string()).await;
     assert_eq!(
         answer.status,

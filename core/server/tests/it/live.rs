@@ -28,9 +28,11 @@ async fn change_of_a_run_in_scope_is_told() {
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     let mut events = response.into_body().into_data_stream();
     server.send_history("r", 0, &[r#"{"_step":3}"#]).await;
+    let samples = [r#"{"_runtime":0}"#, r#"{"_runtime":15}"#].map(str::to_owned);
+    server.send_events("r", 0, &samples).await;
     let told = async {
         let mut seen = String::new();
-        while !seen.contains("\"historyLineCount\":1") {
+        while !(seen.contains("\"historyLineCount\":1") && seen.contains("\"eventsLineCount\":2")) {
             let part = events
                 .next()
                 .await

@@ -8,3 +8,4 @@ mod graphql;
 mod live;
 mod sharing;
 mod support;
+mod system_metrics;

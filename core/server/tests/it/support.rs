@@ -195,6 +195,18 @@ impl TestServer {
         answer.json()["runlane"].clone()
     }
 
+    /// Lines of system metrics.
+    pub(crate) async fn send_events(&self, name: &str, offset: usize, lines: &[String]) {
+        let body = json!({"files": {"wandb-events.jsonl": {"offset": offset, "content": lines}}});
+        let answer = self.stream(name, &body).await;
+        assert_eq!(
+            answer.status,
+            200,
+            "{}",
+            String::from_utf8_lossy(&answer.body)
+        );
+    }
+
     /// Fields of the run `me/p/{name}`.
     pub(crate) async fn run(&self, name: &str, fields: &str) -> Value {
         let query = format!(
