@@ -21,17 +21,21 @@ mod settings;
 mod system;
 mod view;
 
-pub use host::{
-    Command, Host, Http, HttpRequest, LatestLine, Space, SystemHost, UnaryRequest,
-};
+pub use host::{Command, Host, Http, HttpRequest, LatestLine, Space, SystemHost, UnaryRequest};
 pub use reading::{Group, Kind, MAX_METRICS, Metric, Reading, Shown};
 pub use sampler::{Pace, SampleError, Sampler, Spec};
 pub use settings::{Filter, Settings};
+pub use system::with_ancestors;
 pub use view::View;
 
 /// The samplers that a run with these settings wants, in the order of their keys.
-pub fn wanted(settings: &Settings, host: &dyn Host) -> Vec<Spec> {
-    let mut specs = system::wanted(settings, host);
+pub fn wanted(settings: &Settings) -> Vec<Spec> {
+    let mut specs = system::wanted(settings);
     specs.extend(devices::wanted(settings));
     specs
+}
+
+/// The samplers of a process that joins a run: of the process alone.
+pub fn wanted_of_process(settings: &Settings) -> Vec<Spec> {
+    vec![system::wanted_of_process(settings)]
 }

@@ -21,6 +21,12 @@ pub enum Kind {
         /// Of seconds of CPU time, 100 makes percent of one core.
         scale: f64,
     },
+    /// A counter that is a part of another one: a run sees how much of the growth of the whole was its, in percent. Nothing
+    /// at the first reading.
+    Share {
+        /// The whole.
+        whole: f64,
+    },
 }
 
 /// One value.
@@ -94,6 +100,8 @@ pub struct Reading {
     pub at: Duration,
     /// The values.
     pub groups: Vec<Group>,
+    /// What could not be read although the rest could: each text is a warning, told once.
+    pub troubles: Vec<String>,
 }
 
 impl Reading {
@@ -102,6 +110,7 @@ impl Reading {
         Self {
             at,
             groups: vec![group],
+            troubles: Vec::new(),
         }
     }
 

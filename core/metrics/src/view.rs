@@ -23,6 +23,7 @@ pub struct View {
     local_rank: Option<u32>,
     counters: BTreeMap<Cow<'static, str>, Counter>,
     rates: BTreeMap<Cow<'static, str>, (Duration, f64)>,
+    shares: BTreeMap<Cow<'static, str>, (f64, f64)>,
     told: BTreeSet<Cow<'static, str>>,
     /// Where counters stood that another daemon had followed.
     carried: BTreeMap<String, f64>,
@@ -62,6 +63,7 @@ impl View {
                         let rate = self.rate(&metric.key, reading.at, metric.value);
                         rate.map(|per_second| per_second * scale)
                     }
+                    Kind::Share { whole } => self.share(&metric.key, metric.value, whole),
                 };
                 let Some(value) = value else { continue };
                 // Processes of one run on one device: the run's use is theirs together.
@@ -117,6 +119,15 @@ impl View {
         let (before, old) = self.rates.insert(key.clone(), (at, value))?;
         let elapsed = at.checked_sub(before)?.as_secs_f64();
         (elapsed > 0.0).then(|| (value - old).max(0.0) / elapsed)
+    }
+
+    fn share(&mut self, key: &Cow<'static, str>, part: f64, whole: f64) -> Option<f64> {
+        if self.shares.len() >= MAX_COUNTERS && !self.shares.contains_key(key) {
+            return None;
+        }
+        let (old_part, old_whole) = self.shares.insert(key.clone(), (part, whole))?;
+        let grown = whole - old_whole;
+        (grown > 0.0).then(|| ((part - old_part) / grown).clamp(0.0, 1.0) * 100.0)
     }
 }
 
