@@ -20,7 +20,8 @@ use crate::run::actor::{self, Command, PeerLink, RunHandle};
 use crate::run::shelved;
 use crate::socket::acceptor::{self, Acceptor};
 use crate::socket::frame::Budget;
-use crate::socket::{connection, listener};
+use crate::socket::connection::{self, Accepted};
+use crate::socket::listener;
 use crate::upload::Outside;
 
 /// Payload bytes that all connections together may have in the daemon.
@@ -206,6 +207,10 @@ impl Daemon {
     }
 
     fn serve(self: &Arc<Self>, stream: UnixStream, tasks: &mut JoinSet<()>) {
+        // Before the next one is accepted, which must see how many descriptors are really left.
+        let Some(accepted) = Accepted::new(stream) else {
+            return;
+        };
         self.connections.fetch_add(1, Ordering::Relaxed);
         let daemon = Arc::clone(self);
         tasks.spawn(async move {
@@ -213,7 +218,7 @@ impl Daemon {
                 daemon: Arc::clone(&daemon),
                 counter: Counter::Connections,
             };
-            connection::serve(daemon, stream).await;
+            connection::serve(daemon, accepted).await;
         });
     }
 

@@ -43,19 +43,35 @@ struct Connection {
     greeted: bool,
 }
 
+/// A connection of a process of this user, with all the descriptors that it takes.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    stream: UnixStream,
+    process: PeerProcess,
+}
+
+impl Accepted {
+    /// Looks at who connected; `None` if that is nobody to be served.
+    pub(crate) fn new(stream: UnixStream) -> Option<Self> {
+        match PeerProcess::of(&stream) {
+            Ok(process) if process.uid == rustix::process::geteuid().as_raw() => {
+                Some(Self { stream, process })
+            }
+            Ok(process) => {
+                tracing::warn!(uid = process.uid, "connection of another user refused");
+                None
+            }
+            Err(error) => {
+                tracing::warn!(%error, "connection of unknown origin refused");
+                None
+            }
+        }
+    }
+}
+
 /// Serves one connection until it ends; afterwards the runs of a dead process are closed.
-pub(crate) async fn serve(daemon: Arc<Daemon>, stream: UnixStream) {
-    let process = match PeerProcess::of(&stream) {
-        Ok(process) if process.uid == rustix::process::geteuid().as_raw() => process,
-        Ok(process) => {
-            tracing::warn!(uid = process.uid, "connection of another user refused");
-            return;
-        }
-        Err(error) => {
-            tracing::warn!(%error, "connection of unknown origin refused");
-            return;
-        }
-    };
+pub(crate) async fn serve(daemon: Arc<Daemon>, accepted: Accepted) {
+    let Accepted { stream, process } = accepted;
     let (source, sink) = stream.into_split();
     let outbox = Arc::new(Outbox::default());
     let sender = tokio::spawn(send_all(Arc::clone(&outbox), sink));
