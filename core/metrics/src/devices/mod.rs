@@ -1,8 +1,63 @@
-//! Accelerators and endpoints: one file each.
+//! Accelerators and endpoints: one sampler each.
+//!
+//! Each is silent and cheap where its hardware is absent: it looks for a device file first, and starts no program without one.
 
-use crate::{Settings, Spec};
+mod amd;
+mod apple;
+mod endpoints;
+mod ipu;
+mod nvidia;
+mod tpu;
+mod trainium;
 
-/// The samplers of devices and endpoints that a run wants.
-pub(crate) fn wanted(_settings: &Settings) -> Vec<Spec> {
-    Vec::new()
+use crate::{Host, Pace, Settings, Spec};
+
+/// The samplers of devices and endpoints that a run with these settings wants.
+pub(crate) fn wanted(settings: &Settings) -> Vec<Spec> {
+    let neuron = settings.clone();
+    let neuron_id = format!("trainium {}", settings.neuron_monitor_config_path);
+    let mut specs = vec![
+        Spec::of_host("nvidia", Pace::Slow, nvidia::NvidiaGpus::default),
+        Spec::of_host("amd", Pace::Slow, amd::AmdGpus::default),
+        Spec::of_host("apple", Pace::Slow, apple::AppleSilicon::default),
+        Spec::of_host("tpu", Pace::Slow, tpu::Tpus::default),
+        Spec::new("trainium", neuron_id, Pace::Slow, move || {
+            trainium::Trainium::new(&neuron)
+        }),
+        Spec::of_host("ipu", Pace::Slow, || ipu::Ipus),
+    ];
+    specs.extend(endpoints::open_metrics::wanted(settings));
+    specs.extend(endpoints::dcgm::wanted(settings));
+    specs
+}
+
+/// Whether there is anything at an absolute path.
+fn exists(host: &dyn Host, path: &str) -> bool {
+    host.device_of(path).is_ok()
+}
+
+/// `part` of `whole` in percent; nothing without both, or of nothing.
+fn percent(part: Option<f64>, whole: Option<f64>) -> Option<f64> {
+    let whole = whole.filter(|&whole| whole > 0.0)?;
+    Some(part? / whole * 100.0)
+}
+
+/// Readings as tests compare them.
+#[cfg(test)]
+mod testing {
+    use crate::{Group, Reading};
+
+    /// Keys and values of a group, in its order.
+    pub(super) fn values(group: &Group) -> Vec<(&str, f64)> {
+        let metrics = group.metrics.iter();
+        metrics
+            .map(|metric| (metric.key.as_ref(), metric.value))
+            .collect()
+    }
+
+    /// All keys of a reading, in its order.
+    pub(super) fn keys(reading: &Reading) -> Vec<String> {
+        let metrics = reading.groups.iter().flat_map(|group| &group.metrics);
+        metrics.map(|metric| metric.key.to_string()).collect()
+    }
 }
