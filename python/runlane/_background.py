@@ -1,11 +1,14 @@
-"""Work of a starting run that nobody has to wait for: host facts and the list of installed packages."""
+"""Work of a starting run that nobody has to wait for: the code, host facts, the list of installed packages."""
 
 from __future__ import annotations
 
+import os
 from _thread import allocate_lock, start_new_thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ._run import Run
 
 #: The work begins this much later, so that its imports do not compete with what follows `init`; a finish starts it.
@@ -23,6 +26,11 @@ class StartupWork:
     def __init__(self, run: Run, writer_id: str) -> None:
         self._run = run
         self._writer_id = writer_id
+        try:
+            # Where the program was started: by the time that the thread looks it may be elsewhere.
+            self._directory = os.getcwd()
+        except OSError:
+            self._directory = ""
         self._wanted = allocate_lock()
         self._done = allocate_lock()
         self._wanted.acquire()
@@ -38,19 +46,51 @@ class StartupWork:
         finally:
             self._done.release()
 
+    def _steps(self) -> list[Callable[[], None]]:
+        """What there is to gather, the most fleeting first: files of the user's may change at any time."""
+        settings = self._run.settings
+        steps: list[Callable[[], None]] = []
+        account = bool(self._run._answer.get("code_saving_enabled"))
+        if (account or settings.save_code) and self._directory:
+            steps.append(self._code)
+        if not (settings.x_disable_meta or settings.x_disable_machine_info):
+            steps.append(self._host)
+        if settings.x_save_requirements:
+            steps.append(self._packages)
+        return steps
+
+    def _code(self) -> None:
+        from . import _code_capture
+
+        account = bool(self._run._answer.get("code_saving_enabled"))
+        if _code_capture.saves_code(self._run._settings, account):
+            _code_capture.gather(self._run, self._directory)
+
+    def _host(self) -> None:
+        from . import _host_facts
+
+        self._run._publish("environment", _host_facts.slow_facts(self._run._settings, self._writer_id))
+
+    def _packages(self) -> None:
+        from . import _environment_files, _requirements
+
+        settings = self._run._settings
+        name = _requirements.write(settings.files_dir)
+        names = [] if name is None else [name]
+        names += _environment_files.write(settings, self._directory)
+        if names:
+            self._run._publish("files", {"files": [(name, "now", "wandb") for name in names]})
+
     def _gather(self) -> None:
         # What the end needs is loaded now: a program may have used up its descriptors by then.
-        from . import _durability, _finish, _host_facts, _requirements
+        from . import _durability, _finish
 
         del _durability, _finish
-
-        run, settings = self._run, self._run.settings
-        if not (settings.x_disable_meta or settings.x_disable_machine_info):
-            run._publish("environment", _host_facts.slow_facts(settings, self._writer_id))
-        if settings.x_save_requirements:
-            name = _requirements.write(settings.files_dir)
-            if name is not None:
-                run._publish("files", {"files": [(name, "now", "wandb")]})
+        for step in self._steps():
+            try:
+                step()
+            except Exception as error:  # noqa: BLE001, RUF100 - one part that fails must not cost the others
+                self._run._note(f"facts about the run are incomplete: {type(error).__name__}: {error}")
 
     def wait(self) -> None:
         """Have the work done now, and wait for it, within limits."""

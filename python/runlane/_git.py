@@ -65,8 +65,12 @@ def head_commit(root: str) -> str | None:
 
 
 def without_credentials(url: str) -> str:
-    """`url` without user name, password and tokens."""
+    """`url` without user name, password and tokens; the user name of ssh is no secret, and no address without it."""
     scheme, separator, rest = url.partition("://")
+    if separator and scheme in ("ssh", "git+ssh", "ssh+git"):
+        host, slash, path = rest.partition("/")
+        user, at, host = host.rpartition("@")
+        return f"{scheme}://{user.partition(':')[0]}{at}{host}{slash}{_redact.text(path)}"
     if separator:
         host, slash, path = rest.partition("/")
         url = f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"

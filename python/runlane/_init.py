@@ -94,7 +94,7 @@ def init(
         resume: `allow`, `must`, `never` or `auto` (True).
         resume_from: `<run id>?_step=<n>`: rewind that run.
         fork_from: `<run id>?_step=<n>`: start from that run's history.
-        save_code: Comes with a later version.
+        save_code: Save the program and the state of its repository as files of the run. Default: the account's switch at the server.
         tensorboard: Same as `sync_tensorboard`.
         sync_tensorboard: Comes with a later version.
         monitor_gym: Comes with a later version.

@@ -73,11 +73,10 @@ def compose(state: Process, given: Any, arguments: dict[str, Any]) -> Settings:
 def _warn_of_later_features(settings: Settings) -> None:
     if settings.sync_tensorboard:
         raise NotYetError("`sync_tensorboard` is not available yet: it comes with a later version of runlane")
-    for name in ("save_code", "monitor_gym"):
-        if getattr(settings, name):
-            terminal.termwarn(
-                f"`{name}` has no effect yet: it comes with a later version of runlane", repeat=False
-            )
+    if settings.monitor_gym:
+        terminal.termwarn(
+            "`monitor_gym` has no effect yet: it comes with a later version of runlane", repeat=False
+        )
 
 
 def infer(settings: Settings) -> None:

@@ -249,6 +249,43 @@ class Run(RunProperties, RunTraining, RunLater, _core.RunBase):
         return restore_file(name, run_path or self.path, replace, root or self.dir)
 
     def write_logs(self, text: str) -> None:
+    def log_code(
+        self,
+        root: Any = ".",
+        name: str | None = None,
+        include_fn: Any = None,
+        exclude_fn: Any = None,
+    ) -> list[str] | None:
+        """Save source files as files of the run, below `code/`.
+
+        Args:
+            root: Directory that is searched, and that names in the run are relative to.
+            name: Accepted without effect: the name of an artifact, which this becomes in a later version.
+            include_fn: Takes a path, or a path and the root, and says whether the file is wanted. Default: Python files,
+                `requirements…` and `Dockerfile…`.
+            exclude_fn: The same for files that are left out. Default: those in the folders of runs.
+
+        Returns:
+            Absolute paths of the files in the run's directory, or None if there are none.
+
+        Raises:
+            TypeError: `root` is no path, or a filter no function.
+        """
+        self._check_open("log_code")
+        del name
+        from . import _code_files as code
+
+        names = code.collect(
+            self._settings.files_dir,
+            root,
+            include_fn or code.default_include,
+            exclude_fn or code.default_exclude,
+        )
+        if not names:
+            return None
+        self._publish("files", {"files": [(found, "now", "wandb") for found in names]})
+        return [os.path.join(self._settings.files_dir, *found.split("/")) for found in names]
+
         """Add text to the run's log page without printing it."""
         if not self._finished:
             self._publish("output_logger", {"text": text if text.endswith("\n") else f"{text}\n"})

@@ -46,10 +46,6 @@ class RunLater:
         """Link a model to the registry."""
         refuse("link_model", _ARTIFACTS)
 
-    def log_code(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        """Store the source code."""
-        refuse("log_code", "code saving and artifacts")
-
     def pin_config_keys(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Pin config keys in the web app."""
         refuse("pin_config_keys", "pinned config keys")

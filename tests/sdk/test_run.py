@@ -511,7 +511,6 @@ def test_features_of_later_versions_say_so(wandb, offline):
         lambda: offline.log_artifact("x"),
         lambda: offline.use_artifact("x:latest"),
         lambda: offline.watch(None),
-        lambda: offline.log_code(),
         lambda: wandb.sweep({}),
         lambda: wandb.plot.line(None, "x", "y"),
         lambda: wandb.init(sync_tensorboard=True, reinit="create_new"),

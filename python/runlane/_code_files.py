@@ -1,0 +1,147 @@
+"""Source files as files of the run, below `code/`: the program, and what `log_code` finds.
+
+Contents are copied: a link would show what the file becomes later.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+
+from . import terminal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    #: Takes a path, or a path and the root.
+    Filter = Callable[..., bool]
+
+FOLDER = "code"
+_FILE_BYTES = 100 << 20
+_ALL_BYTES = 1 << 30
+_FILES = 20_000
+#: Directories looked into; beyond, the root is most likely a mistake.
+_DIRECTORIES = 100_000
+#: Files that cannot be taken and are named.
+_NAMED = 5
+_RUN_FOLDERS = ("wandb", ".wandb")
+
+
+def default_include(path: str) -> bool:
+    """Python files, `requirements…` and `Dockerfile…`."""
+    name = os.path.basename(path)
+    return name.endswith(".py") or name.startswith(("Dockerfile", "requirements"))
+
+
+def default_exclude(path: str, root: str) -> bool:
+    """What lies in the folders of runs."""
+    return os.path.relpath(path, root).split(os.sep)[0] in _RUN_FOLDERS
+
+
+def _with_root(decide: Filter) -> Filter:
+    """A filter of one or two arguments as one of two.
+
+    Raises:
+        TypeError: It is no function.
+    """
+    import inspect
+
+    if not callable(decide):
+        raise TypeError(f"a filter must be a function of a path, got {type(decide).__name__}")
+    try:
+        count = len(inspect.signature(decide).parameters)
+    except (TypeError, ValueError):
+        count = 1
+    return decide if count > 1 else lambda path, _root: decide(path)
+
+
+def _walk(root: str) -> Iterator[str]:
+    """Files below `root` in order; links to directories are not followed, so that a loop has no turn."""
+    directories = 0
+    for folder, names, files in os.walk(root):
+        names.sort()
+        directories += 1
+        if directories > _DIRECTORIES:
+            terminal.termwarn(
+                f"log_code: `{root}` has more than {_DIRECTORIES} directories, the rest is left out"
+            )
+            return
+        for name in sorted(files):
+            yield os.path.join(folder, name)
+
+
+def _problem(path: str, root: str) -> str | None:
+    """Why a file cannot be taken."""
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if not stat.S_ISREG(found.st_mode):
+        return "is not a regular file"
+    if found.st_size > _FILE_BYTES:
+        return f"has more than {_FILE_BYTES >> 20} MiB"
+    if os.path.islink(path) and not os.path.realpath(path).startswith(os.path.realpath(root) + os.sep):
+        return "is a link that leads out of the directory"
+    name = os.path.relpath(path, root)
+    if "\\" in name or "\n" in name or not name.isprintable():
+        return "has a name that cannot be stored"
+    return None
+
+
+def copy(source: str, files_dir: str, name: str) -> bool:
+    """Copy a file to `code/<name>` of the run; False with a warning if that fails."""
+    target = os.path.join(files_dir, FOLDER, name)
+    try:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        if os.path.lexists(target):
+            os.unlink(target)
+        shutil.copyfile(source, target)
+    except OSError as error:
+        terminal.termwarn(f"`{source}` cannot be saved: {error.strerror}")
+        return False
+    return True
+
+
+def collect(
+    files_dir: str, root: Any, include: Filter = default_include, exclude: Filter = default_exclude
+) -> list[str]:
+    """Copy the source files below `root` into the run; their names in the run.
+
+    Raises:
+        TypeError: `root` is no path, or a filter no function.
+    """
+    if not isinstance(root, (str, bytes, os.PathLike)):
+        raise TypeError(f"`root` must be a path, got {type(root).__name__}")
+    top = os.path.abspath(os.fsdecode(root))
+    wanted, unwanted = _with_root(include), _with_root(exclude)
+    if not os.path.isdir(top):
+        terminal.termwarn(f"log_code: `{top}` is no directory: no code is saved")
+        return []
+    saved: list[str] = []
+    total = left_out = 0
+    inside = os.path.realpath(files_dir) + os.sep
+    for path in _walk(top):
+        if not wanted(path, top) or unwanted(path, top) or os.path.realpath(path).startswith(inside):
+            continue
+        problem = _problem(path, top)
+        if problem is not None:
+            left_out += 1
+            if left_out <= _NAMED:
+                terminal.termwarn(f"log_code: `{path}` {problem} and is not saved")
+            continue
+        size = os.path.getsize(path)
+        if len(saved) >= _FILES or total + size > _ALL_BYTES:
+            terminal.termwarn(
+                f"log_code: `{top}` has more than {_FILES} files or {_ALL_BYTES >> 30} GiB of code, the rest is left out"
+            )
+            break
+        name = os.path.relpath(path, top)
+        if copy(path, files_dir, name):
+            saved.append("/".join((FOLDER, *name.split(os.sep))))
+            total += size
+    if left_out > _NAMED:
+        terminal.termwarn(f"log_code: {left_out - _NAMED} more files cannot be saved")
+    return saved
