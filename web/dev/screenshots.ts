@@ -32,6 +32,14 @@ const SHOTS: readonly Shot[] = [
   { name: "run-charts", path: "/ada/digits/runs/lr-high" },
   { name: "run-lost", path: "/ada/digits/runs/lr-low" },
   { name: "run-overview", path: "/ada/digits/runs/lr-high/overview" },
+  { name: "run-system", path: "/ada/digits/runs/lr-high/system" },
+  { name: "run-system-busy", path: "/ada/two-nodes/runs/pretrain/system", prepare: hoverSystem },
+  { name: "run-system-cores", path: "/ada/two-nodes/runs/pretrain/system?m=core", prepare: hoverCores },
+  { name: "run-system-zoom", path: "/ada/two-nodes/runs/one-gpu/system?x=_runtime&zoom=300,900" },
+  { name: "run-system-panel", path: "/ada/two-nodes/runs/pretrain/system?panel=GPU/powerWatts@node-1" },
+  { name: "run-system-empty", path: "/ada/nothing-logged/runs/quiet/system" },
+  { name: "run-system-broken", path: "/ada/digits/runs/lr-high/system", fail: "/api/charts/series" },
+  { name: "workspace-system", path: "/ada/two-nodes?system=open", prepare: scrollToSystem },
   { name: "run-logs", path: "/ada/digits/runs/lr-high/logs" },
   { name: "run-files", path: "/ada/digits/runs/lr-high/files?file=code/train.py" },
   { name: "not-found", path: "/ada/none" },
@@ -93,6 +101,23 @@ async function takeShot(
 async function hover(page: Page): Promise<void> {
   const panel = page.locator("[data-panel='train/loss'] .u-over");
   if (await panel.isVisible()) await panel.hover({ position: { x: 120, y: 60 } });
+}
+
+async function hoverSystem(page: Page): Promise<void> {
+  const panel = page.locator("[data-panel='GPU/gpu@node-1'] .u-over");
+  await panel.waitFor();
+  await panel.hover({ position: { x: 150, y: 60 } });
+}
+
+async function hoverCores(page: Page): Promise<void> {
+  const panel = page.locator("[data-panel='CPU/cores@node-1'] .u-over");
+  await panel.waitFor();
+  await panel.hover({ position: { x: 150, y: 60 } });
+}
+
+async function scrollToSystem(page: Page): Promise<void> {
+  await page.getByRole("button", { name: /^System/ }).scrollIntoViewIfNeeded();
+  await page.waitForTimeout(400);
 }
 
 async function hoverDialog(page: Page): Promise<void> {

@@ -25,6 +25,7 @@ const ProjectOverview = lazyRouteComponent(
 const RunFiles = lazyRouteComponent(() => import("./pages/run/files-tab"), "RunFiles");
 const RunLogs = lazyRouteComponent(() => import("./pages/run/logs-tab"), "RunLogs");
 const RunOverview = lazyRouteComponent(() => import("./pages/run/overview-tab"), "RunOverview");
+const RunSystem = lazyRouteComponent(() => import("./pages/run/system/system-tab"), "RunSystem");
 const AuthorizePage = lazyRouteComponent(() => import("./pages/signin/authorize-page"), "AuthorizePage");
 
 const root = createRootRoute({
@@ -78,6 +79,7 @@ const runIndex = createRoute({ getParentRoute: () => run, path: "/", component: 
 const runCharts = createRoute({ getParentRoute: () => run, path: "/workspace", component: RunCharts });
 const runOverview = createRoute({ getParentRoute: () => run, path: "/overview", component: RunOverview });
 const runLogs = createRoute({ getParentRoute: () => run, path: "/logs", component: RunLogs });
+const runSystem = createRoute({ getParentRoute: () => run, path: "/system", component: RunSystem });
 const runFiles = createRoute({ getParentRoute: () => run, path: "/files", component: RunFiles });
 
 /** `/entity/project/id`, the form that people type, leads to the run's overview. */
@@ -96,7 +98,7 @@ const routeTree = root.addChildren([
   profile,
   projects,
   project.addChildren([projectIndex, workspace, table, overview]),
-  run.addChildren([runIndex, runCharts, runOverview, runLogs, runFiles]),
+  run.addChildren([runIndex, runCharts, runOverview, runSystem, runLogs, runFiles]),
   shortRun,
 ]);
 

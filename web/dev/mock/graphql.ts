@@ -23,6 +23,7 @@ export function answer(world: readonly MockProject[], { operationName, variables
     case "WebRuns":
     case "WebRunRecords":
     case "WebRunKeys":
+    case "WebRunSystemKeys":
       return { project: project === undefined ? null : runPage(project, variables) };
     case "WebRun": {
       const run = project?.runs.find((item) => item.name === text("run"));
@@ -95,7 +96,7 @@ function runNode(run: MockRun) {
     displayName: run.displayName,
     state: run.state,
     createdAt: run.createdAt,
-    heartbeatAt: run.createdAt,
+    heartbeatAt: run.state === "running" ? new Date().toISOString() : run.createdAt,
     runtimeSeconds: run.steps * 1.5,
     historyLineCount: run.steps,
     group: null,
@@ -115,8 +116,10 @@ function runNode(run: MockRun) {
     program: "train.py",
     command: "python train.py --lr 0.01 --epochs 100",
     commit: "5f0c2a9d41",
-    exitCode: run.state === "failed" ? 1 : run.state === "running" ? null : 0,
+    exitCode: run.state === "failed" ? 1 : run.state === "running" || run.state === "crashed" ? null : 0,
     logLineCount: run.log.length,
+    eventsLineCount: run.samples,
+    systemMetricKeys: run.samples > 0 ? run.system : [],
     lostRows: run.state === "failed" ? 1234 : 0,
     fileCount: run.files.size,
     metadata: {

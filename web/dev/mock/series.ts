@@ -1,5 +1,6 @@
 /** Buckets and their packed form, as the server makes them. */
 
+import { systemPoints } from "./system";
 import { type MockRun, valueAt } from "./world";
 
 interface Points {
@@ -11,7 +12,12 @@ export interface SeriesBody {
   readonly x: string;
   readonly range: readonly [number, number] | null;
   readonly buckets: number;
-  readonly series: readonly { readonly run: string; readonly key: string }[];
+  readonly series: readonly {
+    readonly run: string;
+    readonly key: string;
+    readonly stream?: "history" | "events";
+    readonly rate?: boolean;
+  }[];
 }
 
 interface Packed {
@@ -23,10 +29,14 @@ interface Packed {
 }
 
 export function packSeries(body: SeriesBody, find: (path: string) => MockRun | undefined): Uint8Array {
-  const parts = body.series.map(({ run, key }) => {
+  const parts = body.series.map(({ run, key, stream = "history", rate = false }) => {
     const found = find(run);
-    const known = found?.metrics.includes(key) === true;
-    return known && found !== undefined ? bucketed(pointsOf(found, key, body.x), body) : UNKNOWN;
+    if (found === undefined) return UNKNOWN;
+    if (stream === "events") {
+      return found.system.includes(key) ? bucketed(systemPoints(found, key, body.x, rate), body) : UNKNOWN;
+    }
+    const known = key === "_runtime" || found.metrics.includes(key);
+    return known ? bucketed(pointsOf(found, key, body.x), body) : UNKNOWN;
   });
   const size = parts.reduce((sum, part) => sum + padded(36 + part.rows.length * 36), 8);
   const view = new DataView(new ArrayBuffer(size));
@@ -61,7 +71,7 @@ function pointsOf(run: MockRun, key: string, axis: string): Points {
   const start = Date.parse(`${run.createdAt}Z`) / 1000;
   const steps = Array.from({ length: run.steps }, (_, step) => step);
   const xOf = (step: number) => (axis === "_step" ? step : step * 1.5 + (axis === "_timestamp" ? start : 0));
-  return { x: steps.map(xOf), y: valuesOf(run, key) };
+  return { x: steps.map(xOf), y: key === "_runtime" ? steps.map((step) => step * 1.5) : valuesOf(run, key) };
 }
 
 /** Values depend on names and steps only, so all servers of a process share them. */

@@ -83,6 +83,12 @@ export class MockServer {
     this.announce(run);
   }
 
+  /** Lets a run's machine be sampled once more, and tells everybody who listens. */
+  sample(run: MockRun, times = 1): void {
+    run.samples += times;
+    this.announce(run);
+  }
+
   /** Closes all live connections, as a restarting server does. */
   dropLive(): void {
     for (const listener of this.#listeners) listener.destroy();
@@ -94,6 +100,7 @@ export class MockServer {
     const counts = {
       historyLineCount: run.steps,
       logLineCount: run.log.length,
+      eventsLineCount: run.samples,
       lastStep: run.steps - 1,
       version: run.steps,
     };

@@ -10,5 +10,8 @@ export async function startMock(port: number): Promise<void> {
     for (const run of live)
       server.advance(run, 2, [`  step ${run.steps}  loss ${(1 / run.steps).toFixed(5)}`]);
   }, 500);
+  setInterval(() => {
+    for (const run of live) server.sample(run);
+  }, 5000);
   process.stdout.write(`mock server on ${url}\nRUNLANE_URL=${url} npm run dev\n`);
 }

@@ -1,5 +1,7 @@
 /** The mock server's data: deterministic runs whose metrics are functions of the step. Time stands still but for `advance`. */
 
+import { machineKeys } from "./system";
+
 export interface MockRun {
   readonly entity: string;
   readonly project: string;
@@ -10,6 +12,9 @@ export interface MockRun {
   readonly tags: readonly string[];
   readonly metrics: readonly string[];
   steps: number;
+  /** Keys of its system metrics, and how often they were sampled. */
+  readonly system: readonly string[];
+  samples: number;
   readonly log: string[];
   readonly config: string;
   readonly files: ReadonlyMap<string, { readonly type: string; readonly bytes: Uint8Array }>;
@@ -83,6 +88,8 @@ function mockRun(entity: string, project: string, index: number, patch: Partial<
       "lr",
     ],
     steps: 600,
+    system: machineKeys(0),
+    samples: 60,
     log: patch.log ?? Array.from({ length: 120 }, (_, line) => logLine(line)),
     config: `{"lr":{"value":${lr}},"batch_size":{"value":${32 << (index % 3)}},"optimizer":{"value":{"name":"adamw","betas":[0.9,0.999],"eps":1e-8}},"clip":{"value":Infinity},"seed":{"value":9007199254740993},"_wandb":{"value":{"cli_version":"0.31.0"}}}`,
     files: FILES,
@@ -128,6 +135,8 @@ export function createWorld(): MockProject[] {
   const sweep = Array.from({ length: 48 }, (_, index) =>
     mockRun(entity, "resnet-sweep", index, {
       steps: 10_000 + index * 100,
+      system: machineKeys(2),
+      samples: 1000 + index * 10,
       ...(index < 3 ? { state: "running" } : {}),
       metrics: [
         "loss",
@@ -141,6 +150,29 @@ export function createWorld(): MockProject[] {
       ],
     }),
   );
+  const nodes = [
+    mockRun(entity, "two-nodes", 0, {
+      name: "pretrain",
+      displayName: "pretrain 16 GPUs",
+      state: "running",
+      steps: 2000,
+      samples: 240,
+      system: [...machineKeys(8, 64, "node-1"), ...machineKeys(8, 64, "node-2")],
+    }),
+    mockRun(entity, "two-nodes", 1, {
+      name: "one-gpu",
+      displayName: "one GPU",
+      state: "crashed",
+      samples: 120,
+      system: [
+        ...machineKeys(1),
+        "system.openmetrics.vllm.http_requests_total.0",
+        "system.openmetrics.vllm.http_requests_total.1",
+        "system.openmetrics.vllm.process_resident_memory_bytes.0",
+        "system.fan.front_rpm",
+      ],
+    }),
+  ];
   const big = Array.from({ length: 10_000 }, (_, index) =>
     mockRun(entity, "ten-thousand-runs", index, { name: `big${index}`, log: [], files: new Map() }),
   );
@@ -169,6 +201,8 @@ export function createWorld(): MockProject[] {
       name: "quiet",
       metrics: [],
       steps: 0,
+      system: [],
+      samples: 0,
       log: [],
       files: new Map(),
       state: "running",
@@ -177,6 +211,7 @@ export function createWorld(): MockProject[] {
   return [
     project("digits", "Three learning rates on scikit-learn's digits.", digits),
     project("resnet-sweep", "Learning rate, width and clipping for the small ResNet.", sweep),
+    project("two-nodes", "Two machines with eight GPUs each.", nodes),
     project("strange-names", "", strange),
     project("nothing-logged", "", quiet),
     project("empty", "A project before its first run.", []),

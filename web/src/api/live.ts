@@ -8,6 +8,8 @@ export interface RunEvent extends RunPath {
   readonly state: string;
   readonly historyLineCount: number;
   readonly logLineCount: number;
+  /** Samples of system metrics. */
+  readonly eventsLineCount: number;
 }
 
 export interface LiveHandlers {
@@ -75,5 +77,6 @@ function readRunEvent(message: MessageEvent<unknown>): RunEvent {
     state: fields.maybeText("state") ?? "unknown",
     historyLineCount: fields.maybeNumber("historyLineCount") ?? 0,
     logLineCount: fields.maybeNumber("logLineCount") ?? 0,
+    eventsLineCount: fields.maybeNumber("eventsLineCount") ?? 0,
   };
 }

@@ -11,6 +11,7 @@ import {
   fetchRun,
   fetchRunRecords,
   fetchRunRows,
+  fetchSystemKeys,
   type MetricMap,
   type ProjectPath,
   type RunPath,
@@ -35,6 +36,18 @@ const fetchRunMetrics = batched<RunPath, MetricMap>({
     const names = paths.map((path) => path.run);
     const metrics = await fetchMetrics(first, names, signal);
     return names.map((name) => metrics.get(name) ?? NO_METRICS);
+  },
+});
+
+const fetchRunSystemKeys = batched<RunPath, readonly string[]>({
+  group: ({ entity, project }) => JSON.stringify([entity, project]),
+  limit: 100,
+  load: async (paths, signal) => {
+    const [first] = paths;
+    if (first === undefined) return [];
+    const names = paths.map((path) => path.run);
+    const keys = await fetchSystemKeys(first, names, signal);
+    return names.map((name) => keys.get(name) ?? []);
   },
 });
 
@@ -101,13 +114,32 @@ export function metricsQuery({ entity, project, run }: RunPath) {
 }
 
 export function seriesQuery(wanted: SeriesRequest) {
-  const { entity, project, run, key, x, range, buckets } = wanted;
+  const { entity, project, run, key, stream, rate, x, range, buckets } = wanted;
   return queryOptions({
-    queryKey: ["series", entity, project, run, key, x, range, buckets],
+    // what is logged and what is sampled change at different times
+    queryKey: [
+      stream === "events" ? "sampled" : "series",
+      entity,
+      project,
+      run,
+      key,
+      rate,
+      x,
+      range,
+      buckets,
+    ],
     queryFn: ({ signal }) => fetchSeries(wanted, signal),
     staleTime: Number.POSITIVE_INFINITY,
     // a person who scrolls through thousands of panels must not collect all of them in memory
     gcTime: 60_000,
+  });
+}
+
+export function systemKeysQuery({ entity, project, run }: RunPath) {
+  return queryOptions({
+    queryKey: ["systemKeys", entity, project, run],
+    queryFn: ({ signal }) => fetchRunSystemKeys({ entity, project, run }, signal),
+    staleTime: Number.POSITIVE_INFINITY,
   });
 }
 

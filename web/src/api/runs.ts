@@ -50,6 +50,8 @@ export interface RunDetail extends RunRecord {
   readonly commit: string | null;
   readonly exitCode: number | null;
   readonly logLineCount: number;
+  /** Samples of system metrics. */
+  readonly eventsLineCount: number;
   /** Rows and console lines that could not be kept; 0 for a run that is whole. */
   readonly lostRows: number;
   readonly fileCount: number;
@@ -119,6 +121,7 @@ function runsOperation(name: string, selection: string) {
 const RUN_ROWS = runsOperation("WebRuns", ROW);
 const RUN_RECORDS = runsOperation("WebRunRecords", `${ROW} config summaryMetrics`);
 const RUN_KEYS = runsOperation("WebRunKeys", "name historyKeys");
+const RUN_SYSTEM_KEYS = runsOperation("WebRunSystemKeys", "name systemMetricKeys");
 
 interface PageRequest extends ProjectPath {
   readonly after: string | null;
@@ -184,6 +187,19 @@ export async function fetchMetrics(
   return new Map(runs ?? []);
 }
 
+/** Keys of the system metrics of each named run. */
+export async function fetchSystemKeys(
+  path: ProjectPath,
+  names: readonly string[],
+  signal: AbortSignal,
+): Promise<Map<string, readonly string[]>> {
+  const data = await runOperation(RUN_SYSTEM_KEYS, namedRuns(path, names), signal);
+  const runs = data
+    .maybeFields("project")
+    ?.nodes("runs", (node) => [node.text("name"), node.list("systemMetricKeys", readText)] as const);
+  return new Map(runs ?? []);
+}
+
 function readMetrics(keys: [string, unknown][]): MetricMap {
   const metrics = new Map<string, MetricInfo>();
   for (const [key, value] of keys) {
@@ -208,7 +224,7 @@ const RUN_DETAIL = operation(
   "WebRun",
   `query WebRun($entity: String!, $project: String!, $run: String!) {
     project(name: $project, entityName: $entity) { run(name: $run) {
-      ${ROW} config summaryMetrics notes host program command commit exitCode logLineCount lostRows fileCount metadata } } }`,
+      ${ROW} config summaryMetrics notes host program command commit exitCode logLineCount eventsLineCount lostRows fileCount metadata } } }`,
 );
 
 /** The run, or null when it does not exist. */
@@ -226,6 +242,7 @@ export async function fetchRun(path: RunPath, signal: AbortSignal): Promise<RunD
     commit: node.maybeText("commit"),
     exitCode: node.maybeNumber("exitCode"),
     logLineCount: node.maybeNumber("logLineCount") ?? 0,
+    eventsLineCount: node.maybeNumber("eventsLineCount") ?? 0,
     lostRows: node.maybeNumber("lostRows") ?? 0,
     fileCount: node.maybeNumber("fileCount") ?? 0,
     metadata: parseExtendedObject(typeof metadata === "string" ? metadata : JSON.stringify(metadata)),

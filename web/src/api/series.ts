@@ -11,6 +11,9 @@ import { postJson, request } from "./http";
 
 export type XAxis = "_step" | "_runtime" | "_timestamp";
 
+/** Rows of a run: what was logged, or what its machine was sampled for. */
+export type Stream = "history" | "events";
+
 /** Inclusive bounds on the x axis. */
 export type Range = readonly [number, number];
 
@@ -19,6 +22,9 @@ export interface SeriesRequest {
   readonly project: string;
   readonly run: string;
   readonly key: string;
+  readonly stream: Stream;
+  /** The change per unit of x instead of the value, for counters. */
+  readonly rate: boolean;
   readonly x: XAxis;
   readonly range: Range | null;
   readonly buckets: number;
@@ -95,9 +101,11 @@ export const fetchSeries = batched<SeriesRequest, Series>({
     const [first] = requests;
     if (first === undefined) return [];
     const { x, range, buckets } = first;
-    const series = requests.map(({ entity, project, run, key }) => ({
+    const series = requests.map(({ entity, project, run, key, stream, rate }) => ({
       run: `${entity}/${project}/${run}`,
       key,
+      ...(stream === "history" ? {} : { stream }),
+      ...(rate ? { rate } : {}),
     }));
     const response = await request("/api/charts/series", postJson({ x, range, buckets, series }, signal));
     return decodeSeries(await response.arrayBuffer());

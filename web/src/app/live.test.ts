@@ -8,7 +8,8 @@ import { LiveUpdates } from "./live";
 const PATH = { entity: "ada", project: "digits" };
 
 function event(run: string, patch: Partial<RunEvent> = {}): RunEvent {
-  return { ...PATH, run, displayName: run, state: "running", historyLineCount: 1, logLineCount: 0, ...patch };
+  const counts = { historyLineCount: 1, logLineCount: 0, eventsLineCount: 0 };
+  return { ...PATH, run, displayName: run, state: "running", ...counts, ...patch };
 }
 
 function row(name: string): RunRow {
@@ -114,4 +115,19 @@ it("leaves full pages of a log alone", async () => {
   await vi.advanceTimersByTimeAsync(150);
   expect(full).toHaveBeenCalledTimes(1);
   expect(open).toHaveBeenCalledTimes(2);
+});
+
+it("loads what was sampled only when there are new samples", async () => {
+  const sampled = watch(["sampled", "ada", "digits", "a", "system.cpu"]);
+  const rows = watch(["series", "ada", "digits", "a", "loss"]);
+  await vi.advanceTimersByTimeAsync(0);
+  updates.add(event("a", { eventsLineCount: 1 }));
+  await vi.advanceTimersByTimeAsync(2000);
+  expect([sampled.mock.calls.length, rows.mock.calls.length]).toEqual([2, 2]);
+  updates.add(event("a", { eventsLineCount: 1, historyLineCount: 2 }));
+  await vi.advanceTimersByTimeAsync(2000);
+  expect([sampled.mock.calls.length, rows.mock.calls.length]).toEqual([2, 3]);
+  updates.add(event("a", { eventsLineCount: 2, historyLineCount: 2 }));
+  await vi.advanceTimersByTimeAsync(2000);
+  expect(sampled).toHaveBeenCalledTimes(3);
 });

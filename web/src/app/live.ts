@@ -16,6 +16,8 @@ const INTERVAL_MILLIS = 1000;
 const SLOW_MILLIS = 5000;
 
 const PER_RUN = ["run", "series", "metrics", "files"] as const;
+/** What changes with the samples of a run's machine, which come far less often than rows. */
+const PER_SAMPLE = ["sampled", "systemKeys"] as const;
 const OVERVIEWS = ["projects", "project", "records"] as const;
 
 export class LiveUpdates {
@@ -24,6 +26,8 @@ export class LiveUpdates {
   #dirty = new Map<string, RunEvent>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #slowAt = 0;
+  /** Samples that a run had when what depends on them was last loaded. */
+  readonly #samples = new Map<string, number>();
 
   constructor(client: QueryClient) {
     this.#client = client;
@@ -65,13 +69,16 @@ export class LiveUpdates {
 
   /** Loads what depends on the run again; false when a load was under way that may have missed this change. */
   #refresh(event: RunEvent): boolean {
-    const { entity, project, run } = event;
+    const { entity, project, run, eventsLineCount } = event;
+    const id = JSON.stringify([entity, project, run]);
+    const sampled = this.#samples.get(id) !== eventsLineCount;
     let complete = true;
-    for (const kind of PER_RUN) {
+    for (const kind of sampled ? [...PER_RUN, ...PER_SAMPLE] : PER_RUN) {
       const queryKey = [kind, entity, project, run];
       if (this.#client.isFetching({ queryKey }) > 0) complete = false;
       else void this.#client.invalidateQueries({ queryKey });
     }
+    if (complete) this.#samples.set(id, eventsLineCount);
     void this.#client.invalidateQueries({
       queryKey: ["logs", entity, project, run],
       predicate: ({ state }) => !isFullLogPage(state.data),

@@ -17,6 +17,12 @@ export interface Search {
   readonly closed?: string;
   /** Metric of the panel in full screen. */
   readonly panel?: string;
+  /** Label of the host whose system metrics are shown. */
+  readonly host?: string;
+  /** Counters among the system metrics: `total` shows them as they were sampled instead of as rates. */
+  readonly counters?: string;
+  /** System metrics of the workspace: `open`, or the panel in full screen. */
+  readonly system?: string;
   /** Open file of the files tab. */
   readonly file?: string;
 }
@@ -36,6 +42,9 @@ const NAMES: readonly SearchName[] = [
   "band",
   "closed",
   "panel",
+  "host",
+  "counters",
+  "system",
   "file",
 ];
 
@@ -51,6 +60,11 @@ export function readSearch(raw: Record<string, unknown>): Search {
 
 export function mergeSearch(before: Search, patch: SearchPatch): Search {
   return readSearch({ ...before, ...patch });
+}
+
+/** How plots are looked at: what the tabs of a run share. */
+export function axisOf({ x, zoom, logy, smooth, band }: Search): Search {
+  return mergeSearch({}, { x, zoom, logy, smooth, band });
 }
 
 export function parseSearchText(text: string): Record<string, string> {

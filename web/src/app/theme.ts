@@ -21,7 +21,12 @@ export function plotThemeOf(theme: Theme): PlotTheme {
   if (known !== undefined) return known;
   const style = getComputedStyle(document.documentElement);
   const token = (name: string) => style.getPropertyValue(name).trim();
-  const read = { text: token("--text-muted"), grid: token("--grid"), surface: token("--surface") };
+  const read = {
+    text: token("--text-muted"),
+    grid: token("--grid"),
+    surface: token("--surface"),
+    accent: token("--accent"),
+  };
   plotThemes.set(theme, read);
   return read;
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { PLAIN } from "../model/measure";
 import {
   logTicks,
   nearestIndex,
@@ -14,6 +15,7 @@ function line(id: string, x: number[], y: number[], patch: Partial<PlotLine> = {
   const values = Float64Array.from(y);
   return {
     id,
+    group: id,
     name: id,
     colour: "#000000",
     dash: [],
@@ -29,8 +31,18 @@ function line(id: string, x: number[], y: number[], patch: Partial<PlotLine> = {
 }
 
 function frame(lines: PlotLine[], patch: Partial<PlotFrame> = {}): PlotFrame {
-  const theme = { text: "", grid: "", surface: "" };
-  return { lines, xAxis: "_step", range: null, logY: false, band: "always", theme, ...patch };
+  const theme = { text: "", grid: "", surface: "", accent: "" };
+  return {
+    lines,
+    look: "lines",
+    xAxis: "_step",
+    range: null,
+    logY: false,
+    measure: PLAIN,
+    band: "always",
+    theme,
+    ...patch,
+  };
 }
 
 describe("nearestIndex", () => {
@@ -68,6 +80,19 @@ describe("extents", () => {
     const [low, high] = yExtent(frame([wide]), [1, 3]);
     expect(low).toBeCloseTo(0.94);
     expect(high).toBeCloseTo(2.06);
+  });
+
+  it("shows all of a share, more of it where there is more, and begins rates at zero", () => {
+    const share = { measure: { unit: "percent", factor: 1 } } as const;
+    const rate = { measure: { unit: "bytesPerSecond", factor: 1 } } as const;
+    const values = line("a", [0, 1], [20, 40]);
+    expect(yExtent(frame([values], share), [0, 1])).toEqual([0, 100]);
+    expect(yExtent(frame([], share), [0, 1])).toEqual([0, 100]);
+    expect(yExtent(frame([line("a", [0], [200])], share), [0, 1])).toEqual([0, 212]);
+    expect(yExtent(frame([values], rate), [0, 1])).toEqual([0, expect.closeTo(42.4)]);
+    const memory = { measure: { unit: "bytes", factor: 1 } } as const;
+    expect(yExtent(frame([values], memory), [0, 1])[0]).toBeCloseTo(18.8);
+    expect(yExtent(frame([line("a", [0, 1], [0.1, 40])], memory), [0, 1])[0]).toBe(0);
   });
 
   it("takes positive values only on a log axis", () => {

@@ -1,10 +1,13 @@
 /** What a line plot draws, independent of the drawing library, and the arithmetic on it. */
 
 import type { Range, XAxis } from "../api/series";
+import { beginsAtZero, type Measure } from "../model/measure";
 
 export interface PlotLine {
-  /** Run id. */
+  /** Unique in the plot. */
   readonly id: string;
+  /** What it belongs to, a run or a device: pointed at, all of its lines stand out, in this plot and in others. */
+  readonly group: string;
   readonly name: string;
   readonly colour: string;
   readonly dash: readonly number[];
@@ -27,20 +30,26 @@ export interface PlotTheme {
   readonly text: string;
   readonly grid: string;
   readonly surface: string;
+  readonly accent: string;
 }
 
 export interface PlotFrame {
   readonly lines: readonly PlotLine[];
+  /** Lines over values, or a row of cells for each line. */
+  readonly look: "lines" | "heat";
   readonly xAxis: XAxis;
   /** Bounds of the x axis: the zoom, else everything. */
   readonly range: Range | null;
   readonly logY: boolean;
+  /** Unit of the values. */
+  readonly measure: Measure;
   readonly band: Band;
   readonly theme: PlotTheme;
 }
 
 export interface HoverRow {
   readonly id: string;
+  readonly group: string;
   readonly name: string;
   readonly colour: string;
   readonly dash: readonly number[];
@@ -102,6 +111,7 @@ export function xExtent(lines: readonly PlotLine[]): Range {
 
 /** Extent on y of what is visible in `range`, padded; with a log axis only positive values count. */
 export function yExtent(frame: PlotFrame, range: Range): Range {
+  if (frame.look === "heat") return [0, Math.max(1, frame.lines.length)];
   let low = Number.POSITIVE_INFINITY;
   let high = Number.NEGATIVE_INFINITY;
   const take = (value: number | undefined) => {
@@ -119,10 +129,19 @@ export function yExtent(frame: PlotFrame, range: Range): Range {
       for (const column of columns) take(column[at]);
     }
   }
-  if (low > high) return frame.logY ? [0.1, 1] : [0, 1];
-  if (frame.logY) return low === high ? [low / 2, high * 2] : [low / 1.15, high * 1.15];
+  const whole = frame.measure.unit === "percent" ? 100 / frame.measure.factor : 0;
+  if (frame.logY) {
+    if (low > high) return [0.1, 1];
+    return low === high ? [low / 2, high * 2] : [low / 1.15, high * 1.15];
+  }
+  if (low > high) return [0, whole === 0 ? 1 : whole];
+  if (beginsAtZero(frame.measure) && low >= 0) {
+    return [0, high <= whole ? whole : high === 0 ? 1 : high * 1.06];
+  }
   const room = low === high ? Math.abs(low) * 0.1 || 0.5 : (high - low) * 0.06;
-  return [low - room, high + room];
+  // a number that cannot be negative needs no room below zero
+  const floor = low >= 0 && frame.measure.unit !== "number" ? 0 : Number.NEGATIVE_INFINITY;
+  return [Math.max(floor, low - room), high + room];
 }
 
 /** Ticks of a log axis: 1, 2, 5 of each decade, powers of ten only when there are many, even steps within less than a decade. */
@@ -163,6 +182,7 @@ export function valuesAt(lines: readonly PlotLine[], x: number, reach: number): 
     if (x > last + reach || x < (line.x[0] ?? found) - reach) continue;
     rows.push({
       id: line.id,
+      group: line.group,
       name: line.name,
       colour: line.colour,
       dash: line.dash,

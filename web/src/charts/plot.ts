@@ -7,7 +7,9 @@ import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import type { Range, XAxis } from "../api/series";
 import { formatDuration, formatNumber } from "../model/format";
+import { isBinary, tickLabels } from "../model/measure";
 import { type HoverRow, logTicks, type PlotFrame, type PlotLine, valuesAt, xExtent, yExtent } from "./frame";
+import { drawHeat, heatRowAt, labelledRows } from "./heat";
 import { Pen } from "./pen";
 
 export interface Hover {
@@ -18,7 +20,8 @@ export interface Hover {
   readonly height: number;
   readonly x: number;
   readonly rows: readonly HoverRow[];
-  readonly nearest: string | null;
+  /** The line pointed at. */
+  readonly nearest: HoverRow | null;
 }
 
 export interface PlotHandlers {
@@ -39,6 +42,14 @@ const DURATION_AXIS: uPlot.Axis = {
     ...[1, 2, 4, 6, 12].map((hours) => hours * 3600),
     ...[1, 2, 5, 10, 20, 50, 100].map((days) => days * 86_400),
   ],
+};
+
+/** Steps between ticks of bytes, in any power of 1024. */
+const BINARY_AXIS: uPlot.Axis = { incrs: Array.from({ length: 90 }, (_, power) => 2 ** (power - 30)) };
+
+/** Steps between ticks of things that are counted. */
+const WHOLE_AXIS: uPlot.Axis = {
+  incrs: Array.from({ length: 15 }, (_, power) => [1, 2, 5].map((first) => first * 10 ** power)).flat(),
 };
 
 /** uPlot's own log ticks need bounds that are powers of ten; these plots fit their data instead. */
@@ -67,7 +78,8 @@ export class Plot {
   }
 
   update(frame: PlotFrame): void {
-    const rebuild = frame.xAxis !== this.#frame.xAxis || frame.logY !== this.#frame.logY;
+    const { xAxis, logY, measure } = this.#frame;
+    const rebuild = frame.xAxis !== xAxis || frame.logY !== logY || frame.measure.unit !== measure.unit;
     const recolour = frame.theme !== this.#frame.theme;
     this.#frame = frame;
     if (rebuild || recolour) {
@@ -78,10 +90,10 @@ export class Plot {
     }
   }
 
-  /** Makes one run stand out; null puts all back. */
-  highlight(id: string | null): void {
-    if (id === this.#highlight) return;
-    this.#highlight = id;
+  /** Makes the lines of one group stand out; null puts all back. */
+  highlight(group: string | null): void {
+    if (group === this.#highlight) return;
+    this.#highlight = group;
     this.#plot.redraw(false);
   }
 
@@ -95,7 +107,7 @@ export class Plot {
   }
 
   #build(): uPlot {
-    const { xAxis, logY, theme } = this.#frame;
+    const { xAxis, logY, look, theme } = this.#frame;
     const axis = {
       stroke: theme.text,
       font: FONT,
@@ -109,7 +121,11 @@ export class Plot {
       legend: { show: false },
       scales: {
         x: { time: xAxis === "_timestamp", range: () => [this.#range[0], this.#range[1]] },
-        y: { distr: logY ? 3 : 1, range: () => [...yExtent(this.#frame, this.#range)] },
+        y: {
+          distr: logY ? 3 : 1,
+          dir: look === "heat" ? -1 : 1,
+          range: () => [...yExtent(this.#frame, this.#range)],
+        },
       },
       series: [{}, { paths: () => null, points: { show: false } }],
       axes: [
@@ -123,11 +139,9 @@ export class Plot {
         },
         {
           ...axis,
-          ...(logY ? LOG_AXIS : {}),
-          size: 52,
+          ...(look === "heat" ? this.#rowAxis() : this.#valueAxis()),
+          size: (_, labels) => axisWidth(labels),
           gap: 6,
-          space: 32,
-          values: (_, splits) => splits.map(yLabel),
         },
       ],
       cursor: {
@@ -150,6 +164,28 @@ export class Plot {
       },
     };
     return new uPlot(options, this.#extents(), this.#root);
+  }
+
+  #valueAxis(): uPlot.Axis {
+    const { logY, measure } = this.#frame;
+    const ticks = logY
+      ? LOG_AXIS
+      : isBinary(measure)
+        ? BINARY_AXIS
+        : measure.unit === "count"
+          ? WHOLE_AXIS
+          : {};
+    return { ...ticks, space: 32, values: (_, splits) => tickLabels(splits, this.#frame.measure) };
+  }
+
+  /** Names of rows in place of values. */
+  #rowAxis(): uPlot.Axis {
+    return {
+      splits: (plot) => labelledRows(this.#frame.lines.length, plot.bbox.height / devicePixelRatio, 14),
+      values: (_, splits) => splits.map((at) => this.#frame.lines[Math.floor(at)]?.name ?? ""),
+      filter: (_, splits) => splits,
+      grid: { show: false },
+    };
   }
 
   /** The corners of the plot as uPlot's data: scales need values, the lines are drawn here. */
@@ -187,18 +223,35 @@ export class Plot {
     }
     const x = plot.posToVal(left, "x");
     const reach = Math.abs(plot.posToVal(16, "x") - plot.posToVal(0, "x"));
+    if (this.#frame.look === "heat") {
+      const rows = this.#pointerInside ? heatRowAt(this.#frame, x, plot.posToVal(top, "y"), reach) : [];
+      this.#hover(plot, left, top, x, rows, rows[0] ?? null);
+      return;
+    }
     const rows = valuesAt(this.#frame.lines, x, reach);
     this.#paintMarks(plot, rows);
     if (!this.#pointerInside) return;
-    let nearest: string | null = null;
+    let nearest: HoverRow | null = null;
     let best = NEAR_PIXELS;
     for (const row of rows) {
       const distance = Math.abs(plot.valToPos(row.value, "y") - top);
       if (distance < best) {
         best = distance;
-        nearest = row.id;
+        nearest = row;
       }
     }
+    this.#hover(plot, left, top, x, rows, nearest);
+  }
+
+  #hover(
+    plot: uPlot,
+    left: number,
+    top: number,
+    x: number,
+    rows: readonly HoverRow[],
+    nearest: HoverRow | null,
+  ): void {
+    if (!this.#pointerInside) return;
     const { offsetLeft, offsetTop } = plot.over;
     this.#handlers.onHover({
       left: left + offsetLeft,
@@ -253,10 +306,15 @@ export class Plot {
     context.beginPath();
     context.rect(left, top, width, height);
     context.clip();
-    const known = this.#highlight !== null && lines.some((line) => line.id === this.#highlight);
+    if (this.#frame.look === "heat") {
+      drawHeat(context, this.#frame, this.#range, { left, top, width, height });
+      context.restore();
+      return;
+    }
+    const known = this.#highlight !== null && lines.some((line) => line.group === this.#highlight);
     const ordered = known ? [...lines].sort((a, b) => this.#weight(a) - this.#weight(b)) : lines;
     for (const line of ordered) {
-      const strong = known && line.id === this.#highlight;
+      const strong = known && line.group === this.#highlight;
       const alpha = known && !strong ? 0.28 : 1;
       if (line.bucketed && (band === "always" || (band === "hover" && strong))) pen.band(line, alpha * 0.16);
       if (line.faint !== null) pen.line(line, line.faint, alpha * 0.3, 1, []);
@@ -266,12 +324,14 @@ export class Plot {
   }
 
   #weight(line: PlotLine): number {
-    return line.id === this.#highlight ? 1 : 0;
+    return line.group === this.#highlight ? 1 : 0;
   }
 }
 
-function yLabel(value: number | null): string {
-  return value === null ? "" : formatNumber(value, 6);
+/** Room for the longest label, no less than other charts have, so that most plots line up. */
+function axisWidth(labels: readonly string[] | null): number {
+  const longest = Math.max(0, ...(labels ?? []).map((label) => label.length));
+  return Math.max(52, Math.ceil(longest * 6.4) + 14);
 }
 
 function xLabels(splits: readonly number[], axis: XAxis): string[] {

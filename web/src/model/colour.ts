@@ -36,6 +36,15 @@ export function runColour(runId: string, theme: Theme): string {
   return PALETTE[theme][hueOf(runId)] ?? PALETTE[theme][0];
 }
 
+/** The colour at a place of the palette, and how many times the palette was gone through before it. */
+export function paletteColour(
+  place: number,
+  theme: Theme,
+): { readonly colour: string; readonly round: number } {
+  const colour = PALETTE[theme][place % HUES] ?? PALETTE[theme][0];
+  return { colour, round: Math.floor(place / HUES) };
+}
+
 /** Dash pattern of every run of one view: the first run of a hue is solid, the next ones dashed. */
 export function dashesOf(runIds: readonly string[]): ReadonlyMap<string, readonly number[]> {
   const used = new Map<number, number>();

@@ -1,4 +1,4 @@
 import { createStore } from "./store";
 
-/** Id of the run under the pointer, in a plot or in a list; plots make it stand out. */
-export const hoveredRun = createStore<string | null>(null);
+/** The run (or, among system metrics, the device) under the pointer, in a plot or in a list; plots make it stand out. */
+export const hoveredGroup = createStore<string | null>(null);

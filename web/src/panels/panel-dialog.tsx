@@ -1,38 +1,25 @@
-import type { ProjectPath } from "../api/runs";
+import type { ReactNode } from "react";
 import { Dialog } from "../kit/dialog";
 import { ErrorBoundary } from "../kit/error-boundary";
 import css from "./grid.module.css";
-import { linePanel } from "./line/line-panel";
-import type { PanelRun } from "./types";
-import { usePanelSettings } from "./use-panel-settings";
 
 interface PanelDialogProps {
-  readonly metric: string;
-  readonly path: ProjectPath;
-  readonly runs: readonly PanelRun[];
+  readonly title: string;
   readonly onClose: () => void;
+  /** Its settings, beside it. */
+  readonly aside: ReactNode;
+  readonly children: ReactNode;
 }
 
-/** One panel in full screen, with its settings beside it. */
-export function PanelDialog({ metric, path, runs, onClose }: PanelDialogProps) {
-  const { settings, onChange } = usePanelSettings(linePanel);
+/** One panel in full screen. */
+export function PanelDialog({ title, onClose, aside, children }: PanelDialogProps) {
   return (
-    <Dialog title={metric} onClose={onClose} size="wide">
+    <Dialog title={title} onClose={onClose} size="wide">
       <div className={css.dialog}>
         <div className={css.content}>
-          <ErrorBoundary title="This chart could not be drawn">
-            <linePanel.Panel
-              path={path}
-              runs={runs}
-              metric={metric}
-              settings={settings}
-              onChange={onChange}
-            />
-          </ErrorBoundary>
+          <ErrorBoundary title="This chart could not be drawn">{children}</ErrorBoundary>
         </div>
-        <aside>
-          <linePanel.Settings settings={settings} onChange={onChange} />
-        </aside>
+        <aside>{aside}</aside>
       </div>
     </Dialog>
   );

@@ -1,20 +1,23 @@
 import { useQueries } from "@tanstack/react-query";
-import { useDeferredValue, useMemo, useRef } from "react";
+import { useCallback, useDeferredValue, useMemo, useRef } from "react";
 import { metricsQuery } from "../api/queries";
 import type { ProjectPath } from "../api/runs";
 import { joinNames, splitNames } from "../app/search";
 import { useSearchState } from "../app/use-search-state";
 import { Button, IconButton } from "../kit/button";
 import { Icon } from "../kit/icon";
-import { Failure, Notice, Skeleton } from "../kit/notice";
+import { Failure, Notice } from "../kit/notice";
 import { Popover } from "../kit/popover";
 import { SearchField } from "../kit/search-field";
 import { matcherOf } from "../model/search";
 import { sectionsOf } from "../model/sections";
 import css from "./grid.module.css";
+import { GridSkeleton } from "./grid-skeleton";
 import { linePanel } from "./line/line-panel";
 import { PanelDialog } from "./panel-dialog";
 import { PanelSection } from "./panel-section";
+import { PanelSlot } from "./panel-slot";
+import { FleetSection } from "./system/fleet-section";
 import type { PanelRun } from "./types";
 import { useColumns } from "./use-columns";
 import { usePanelSettings } from "./use-panel-settings";
@@ -27,10 +30,19 @@ interface PanelGridProps {
   readonly onShowRuns?: () => void;
   /** Whether the panel search is the page's main search. */
   readonly mainSearch?: boolean;
+  /** Whether the runs' system metrics follow as the last section. */
+  readonly systemMetrics?: boolean;
 }
 
 /** Sections of panels: one line plot per numeric metric of the runs. */
-export function PanelGrid({ path, runs, pending, onShowRuns, mainSearch = false }: PanelGridProps) {
+export function PanelGrid({
+  path,
+  runs,
+  pending,
+  onShowRuns,
+  mainSearch = false,
+  systemMetrics = false,
+}: PanelGridProps) {
   const [search, change] = useSearchState();
   const { settings, onChange } = usePanelSettings(linePanel);
   const scroller = useRef<HTMLDivElement>(null);
@@ -57,6 +69,10 @@ export function PanelGrid({ path, runs, pending, onShowRuns, mainSearch = false 
     const next = closed.includes(name) ? closed.filter((other) => other !== name) : [...closed, name];
     change({ closed: next.length === 0 ? undefined : joinNames(next) });
   };
+  const slot = useCallback(
+    (metric: string) => <PanelSlot key={metric} metric={metric} path={path} runs={runs} />,
+    [path, runs],
+  );
   const loading = pending || (metrics.pending && metrics.maps.length === 0);
   return (
     <section className={css.grid} aria-label="Charts">
@@ -99,22 +115,32 @@ export function PanelGrid({ path, runs, pending, onShowRuns, mainSearch = false 
         {sections.map((section) => (
           <PanelSection
             key={section.name}
-            section={section}
+            name={section.name}
+            panels={section.keys}
             closed={closed.includes(section.name)}
             onToggle={() => toggle(section.name)}
-            path={path}
-            runs={runs}
             columns={columns}
+            slot={slot}
           />
         ))}
+        {systemMetrics && !pending && runs.length > 0 && (
+          <FleetSection path={path} runs={runs} query={deferredQuery} columns={columns} />
+        )}
       </div>
       {search.panel !== undefined && (
         <PanelDialog
-          metric={search.panel}
-          path={path}
-          runs={runs}
+          title={search.panel}
           onClose={() => change({ panel: undefined }, "push")}
-        />
+          aside={<linePanel.Settings settings={settings} onChange={onChange} />}
+        >
+          <linePanel.Panel
+            path={path}
+            runs={runs}
+            metric={search.panel}
+            settings={settings}
+            onChange={onChange}
+          />
+        </PanelDialog>
       )}
     </section>
   );
@@ -133,20 +159,5 @@ function EmptyGrid({ runs, query }: { readonly runs: number; readonly query: str
     <Notice title="Nothing logged yet" code={'run.log({"loss": loss, "accuracy": accuracy})'}>
       Every number that a run logs gets a chart here, within two seconds.
     </Notice>
-  );
-}
-
-function GridSkeleton() {
-  return (
-    <div className={css.panels} aria-hidden="true">
-      {["a", "b", "c", "d", "e", "f"].map((name) => (
-        <div key={name} className={css.panel}>
-          <div className={css.skeleton}>
-            <Skeleton width="40%" />
-            <Skeleton height="100%" />
-          </div>
-        </div>
-      ))}
-    </div>
   );
 }

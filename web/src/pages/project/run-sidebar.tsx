@@ -11,7 +11,7 @@ import { RunSwatch } from "../../kit/run-swatch";
 import { SearchField } from "../../kit/search-field";
 import { dashesOf, runColour } from "../../model/colour";
 import { formatCount } from "../../model/format";
-import { hoveredRun } from "../../model/hover";
+import { hoveredGroup } from "../../model/hover";
 import { matcherOf } from "../../model/search";
 import { MAX_DRAWN, readSort, SORTS } from "../../model/selection";
 import { useStore } from "../../model/store";
@@ -135,15 +135,15 @@ interface RunItemProps {
 
 function RunItem({ row, top, shown, dash, entity, project, onToggle }: RunItemProps) {
   const theme = useTheme();
-  const hovered = useStore(hoveredRun) === row.name;
+  const hovered = useStore(hoveredGroup) === row.name;
   return (
     <li
       className={css.item}
       data-hovered={hovered}
       data-shown={shown}
       style={{ transform: `translateY(${top}px)` }}
-      onPointerEnter={() => hoveredRun.set(row.name)}
-      onPointerLeave={() => hoveredRun.set(null)}
+      onPointerEnter={() => hoveredGroup.set(row.name)}
+      onPointerLeave={() => hoveredGroup.set(null)}
     >
       <IconButton
         icon={shown ? "eye" : "eyeOff"}

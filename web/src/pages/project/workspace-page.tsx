@@ -29,6 +29,7 @@ export function WorkspacePage() {
         runs={panelRuns}
         pending={runs.pending}
         onShowRuns={() => setOpen(true)}
+        systemMetrics
       />
     </div>
   );

@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, Outlet, useParams } from "@tanstack/react-router";
 import { runQuery } from "../../api/queries";
+import { axisOf } from "../../app/search";
 import { useTheme } from "../../app/theme";
 import { useNow } from "../../app/use-now";
 import kit from "../../kit/kit.module.css";
@@ -16,6 +17,7 @@ import css from "./run.module.css";
 const TABS = [
   ["/$entity/$project/runs/$run", "Charts"],
   ["/$entity/$project/runs/$run/overview", "Overview"],
+  ["/$entity/$project/runs/$run/system", "System"],
   ["/$entity/$project/runs/$run/logs", "Logs"],
   ["/$entity/$project/runs/$run/files", "Files"],
 ] as const;
@@ -51,7 +53,13 @@ export function RunLayout() {
         <LostRows path={path} count={data?.lostRows ?? 0} />
         <nav className={kit.tabs} aria-label="Run">
           {TABS.map(([to, text], index) => (
-            <Link key={to} to={to} params={path} activeOptions={{ exact: index === 0, includeSearch: false }}>
+            <Link
+              key={to}
+              to={to}
+              params={path}
+              search={axisOf}
+              activeOptions={{ exact: index === 0, includeSearch: false }}
+            >
               {text}
             </Link>
           ))}

@@ -1,27 +1,28 @@
 import type { PlotFrame, PlotLine, PlotTheme } from "../../charts/frame";
-import { dashesOf, runColour, type Theme } from "../../model/colour";
+import type { Measure } from "../../model/measure";
 import { smoothExponential } from "../../model/smooth";
-import type { RunSeries } from "./fetch";
 import type { LineSettings } from "./schema";
+import type { LoadedLine } from "./sources";
 
-/** Series and settings → what the plot draws. `runIds` are all runs of the view, so that dashes agree between panels. */
+/** Series and settings → what the plot draws. */
 export function lineFrame(
-  loaded: readonly RunSeries[],
-  runIds: readonly string[],
+  loaded: readonly LoadedLine[],
   settings: LineSettings,
-  theme: Theme,
-  plotTheme: PlotTheme,
+  measure: Measure,
+  look: PlotFrame["look"],
+  theme: PlotTheme,
 ): PlotFrame {
-  const dashes = dashesOf(runIds);
   const lines = loaded
     .filter(({ series }) => series.x.length > 0)
-    .map(({ run, series }): PlotLine => {
+    .map(({ source, series }): PlotLine => {
       const smooth = settings.smoothing > 0;
+      const { id, group, name, colour, dash } = source;
       return {
-        id: run.id,
-        name: run.name,
-        colour: runColour(run.id, theme),
-        dash: dashes.get(run.id) ?? [],
+        id,
+        group,
+        name,
+        colour,
+        dash,
         x: series.x,
         y: smooth ? smoothExponential(series.mean, settings.smoothing) : series.mean,
         faint: smooth ? series.mean : null,
@@ -31,12 +32,6 @@ export function lineFrame(
         bucketed: !series.raw,
       };
     });
-  return {
-    lines,
-    xAxis: settings.xAxis,
-    range: settings.zoom,
-    logY: settings.logY,
-    band: settings.band,
-    theme: plotTheme,
-  };
+  const { xAxis, zoom, logY, band } = settings;
+  return { lines, look, xAxis, range: zoom, logY, measure, band, theme };
 }

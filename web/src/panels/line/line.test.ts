@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { Series } from "../../api/series";
+import { PLAIN } from "../../model/measure";
 import { lineFrame } from "./draw";
+import { runSources } from "./fetch";
 import { lineSchema } from "./schema";
 
 const read = (texts: Record<string, string>) => lineSchema.read((name) => texts[name]);
@@ -58,21 +60,21 @@ describe("lineFrame", () => {
     };
   };
   const run = { id: "a", name: "A", createdAt: "" };
-  const theme = { text: "", grid: "", surface: "" };
+  const sources = runSources({ entity: "e", project: "p" }, [run, { ...run, id: "b" }], "m", "light");
+  const [source] = sources;
+  if (source === undefined) throw new Error("no source");
+  const theme = { text: "", grid: "", surface: "", accent: "" };
 
   it("keeps the data behind a smoothed line and leaves out runs without points", () => {
-    const loaded = [
-      { run, series: series([1, 9]) },
-      { run: { ...run, id: "b" }, series: series([]) },
-    ];
-    const frame = lineFrame(loaded, ["a", "b"], read({ smooth: "0.9" }), "light", theme);
+    const loaded = sources.map((each, at) => ({ source: each, series: series(at === 0 ? [1, 9] : []) }));
+    const frame = lineFrame(loaded, read({ smooth: "0.9" }), PLAIN, "lines", theme);
     expect(frame.lines.map((line) => line.id)).toEqual(["a"]);
     expect(frame.lines[0]?.faint).toEqual(Float64Array.of(1, 9));
     expect(frame.lines[0]?.y[1]).toBeLessThan(9);
   });
 
   it("draws the mean itself without smoothing", () => {
-    const frame = lineFrame([{ run, series: series([1, 9]) }], ["a"], read({}), "dark", theme);
+    const frame = lineFrame([{ source, series: series([1, 9]) }], read({}), PLAIN, "lines", theme);
     expect(frame.lines[0]?.faint).toBeNull();
     expect(frame.lines[0]?.y).toEqual(Float64Array.of(1, 9));
   });

@@ -3,6 +3,12 @@ import type { SettingsProps } from "../types";
 import css from "./line.module.css";
 import { type LineSettings, MAX_SMOOTHING } from "./schema";
 
+const ALL_AXES = [
+  ["_step", "Step"],
+  ["_runtime", "Relative"],
+  ["_timestamp", "Wall time"],
+] as const;
+
 export function LineSettingsForm({ settings, onChange }: SettingsProps<LineSettings>) {
   return (
     <div className={css.form}>
@@ -11,11 +17,7 @@ export function LineSettingsForm({ settings, onChange }: SettingsProps<LineSetti
         <Segmented
           label="X axis"
           value={settings.xAxis}
-          options={[
-            ["_step", "Step"],
-            ["_runtime", "Relative"],
-            ["_timestamp", "Wall time"],
-          ]}
+          options={ALL_AXES}
           onChange={(xAxis) => onChange({ xAxis, zoom: null }, "push")}
         />
       </div>

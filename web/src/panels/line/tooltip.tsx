@@ -2,6 +2,7 @@ import type { XAxis } from "../../api/series";
 import type { Hover } from "../../charts/plot";
 import { RunSwatch } from "../../kit/run-swatch";
 import { formatDuration, formatNumber } from "../../model/format";
+import { formatMeasure, type Measure } from "../../model/measure";
 import css from "./line.module.css";
 
 /** Rows of the tooltip before it only says how many more there are. */
@@ -10,13 +11,14 @@ const MAX_ROWS = 8;
 interface LineTooltipProps {
   readonly hover: Hover;
   readonly xAxis: XAxis;
+  readonly measure: Measure;
 }
 
-/** Values of the runs at the pointer; the nearest run always among them. */
-export function LineTooltip({ hover, xAxis }: LineTooltipProps) {
+/** Values of the lines at the pointer; the nearest line always among them. */
+export function LineTooltip({ hover, xAxis, measure }: LineTooltipProps) {
   const { rows, nearest } = hover;
   if (rows.length === 0) return null;
-  const at = rows.findIndex((row) => row.id === nearest);
+  const at = nearest === null ? -1 : rows.indexOf(nearest);
   const start = Math.max(0, Math.min(at - Math.floor(MAX_ROWS / 2), rows.length - MAX_ROWS));
   const shown = rows.slice(start, start + MAX_ROWS);
   const main = rows[at] ?? rows[0];
@@ -25,13 +27,13 @@ export function LineTooltip({ hover, xAxis }: LineTooltipProps) {
     <div className={css.tooltip} style={style} aria-hidden="true">
       <header>{main === undefined ? "" : xText(main.x, xAxis)}</header>
       {shown.map((row) => (
-        <div key={row.id} className={css.row} data-nearest={row.id === nearest}>
+        <div key={row.id} className={css.row} data-nearest={row === nearest}>
           <RunSwatch colour={row.colour} dash={row.dash} />
           <span>{row.name}</span>
-          <b>{formatNumber(row.value)}</b>
+          <b>{formatMeasure(row.value, measure, measure.unit === "number" ? 5 : 4)}</b>
           {row.count > 1 && row === main && (
             <small>
-              {formatNumber(row.min, 4)} … {formatNumber(row.max, 4)} · {row.count} points
+              {formatMeasure(row.min, measure)} … {formatMeasure(row.max, measure)} · {row.count} points
             </small>
           )}
         </div>
