@@ -158,6 +158,13 @@ impl OpenRows {
         Ok(committed)
     }
 
+    /// Gives the run's next step to a row that no writer's calls make.
+    pub fn give_step(&mut self) -> i64 {
+        let step = self.next;
+        self.next = step.saturating_add(1);
+        step
+    }
+
     /// Makes room for a call of an open row that was accepted before, by an earlier process: rows that named no step may have
     /// been given later ones.
     pub fn reopen(&mut self, writer: u64, step: Option<i64>) {
@@ -267,6 +274,17 @@ mod tests {
             })
             .collect();
         (shown, dropped, open)
+    }
+
+    #[test]
+    fn a_step_that_is_given_away_is_nobodys() {
+        let (_, _, mut open) = logged(&[
+            (ANNA, &[("a", 1)], None, None),
+            (BEN, &[("b", 1)], None, Some(false)),
+        ]);
+        assert_eq!(open.give_step(), 1);
+        assert_eq!(open.take(BEN).map(|row| row.step), Some(2));
+        assert_eq!(open.next_step(), 3);
     }
 
     #[test]
