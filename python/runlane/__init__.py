@@ -79,6 +79,7 @@ _NAMES = {
     "ensure_configured": "_login",
     "finish": "_setup",
     "init": "_init",
+    "load_ipython_extension": "_notebook",
     "login": "_login",
     "require": "_setup",
     "restore": "_setup",
@@ -162,6 +163,10 @@ class _Module(type(sys)):  # type: ignore[misc]
 
 
 sys.modules[__name__].__class__ = _Module
+
+if "IPython" in sys.modules:
+    # A notebook's cells know `%wandb` as soon as this is imported.
+    __import__(f"{__name__}._notebook", fromlist=["_"]).load_magics()
 
 __all__ = (  # noqa: F822, PLE0604, RUF100 - the names are made on first use
     "AlertLevel",

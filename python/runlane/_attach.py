@@ -8,6 +8,7 @@ import sys
 from . import _core, _preinit, _ranks, _setup, _telemetry
 from ._run import Run
 from ._settings import Settings
+from ._stop import StopWatch
 from .errors import UsageError
 
 TYPE_CHECKING = False
@@ -106,6 +107,7 @@ def _make(settings: dict[str, Any], record: dict[str, Any], config: dict[str, An
     run._config.load(config)
     _join(run, settings, record)
     run._note(f"attached to {run_dir}")
+    run._stop_watch = StopWatch(run, joined=True)
     _setup.process().runs.append(run)
     return run
 
@@ -134,6 +136,8 @@ class _AttachedRun(Run):
             if self._finished:
                 return
             self.unwatch()
+            if self._stop_watch is not None:
+                self._stop_watch.end()
             self._finished = True
             try:
                 self._request("flush", {"level": "logged"}, _ATTACH_SECS)

@@ -178,7 +178,6 @@ class DisabledRun(Run):
     join = finish
     log_artifact = use_artifact = upsert_artifact = finish_artifact = link_artifact = _no_op
     log_model = use_model = link_model = log_code = watch = unwatch = pin_config_keys = _no_op
-    display = to_html = _no_op
 
 
 def disabled_run(settings: Settings, config: Config) -> DisabledRun:

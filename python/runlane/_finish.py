@@ -102,6 +102,8 @@ def finish_run(run: Run, exit_code: int) -> None:
     if run._stop_watch is not None:
         run._stop_watch.end()
     run.unwatch()
+    if run._cell_hooks is not None:
+        run._cell_hooks.end()
     _console.stop(run._on_output)
     run._record_feature(_telemetry.FINISH)
     results = _Results()

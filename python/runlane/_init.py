@@ -329,6 +329,10 @@ def _begin(state: _setup.Process, run: Run, offline_reason: str | None) -> None:
     if settings.console != "off":
         _console.start(run._on_output)
     run._stop_watch = StopWatch(run)
+    if settings._jupyter:
+        from ._notebook import CellHooks
+
+        run._cell_hooks = CellHooks(run)
     if settings.x_primary:
         from ._background import StartupWork
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ._background import StartupWork
     from ._debug_log import DebugLog
     from ._durability import Durability
+    from ._notebook import CellHooks
     from ._run_metrics import Definitions, Metric
     from ._settings import Settings
     from ._stop import StopWatch
@@ -54,6 +55,7 @@ class Run(RunProperties, RunTraining, RunLater, _core.RunBase):
         self._startup: StartupWork | None = None
         self._stop_watch: StopWatch | None = None
         self._watcher: Watcher | None = None
+        self._cell_hooks: CellHooks | None = None
         self._debug_log: DebugLog | None = None
         self._final_summary: dict[str, Any] | None = None
         self._final_step: int | None = None

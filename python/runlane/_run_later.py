@@ -12,7 +12,7 @@ _ARTIFACTS = "artifacts"
 
 
 class RunLater:
-    """Artifacts, code and notebooks."""
+    """Artifacts and code."""
 
     def log_artifact(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Store an artifact as an output of the run."""
@@ -49,11 +49,3 @@ class RunLater:
     def pin_config_keys(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Pin config keys in the web app."""
         refuse("pin_config_keys", "pinned config keys")
-
-    def display(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        """Show the run in a notebook."""
-        refuse("display", "notebook views")
-
-    def to_html(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        """The run as HTML for a notebook."""
-        refuse("to_html", "notebook views")

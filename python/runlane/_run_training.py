@@ -90,3 +90,28 @@ class RunTraining:
         """
         self._check_open("mark_preempting")
         self._publish("preempting", {})
+
+    def display(self, height: int = 420, hidden: bool = False) -> bool:
+        """Show the run's page below the cell of a notebook.
+
+        Args:
+            height: Of the frame, in pixels.
+            hidden: Show a line that opens it.
+
+        Returns:
+            Whether this is a notebook.
+        """
+        from . import _notebook
+
+        return _notebook.show(self.to_html(height, hidden), repr(self))
+
+    def to_html(self, height: int = 420, hidden: bool = False) -> str:
+        """The run's page as a frame of `height` pixels; where its data is if it has no page."""
+        from . import _notebook
+
+        return _notebook.run_html(self, height, hidden)  # type: ignore[arg-type]
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """What a notebook shows of a run that ends a cell."""
+        del include, exclude
+        return {"text/html": self.to_html(hidden=False), "text/plain": repr(self)}

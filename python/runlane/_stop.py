@@ -20,21 +20,36 @@ _INTERVAL_SECS = 1.0
 class StopWatch:
     """Waits in a thread until the run is asked to stop, or has ended.
 
+    The process that opened the run has one, and each that attached to it: with a launcher every rank is interrupted. A child that
+    inherited the run by a fork has none; its parent is interrupted and ends it.
+
     A lock stands for an event, and the C modules for `signal` and `threading`, which cost time to import.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, *, joined: bool = False) -> None:
+        """Start to wait; with `joined`, the request may have come before this process did."""
         self._run = run
+        self._joined = joined
         self._pid = os.getpid()
         self._running = allocate_lock()
         self._running.acquire()
         start_new_thread(self._watch, ())
 
     def _watch(self) -> None:
+        if self._joined and self._was_asked():
+            self._stop()
+            return
         while not self._running.acquire(timeout=_INTERVAL_SECS):
             if self._run._stop_requested:
                 self._stop()
                 return
+
+    def _was_asked(self) -> bool:
+        try:
+            return bool(self._run._request("status", {}, _INTERVAL_SECS).get("should_stop"))
+        except Exception as error:  # noqa: BLE001, RUF100 - a daemon that does not answer tells it later
+            self._run._note(f"not known whether the run is to stop: {error}")
+            return False
 
     def _stop(self) -> None:
         run = self._run

@@ -65,6 +65,12 @@ def is_quiet() -> bool:
     return _state.silent or _state.quiet
 
 
+def set_quiet(quiet: bool) -> bool:
+    """Print less, or as much as before; returns how it was."""
+    before, _state.quiet = _state.quiet, quiet
+    return before
+
+
 def is_interactive() -> bool:
     """Whether a person can be asked on this terminal."""
     try:

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import sys
 
-from .. import _telemetry, terminal
+from runlane import _telemetry, terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from .._run import Run
+    from runlane._run import Run
 
 #: What `log` may be, and which tensors it means: gradients, parameters.
 _CHOICES: dict[str | None, tuple[bool, bool]] = {

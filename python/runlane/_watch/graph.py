@@ -148,4 +148,3 @@ def store(directory: str, key: str, graph: dict[str, Any]) -> tuple[str, dict[st
         file.write(content)
     os.replace(f"{whole}.tmp", whole)
     return path, {"_type": "graph-file", "path": path, "sha256": digest, "size": len(content)}
-

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from .. import _core
+from runlane import _core
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ import sys
 import weakref
 from _thread import allocate_lock
 
-from .. import terminal
+from runlane import terminal
+
 from .graph import GraphRecorder
 from .tensors import Batch, NoValuesError
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from .._run import Run
+    from runlane._run import Run
 
 #: A row may have 10 MiB, a histogram takes 1 to 3 KB of it; what is watched beyond that would cost the rest of the row.
 MAX_TENSORS = 3000
@@ -215,4 +216,3 @@ class _ParameterHook:
         if self._count >= self._log_freq:
             self._count = 0
             self._watcher.take_parameters(model, self._prefix, self._keys)
-
