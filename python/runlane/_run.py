@@ -250,7 +250,6 @@ class Run(RunProperties, RunTraining, RunLater, _core.RunBase):
 
         return restore_file(name, run_path or self.path, replace, root or self.dir)
 
-    def write_logs(self, text: str) -> None:
     def log_code(
         self,
         root: Any = ".",
@@ -288,6 +287,7 @@ class Run(RunProperties, RunTraining, RunLater, _core.RunBase):
         self._publish("files", {"files": [(found, "now", "wandb") for found in names]})
         return [os.path.join(self._settings.files_dir, *found.split("/")) for found in names]
 
+    def write_logs(self, text: str) -> None:
         """Add text to the run's log page without printing it."""
         if not self._finished:
             self._publish("output_logger", {"text": text if text.endswith("\n") else f"{text}\n"})
