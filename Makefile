@@ -8,6 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 PYTHON ?= python3
 VENV := .venv
 PEER := .venv-wandb
+TORCH := .venv-torch
 PY := $(VENV)/bin/python
 WANDB_VERSION := 0.31.0
 RUST_SOURCES := $(shell find core proto -name '*.rs' -o -name '*.proto' -o -name '*.sql' -o -name 'Cargo.toml') Cargo.toml Cargo.lock
@@ -50,6 +51,7 @@ web/node_modules/.package-lock.json: web/package-lock.json
 
 setup: $(VENV)/.wheel $(PEER)/.done web/node_modules/.package-lock.json
 	tools/ensure-chromium.sh
+	tools/ensure-torch.sh $(TORCH) $(PY) $(WANDB_VERSION)
 
 # --- the commands -------------------------------------------------------------------------------------------------
 
@@ -107,4 +109,4 @@ fmt:
 	$(VENV)/bin/ruff check --fix-only -q . && $(VENV)/bin/ruff format -q .
 
 clean:
-	rm -rf $(VENV) $(PEER) web/dist web/node_modules python/runlane/_bin python/runlane/_web
+	rm -rf $(VENV) $(PEER) $(TORCH) web/dist web/node_modules python/runlane/_bin python/runlane/_web
