@@ -79,3 +79,41 @@ export function countPixels(page: Page, metric: string, colour: string): Promise
       return count;
     }, wanted);
 }
+
+/** Runs in the page: texts whose colour is too near to what lies behind them. */
+export function lowContrastTexts(): string[] {
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  if (canvas === null) throw new Error("no canvas");
+  const rgba = (colour: string) => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const luminance = (colour: number[]) => {
+    const [red = 0, green = 0, blue = 0] = colour.map((part) => {
+      const value = part / 255;
+      return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  };
+  const behind = (element: Element | null): number[] => {
+    if (element === null) return [255, 255, 255, 255];
+    const colour = rgba(getComputedStyle(element).backgroundColor);
+    return (colour[3] ?? 0) > 250 ? colour : behind(element.parentElement);
+  };
+  const found: string[] = [];
+  for (const element of document.querySelectorAll("#root *")) {
+    const own = [...element.childNodes].some(
+      (node) => node.nodeType === Node.TEXT_NODE && node.textContent?.trim(),
+    );
+    if (!own || element.closest("button:disabled") !== null) continue;
+    const [high = 0, low = 0] = [
+      luminance(rgba(getComputedStyle(element).color)),
+      luminance(behind(element)),
+    ].sort((a, b) => b - a);
+    const ratio = (high + 0.05) / (low + 0.05);
+    if (ratio < 4.5) found.push(`${element.textContent?.trim()} ${ratio.toFixed(2)}`);
+  }
+  return found;
+}
