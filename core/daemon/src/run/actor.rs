@@ -2,6 +2,7 @@
 //! acknowledged, in this order.
 
 pub(crate) mod inspect;
+mod mirroring;
 mod notices;
 mod requests;
 mod writing;
@@ -19,6 +20,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use self::inspect::Ask;
+use self::mirroring::Mirroring;
 use self::requests::WaitingFlush;
 use super::encode::Mark;
 use super::finish::Finishing;
@@ -171,6 +173,7 @@ pub(super) struct Actor {
     pub(super) uploads: Option<UploadHandle>,
     uploaded: Uploaded,
     pub(super) detached: bool,
+    mirroring: Mirroring,
     pub(super) finishing: Option<Finishing>,
     pub(super) end: Option<LogEnd>,
     pub(super) problem: String,
@@ -232,7 +235,11 @@ impl Actor {
         let acked = state.logged_seqs();
         Self {
             daemon,
-            output: OutputFile::within(std::path::Path::new(&settings.files_dir)),
+            output: OutputFile::within(
+                std::path::Path::new(&settings.files_dir),
+                &settings.label,
+                settings.console.as_ref(),
+            ),
             pending: PendingFile::beside(&path),
             settings,
             state,
@@ -242,6 +249,7 @@ impl Actor {
             uploads: None,
             uploaded: Uploaded::default(),
             detached: false,
+            mirroring: Mirroring::default(),
             finishing: None,
             end: None,
             problem: String::new(),
@@ -265,6 +273,8 @@ impl Actor {
     async fn serve(&mut self, inbox: &mut Inbox) {
         loop {
             self.start_disk_work();
+            self.start_mirror_work();
+            self.close_orphan();
             self.watch_directory();
             self.answer_flushes();
             self.report_progress();
@@ -283,6 +293,7 @@ impl Actor {
                 Some(ask) = inbox.asks.recv() => self.answer_ask(ask),
                 () = inbox.shutdown.notified(), if !self.shutting_down => self.shut_down().await,
                 outcome = join(&mut self.disk_task) => self.disk_work_ended(outcome),
+                outcome = join(&mut self.mirroring.task) => self.mirror_work_ended(outcome),
                 () = upload_changed(&mut self.uploads) => {}
                 () = tokio::time::sleep_until(wake) => {
                     self.woken();
@@ -309,6 +320,15 @@ impl Actor {
         {
             wake = wake.min(instant);
         }
+        if let Some(due) = self.output.due() {
+            wake = wake.min(Instant::from_std(due));
+        }
+        // What takes no rows is not asked for any: it wakes up by itself.
+        if self.takes_more()
+            && let Some(due) = self.mirroring.next_wake()
+        {
+            wake = wake.min(due);
+        }
         for flush in &self.flushes {
             wake = wake.min(flush.deadline);
         }
@@ -320,6 +340,8 @@ impl Actor {
 
     fn woken(&mut self) {
         let now = Instant::now();
+        self.output.flush(now.into_std());
+        self.announce_parts();
         if self.retry_append_at.is_some_and(|at| at <= now) {
             self.write_out();
             if self.retry_append_at.is_none() {
@@ -444,9 +466,7 @@ impl Actor {
     }
 }
 
-async fn join(
-    task: &mut Option<JoinHandle<DiskOutcome>>,
-) -> Result<DiskOutcome, tokio::task::JoinError> {
+async fn join<T>(task: &mut Option<JoinHandle<T>>) -> Result<T, tokio::task::JoinError> {
     match task {
         Some(task) => task.await,
         None => std::future::pending().await,

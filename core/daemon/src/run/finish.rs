@@ -68,6 +68,7 @@ impl Actor {
             return true;
         };
         let now = Instant::now();
+        let limit = finishing.deadline;
         if self.end.is_none() {
             let mut others = self
                 .writers
@@ -82,6 +83,13 @@ impl Actor {
                 finishing.next_report = now + DYING_INTERVAL;
                 return false;
             }
+            if !self.drain_mirror(limit) {
+                if let Some(finishing) = &mut self.finishing {
+                    finishing.held = Some((exit, until));
+                    finishing.next_report = now + REPORT_INTERVAL;
+                }
+                return false;
+            }
             self.state.write_exit(exit, self.age.secs());
             self.close_run(LogEnd::Finished);
         }
@@ -91,9 +99,35 @@ impl Actor {
         true
     }
 
+    /// Says that the end is still being read from files: whoever waits must not think that nobody is there.
+    fn report_draining(&mut self) {
+        let now = Instant::now();
+        let rows = self.state.rows;
+        let Some(finishing) = &mut self.finishing else {
+            return;
+        };
+        if now.duration_since(finishing.progress_at) < REPORT_INTERVAL {
+            return;
+        }
+        finishing.progress_at = now;
+        let message = local::FinishProgress {
+            rows_total: rows,
+            ..Default::default()
+        };
+        finishing
+            .link
+            .outbox
+            .send(Message::Response(local::Response {
+                request_id: finishing.request_id,
+                error: None,
+                response: Some(response::Response::Finish(message)),
+            }));
+    }
+
     /// Answers a waiting `Finish`, at the latest when nothing moves any more.
     pub(super) fn report_progress(&mut self) {
         if !self.close_when_complete() {
+            self.report_draining();
             return;
         }
         let logged = self.is_settled();

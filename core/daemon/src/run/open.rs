@@ -215,6 +215,8 @@ impl Actor {
         }
         let age = age_of(&daemon, &recovered.state.run);
         let mut actor = Self::assemble(daemon, settings, recovered.state, recovered.journal, age);
+        let now = std::time::Instant::now();
+        actor.output.take_up(path, &mut actor.state.console, now);
         actor.write_out();
         Ok(actor)
     }

@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use super::encode::Mark;
 use super::journal::Journal;
+use super::output_file::OutputFile;
 use super::shelved::{self, Shelf};
 use super::spilled::SpillFrame;
 use super::state::{EntryError, RunState, StateSettings};
@@ -222,6 +223,11 @@ pub(crate) fn absorb_leftovers(path: &Path) -> Result<bool, RecoverError> {
         state.write_death(0.0);
         journal.append(&mut state.batch, Instant::now())?;
         journal.sync()?;
+        if let Some(directory) = path.parent() {
+            let mut output = OutputFile::left_in(&directory.join("files"));
+            output.take_up(path, &mut state.console, Instant::now());
+            output.end(state.console.take_changes(), Instant::now());
+        }
     }
     pending::PendingFile::beside(path)
         .remove()

@@ -4,6 +4,8 @@
 mod ending;
 mod losses;
 mod merge;
+mod mirrored;
+mod records;
 mod replay;
 #[cfg(test)]
 mod twin;
@@ -23,8 +25,9 @@ use runlane_proto::wandb_internal as pb;
 use runlane_proto::wandb_internal::record::RecordType;
 use thiserror::Error;
 
+use self::mirrored::MirrorLog;
 use self::writers::{Writers, put_introduction, put_writer_info};
-use super::console::{Console, Line};
+use super::console::Console;
 use super::decode::CallDecoder;
 use super::encode::{Mark, RecordBatch, RowEncoder, put_mark};
 use super::key_budget::KeyBudget;
@@ -111,11 +114,12 @@ pub(crate) struct RunState {
     samples: Samples,
     decoder: CallDecoder,
     encoder: RowEncoder,
-    /// Lines for `output.log` since they were last taken.
-    pub(crate) lines: Vec<Line>,
+    pub(crate) console: Console,
     pub(crate) remarks: Vec<Remark>,
     /// Per writer, the highest entry applied.
     seqs: BTreeMap<u64, u64>,
+    /// What the log says of TensorBoard event files.
+    pub(crate) mirror: MirrorLog,
     /// Calls of the open rows as they came, for the pending file.
     pub(crate) open_calls: OpenCalls,
     /// Records to append.
@@ -177,6 +181,7 @@ impl RunState {
         let writers = Writers::new(settings.shared, settings.is_named);
         let encoder = RowEncoder::new(settings.typed_history);
         let decoder = CallDecoder::new(settings.key_budget.clone());
+        let mirror = MirrorLog::of(&run);
         Self {
             keys: KeyTable::default(),
             metrics: MetricTable::default(),
@@ -191,9 +196,10 @@ impl RunState {
             samples: Samples::default(),
             decoder,
             encoder,
-            lines: Vec::new(),
+            console: Console::default(),
             remarks: Vec::new(),
             seqs: BTreeMap::new(),
+            mirror,
             open_calls: OpenCalls::default(),
             batch: RecordBatch::default(),
             rows: 0,
@@ -386,7 +392,12 @@ impl RunState {
     }
 
     /// Writes a row that ends with the call of `mark`.
-    fn commit(&mut self, mut row: Row, mark: Mark, runtime: f64) {
+    fn commit(&mut self, row: Row, mark: Mark, runtime: f64) {
+        self.commit_of(row, mark.writer, Some(mark), runtime);
+    }
+
+    /// Writes a row that a writer has made; without a mark if no call of it is in the row.
+    fn commit_of(&mut self, mut row: Row, writer: u64, mark: Option<Mark>, runtime: f64) {
         let summary = &self.summary;
         self.step_sync
             .fill(&mut self.keys, &self.metrics, &mut row, |id| {
@@ -410,7 +421,7 @@ impl RunState {
             row.items
                 .retain(|(id, _)| *id != label_keys.0 && *id != label_keys.1);
             self.observe(&row);
-            let (label, rank) = self.writers.name(mark.writer);
+            let (label, rank) = self.writers.name(writer);
             row.items.push((label_keys.0, Value::from(label)));
             row.items
                 .extend(rank.map(|rank| (label_keys.1, Value::Int(rank.into()))));
@@ -418,8 +429,8 @@ impl RunState {
             self.observe(&row);
         }
         self.encoder
-            .encode(&mut self.batch, &self.keys, &row, Some(mark));
-        self.tell_of_writer(mark.writer);
+            .encode(&mut self.batch, &self.keys, &row, mark);
+        self.tell_of_writer(writer);
     }
 
     fn label_keys(&mut self) -> (KeyId, KeyId) {
@@ -463,118 +474,6 @@ impl RunState {
             let (count, example) = (self.unreadable, refusals.example.unwrap_or_default());
             let text = format!("{count} logged values were left out so far: {example}");
             self.remarks.push(Remark { severity: 30, text });
-        }
-    }
-
-    /// Takes a record of the client: into the log with its mark, then into the state.
-    fn apply_client_record(&mut self, mark: Mark, bytes: &[u8]) -> Result<(), EntryError> {
-        let record =
-            pb::Record::decode(bytes).map_err(|error| EntryError::Record(error.to_string()))?;
-        let Some(kind) = &record.record_type else {
-            // A kind of a later release: the log keeps it for a reader that knows it.
-            if !bytes.is_empty() && record.num == 0 {
-                self.batch.push_with(|out| {
-                    out.extend_from_slice(bytes);
-                    put_mark(out, mark);
-                });
-            }
-            return Ok(());
-        };
-        if matches!(
-            kind,
-            RecordType::Request(_) | RecordType::Exit(_) | RecordType::Header(_)
-        ) {
-            // Requests are never stored; the others are the daemon's to write.
-            return Ok(());
-        }
-        self.batch.push_with(|out| {
-            // `num` is the log's to give. Other fields, unknown ones included, stay byte for byte.
-            if record.num == 0 {
-                out.extend_from_slice(bytes);
-            } else {
-                out.extend_from_slice(
-                    &pb::Record {
-                        num: 0,
-                        ..record.clone()
-                    }
-                    .encode_to_vec(),
-                );
-            }
-            put_mark(out, mark);
-        });
-        self.apply_record(kind, mark.writer);
-        self.tell_of_writer(mark.writer);
-        Ok(())
-    }
-
-    /// Takes a record that comes with the opening of the run.
-    pub(crate) fn preface(&mut self, record: &pb::Record) {
-        let Some(kind) = &record.record_type else {
-            return;
-        };
-        self.batch.push(
-            &pb::Record {
-                num: 0,
-                ..record.clone()
-            }
-            .encode_to_vec(),
-        );
-        self.apply_record(kind, 0);
-    }
-
-    /// Applies what a record of a writer (0: of the run itself) says, other than a row.
-    fn apply_record(&mut self, kind: &RecordType, writer: u64) {
-        match kind {
-            RecordType::Config(record) => {
-                for (path, error) in self.config.apply(record) {
-                    self.remarks.push(Remark {
-                        severity: 30,
-                        text: format!("config value `{path}` left out: {error}"),
-                    });
-                }
-            }
-            RecordType::Summary(record) => self.apply_summary(record),
-            RecordType::Metric(record) => match self.metrics.apply(record) {
-                Ok(()) => {
-                    self.summary.metrics_changed();
-                    self.step_sync.metrics_changed();
-                }
-                Err(error) => self.remarks.push(Remark {
-                    severity: 30,
-                    text: error.to_string(),
-                }),
-            },
-            RecordType::Run(record) => {
-                self.inherit(record);
-                merge_run(&mut self.run, record);
-            }
-            RecordType::OutputRaw(record) => {
-                self.writers.console(writer).write(record, &mut self.lines);
-            }
-            RecordType::OutputLogger(record) => {
-                Console::write_logged(record, (0, 0), &mut self.lines);
-            }
-            RecordType::Exit(record) => self.exit = Some(record.clone()),
-            _ => {}
-        }
-    }
-
-    fn apply_summary(&mut self, record: &pb::SummaryRecord) {
-        for item in &record.update {
-            let path = KeyPath::of_item(&item.key, &item.nested_key);
-            match runlane_model::json::parse(&item.value_json) {
-                Ok(value) => self.summary.set(&mut self.keys, &path, &value),
-                Err(error) => {
-                    self.remarks.push(Remark {
-                        severity: 30,
-                        text: format!("summary value `{path}` left out: {error}"),
-                    });
-                }
-            }
-        }
-        for item in &record.remove {
-            self.summary
-                .remove(&self.keys, &KeyPath::of_item(&item.key, &item.nested_key));
         }
     }
 

@@ -468,6 +468,9 @@ pub struct TbRecord {
     pub ignore_timestamp: bool,
     #[prost(bool, tag = "7")]
     pub ignore_hostname: bool,
+    /// The name of the host as the process's writers put it into file names. Without it files of every host are read.
+    #[prost(string, tag = "2000")]
+    pub runlane_host: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AlertRecord {
@@ -481,6 +484,9 @@ pub struct AlertRecord {
     pub wait_duration: i64,
     #[prost(message, optional, tag = "200")]
     pub info: ::core::option::Option<RecordInfo>,
+    /// When it was sent: an offline run is uploaded later, and a server that knows can tell a repetition.
+    #[prost(int64, tag = "2000")]
+    pub runlane_time_micros: i64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TelemetryRecord {
@@ -1469,6 +1475,9 @@ pub struct CoreWeaveInfo {
 pub struct OutputLoggerRecord {
     #[prost(string, tag = "1")]
     pub line: ::prost::alloc::string::String,
+    /// When it was passed on.
+    #[prost(message, optional, tag = "2000")]
+    pub runlane_timestamp: ::core::option::Option<::prost_types::Timestamp>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Request {
@@ -1532,6 +1541,26 @@ pub struct Control {
     /// The record (console output that says the same in words) stands for data that could not be kept.
     #[prost(message, optional, tag = "2003")]
     pub runlane_loss: ::core::option::Option<RunlaneLoss>,
+    /// The record is a row of a TensorBoard event file, or says that rows of one follow.
+    #[prost(message, optional, tag = "2004")]
+    pub runlane_mirror: ::core::option::Option<RunlaneMirror>,
+}
+/// How far a TensorBoard event file is in the log. `path`, `inode` and `namespace` stand on the record that opens the file only.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RunlaneMirror {
+    /// Number of the file in this log, from 1.
+    #[prost(uint32, tag = "1")]
+    pub file: u32,
+    /// Events that end here or before are in rows up to this one.
+    #[prost(uint64, tag = "2")]
+    pub end: u64,
+    #[prost(string, tag = "3")]
+    pub path: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "4")]
+    pub inode: u64,
+    /// Prefix of the keys.
+    #[prost(string, tag = "5")]
+    pub namespace: ::prost::alloc::string::String,
 }
 /// A process that logs to a run. `rank`, `world_size` and `local_rank` are of the launcher (torchrun, SLURM, MPI).
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

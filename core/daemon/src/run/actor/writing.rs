@@ -57,13 +57,31 @@ impl Actor {
                 }
             }
         }
-        if self.state.batch.is_empty() {
-            self.output.append(&mut self.state.lines);
+        if self.state.batch.is_empty() && self.state.console.has_changes() {
+            let changes = self.state.console.take_changes();
+            self.output.take(changes, now);
+            self.announce_parts();
         }
         for remark in std::mem::take(&mut self.state.remarks) {
             self.tell_all(remark.severity, &remark.text);
         }
         self.publish_log_state();
+    }
+
+    /// Has complete parts of the console uploaded.
+    pub(super) fn announce_parts(&mut self) {
+        let names = self.output.take_closed();
+        if names.is_empty() {
+            return;
+        }
+        self.state.add_console_files(names);
+        if let Err(error) = self
+            .journal
+            .append(&mut self.state.batch, std::time::Instant::now())
+        {
+            // It is tried again with the next record.
+            tracing::debug!(%error, "parts of the console not announced yet");
+        }
     }
 
     /// Tells the uploader how far the log goes.
@@ -357,8 +375,9 @@ impl Actor {
         self.state.writer_gone(writer, self.age.secs());
         self.write_out();
         if self.writers.values().all(|writer| writer.link.is_none()) {
-            self.state.write_death(self.age.secs());
-            self.close_run(LogEnd::Died);
+            // Closed at once, or when what it left in TensorBoard's files is read.
+            self.mirroring.is_orphaned = true;
+            self.close_orphan();
         }
     }
 
@@ -366,6 +385,9 @@ impl Actor {
     pub(in crate::run) fn close_run(&mut self, end: LogEnd) {
         self.end = Some(end);
         self.ended_at = Some(Instant::now());
+        // Before the uploader hears of the end: it takes the file as it is then.
+        let changes = self.state.console.take_changes();
+        self.output.end(changes, std::time::Instant::now());
         self.write_out();
         self.journal.request_sync(std::time::Instant::now());
         self.forget_open_row();

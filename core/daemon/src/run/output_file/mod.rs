@@ -1,62 +1,267 @@
-//! `files/output.log`: the console as plain text.
+//! The console as plain text in a run's files: `output.log`, or parts of it in `logs/`.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+mod growing;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use super::console::Line;
+use prost::Message;
+use runlane_model::environment;
+use runlane_proto::local::ConsoleSettings;
+use runlane_proto::wandb_internal as pb;
+use runlane_translog::{OsFs, ReadEvent, Reader};
 
-/// Appends finished lines to `output.log` in a run's files directory.
+use self::growing::{Bound, Growing};
+use super::console::{Changes, Console, Line};
+
+/// Of a longer log so much is kept of the beginning and of the end; the transaction log has it all.
+const BOUND: Bound = Bound {
+    lines: 200_000,
+    bytes: 32 << 20,
+};
+/// Lines that may still change are written anew at most this often.
+const OPEN_LINES_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Writes the lines of a run's console.
 #[derive(Debug)]
 pub(crate) struct OutputFile {
-    path: PathBuf,
-    file: Option<File>,
-    broken: bool,
+    files: PathBuf,
+    label: String,
+    /// The bounds of a part; none: one file.
+    parts: Option<ConsoleSettings>,
+    current: Option<(Growing, Instant)>,
+    /// Lines that may change.
+    open: BTreeMap<u64, String>,
+    /// When those in the file must be written anew.
+    due: Option<Instant>,
+    last_open: Option<Instant>,
+    closed: Vec<String>,
+    is_broken: bool,
 }
 
 impl OutputFile {
-    /// The file in `files`; created with the first line.
-    pub(crate) fn within(files: &Path) -> Self {
+    /// The console of a run in `files`. A label is part of the name.
+    pub(crate) fn within(files: &Path, label: &str, settings: Option<&ConsoleSettings>) -> Self {
         Self {
-            path: files.join("output.log"),
-            file: None,
-            broken: false,
+            files: files.to_owned(),
+            label: safe(label),
+            parts: settings.filter(|settings| settings.is_multipart).copied(),
+            current: None,
+            open: BTreeMap::new(),
+            due: None,
+            last_open: None,
+            closed: Vec::new(),
+            is_broken: false,
         }
     }
 
-    /// Appends and forgets `lines`. The log has them as well, so a failure costs only this file: it is reported once.
-    pub(crate) fn append(&mut self, lines: &mut Vec<Line>) {
-        if lines.is_empty() {
-            return;
-        }
-        let mut text = String::new();
-        for line in lines.drain(..) {
-            text.push_str(&line.text);
-            text.push('\n');
-        }
-        if self.broken {
-            return;
-        }
-        if let Err(error) = self.write(text.as_bytes()) {
-            self.broken = true;
-            tracing::warn!(%error, path = %self.path.display(), "console file cannot be written");
-        }
+    /// The console file that a dead daemon left in `files`, whose settings nobody knows any more.
+    pub(crate) fn left_in(files: &Path) -> Self {
+        let names = std::fs::read_dir(files).into_iter().flatten().flatten();
+        let mut names = names.filter_map(|entry| entry.file_name().into_string().ok());
+        let label = names.find_map(|name| {
+            let label = name.strip_prefix("output_")?.strip_suffix(".log")?;
+            Some(label.to_owned())
+        });
+        Self::within(files, &label.unwrap_or_default(), None)
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.file.is_none() {
-            if let Some(directory) = self.path.parent() {
-                std::fs::create_dir_all(directory)?;
+    /// Takes in what has changed. The log has it as well, so a failure costs only this file: it is reported once.
+    pub(crate) fn take(&mut self, changes: Changes, now: Instant) {
+        let mut first = None;
+        for (number, line) in changes.lines {
+            first.get_or_insert(line.at);
+            self.open.insert(number, text_of(&line));
+        }
+        let open = self.open.split_off(&changes.fixed);
+        let fixed = std::mem::replace(&mut self.open, open);
+        let waited = self
+            .last_open
+            .is_none_or(|last| last + OPEN_LINES_INTERVAL <= now);
+        if fixed.is_empty() && !waited {
+            self.due = self.last_open.map(|last| last + OPEN_LINES_INTERVAL);
+            return;
+        }
+        self.write(&fixed, waited, first.unwrap_or_default(), now);
+    }
+
+    /// Takes in the last changes. The part that is open is complete, and not announced: the end of a run uploads it.
+    pub(crate) fn end(&mut self, changes: Changes, now: Instant) {
+        self.last_open = None;
+        self.take(changes, now);
+        self.due = None;
+        self.current = None;
+    }
+
+    /// Writes what the log at `path` says, after a daemon that may not have written it all. Parts are complete up to the
+    /// lines that could still change, which `console` tells.
+    pub(crate) fn take_up(&mut self, path: &Path, console: &mut Console, now: Instant) {
+        let open = console.open_lines();
+        if self.parts.is_some() {
+            self.take(open, now);
+            return;
+        }
+        if let Err(error) = self.rebuild(path, now) {
+            tracing::warn!(%error, path = %path.display(), "console file not written anew");
+        }
+        self.take(open, now);
+    }
+
+    fn rebuild(&mut self, path: &Path, now: Instant) -> Result<(), runlane_translog::Error> {
+        let mut reader = Reader::open(&OsFs, path)?;
+        let mut console = Console::default();
+        loop {
+            let bytes = match reader.next_event()? {
+                ReadEvent::Record(record) => record.bytes,
+                ReadEvent::Repeated(_) | ReadEvent::Damage(_) => continue,
+                ReadEvent::End(_) => return Ok(()),
+            };
+            if let Ok(record) = pb::Record::decode(bytes)
+                && console.read(&record)
+            {
+                self.take(console.take_changes(), now);
             }
-            self.file = Some(
-                OpenOptions::new()
-                    .create(true)
-                    .append(true)
-                    .open(&self.path)?,
-            );
         }
-        self.file
-            .as_mut()
-            .map_or(Ok(()), |file| file.write_all(bytes))
     }
+
+    /// When `flush` has something to do.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Writes what is due: lines that may still change, the end of a part.
+    pub(crate) fn flush(&mut self, now: Instant) {
+        if self.due.is_some_and(|due| due <= now) {
+            self.write(&BTreeMap::new(), true, (0, 0), now);
+        }
+    }
+
+    /// Names of parts that are complete.
+    pub(crate) fn take_closed(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.closed)
+    }
+
+    fn write(
+        &mut self,
+        fixed: &BTreeMap<u64, String>,
+        with_open: bool,
+        at: (i64, i32),
+        now: Instant,
+    ) {
+        self.due = None;
+        if self.is_broken || (fixed.is_empty() && self.open.is_empty()) {
+            return;
+        }
+        let text: String = fixed.values().map(String::as_str).collect();
+        let open: String = if with_open {
+            self.last_open = Some(now);
+            self.open.values().map(String::as_str).collect()
+        } else {
+            self.due = self.last_open.map(|last| last + OPEN_LINES_INTERVAL);
+            String::new()
+        };
+        let name = self.name(at);
+        let (file, began) = self.current.get_or_insert_with(|| {
+            let bound = if self.parts.is_some() {
+                Bound {
+                    lines: u64::MAX / 4,
+                    bytes: u64::MAX / 4,
+                }
+            } else {
+                BOUND
+            };
+            (Growing::new(self.files.join(name), bound), now)
+        });
+        if let Err(error) = file.write(&text, fixed.len() as u64, &open) {
+            self.is_broken = true;
+            tracing::warn!(%error, path = %file.path().display(), "console file cannot be written");
+            return;
+        }
+        let Some(limits) = &self.parts else { return };
+        let is_over = |limit: i64, value: u64| {
+            u64::try_from(limit).is_ok_and(|limit| limit > 0 && value >= limit)
+        };
+        let age = now.saturating_duration_since(*began).as_secs();
+        if file.bytes() > 0
+            && (is_over(limits.chunk_max_bytes, file.bytes())
+                || is_over(limits.chunk_max_secs, age))
+        {
+            // Lines that may change go into the next part.
+            if file.write("", 0, "").is_ok() {
+                self.close_part();
+            }
+        } else if let Ok(seconds @ 1..) = u64::try_from(limits.chunk_max_secs) {
+            let ends = *began + Duration::from_secs(seconds);
+            self.due = Some(self.due.map_or(ends, |due| due.min(ends)));
+        }
+    }
+
+    fn close_part(&mut self) {
+        if let Some((file, _)) = self.current.take()
+            && let Ok(name) = file.path().strip_prefix(&self.files)
+        {
+            self.closed.push(name.to_string_lossy().into_owned());
+        }
+    }
+
+    fn name(&self, at: (i64, i32)) -> String {
+        let label = if self.label.is_empty() {
+            String::new()
+        } else {
+            format!("_{}", self.label)
+        };
+        if self.parts.is_none() {
+            return format!("output{label}.log");
+        }
+        let time = environment::iso_without_zone(at.0, 0);
+        let digits: String = time.chars().filter(char::is_ascii_digit).collect();
+        let (date, clock) = digits.split_at(8.min(digits.len()));
+        let clock = &clock[..6.min(clock.len())];
+        format!("logs/output{label}_{date}_{clock}_{:09}.log", at.1)
+    }
+}
+
+/// Names of the console files in a run's files, in order.
+pub(crate) fn names_in(files: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for (folder, prefix) in [("", ""), ("logs", "logs/")] {
+        let entries = std::fs::read_dir(files.join(folder)).into_iter().flatten();
+        for entry in entries.flatten() {
+            let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+            if let Ok(name) = entry.file_name().into_string()
+                && is_file
+                && is_console_file(&name)
+                && (name != "output.log" || folder.is_empty())
+            {
+                found.push(format!("{prefix}{name}"));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Whether a file's name, without its folder, is one that the console is written to.
+pub(crate) fn is_console_file(name: &str) -> bool {
+    name.strip_suffix(".log")
+        .and_then(|stem| stem.strip_prefix("output"))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+}
+
+/// A label as part of a file's name.
+fn safe(label: &str) -> String {
+    let is_plain = |character: char| character.is_alphanumeric() || "-_.".contains(character);
+    label
+        .chars()
+        .map(|character| if is_plain(character) { character } else { '-' })
+        .take(64)
+        .collect()
+}
+
+fn text_of(line: &Line) -> String {
+    let mut text = String::with_capacity(line.text.len() + 1);
+    writeln!(text, "{}", line.text).expect("writing to a string never fails");
+    text
 }

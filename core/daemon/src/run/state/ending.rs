@@ -18,12 +18,11 @@ impl RunState {
         }
     }
 
-    /// Writes out what a process left that is gone: its open row, its unfinished console lines. The run goes on.
+    /// Writes out what a process left that is gone: its open row. The run goes on.
     pub(crate) fn writer_gone(&mut self, writer: u64, runtime: f64) {
         if let Some(row) = self.open.release(writer) {
             self.commit_taken(writer, row, runtime);
         }
-        self.writers.finish_console(writer, &mut self.lines);
     }
 
     fn commit_taken(&mut self, writer: u64, row: Row, runtime: f64) {
@@ -73,7 +72,7 @@ impl RunState {
     pub(crate) fn write_exit(&mut self, exit: pb::RunExitRecord, runtime: f64) {
         self.commit_open_rows(runtime);
         self.report_refused_keys();
-        self.writers.finish_consoles(&mut self.lines);
+        self.console.finish();
         self.write_summary(Some(runtime.max(self.last_runtime)));
         let exit = pb::RunExitRecord {
             runtime: whole_seconds(runtime),
@@ -91,7 +90,7 @@ impl RunState {
     pub(crate) fn write_death(&mut self, runtime: f64) {
         self.commit_open_rows(runtime);
         self.report_refused_keys();
-        self.writers.finish_consoles(&mut self.lines);
+        self.console.finish();
         self.write_summary(Some(runtime.max(self.last_runtime)));
     }
 

@@ -76,6 +76,7 @@ impl RunState {
         }
         let writer = self.read_writer(record);
         self.replay_loss(record);
+        self.replay_mirror(record);
         match &record.record_type {
             Some(RecordType::History(history)) => {
                 self.replay_row(history, mark.map(|mark| mark.writer));
@@ -93,7 +94,8 @@ impl RunState {
             }
             None => {}
         }
-        self.lines.clear();
+        // Whoever writes them down has the log to read.
+        self.console.forget_changes();
         mark
     }
 

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use prost::Message;
 use runlane_proto::wandb_internal as pb;
 
-use super::super::console::{Console, Line};
 use crate::wire::put_bytes;
 
 /// How much the log says of a writer.
@@ -28,7 +27,6 @@ struct Writer {
     info: pb::RunlaneWriter,
     told: Told,
     prints: bool,
-    console: Console,
 }
 
 /// The writers of one run.
@@ -111,12 +109,10 @@ impl Writers {
         self.has_company |= *self.first.get_or_insert(id) != id;
     }
 
-    /// The writer's console.
-    pub(crate) fn console(&mut self, id: u64) -> &mut Console {
-        let writer = self.entry(id);
-        let is_new = !std::mem::replace(&mut writer.prints, true);
+    /// The writer prints something.
+    pub(crate) fn prints(&mut self, id: u64) {
+        let is_new = !std::mem::replace(&mut self.entry(id).prints, true);
         self.printing += usize::from(is_new);
-        &mut self.entry(id).console
     }
 
     /// Whether rows carry the names of their writers.
@@ -166,20 +162,6 @@ impl Writers {
             info.label.clear();
         }
         Some(info)
-    }
-
-    /// The unfinished console lines of one writer.
-    pub(crate) fn finish_console(&mut self, id: u64, done: &mut Vec<Line>) {
-        if let Some(writer) = self.known.get_mut(&id) {
-            writer.console.finish(done);
-        }
-    }
-
-    /// The unfinished console lines of all writers.
-    pub(crate) fn finish_consoles(&mut self, done: &mut Vec<Line>) {
-        for writer in self.known.values_mut() {
-            writer.console.finish(done);
-        }
     }
 
     fn entry(&mut self, id: u64) -> &mut Writer {
@@ -238,7 +220,7 @@ mod tests {
         let mut plain = Writers::new(false, false);
         plain.joined(1, info("pid-10", 10, None));
         plain.logs_row(1);
-        plain.console(1);
+        plain.prints(1);
         assert_eq!(plain.news_of(1), None);
     }
 

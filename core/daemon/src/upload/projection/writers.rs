@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use runlane_proto::wandb_internal as pb;
 use runlane_proto::wandb_internal::record::RecordType;
 
-
 /// The processes that wrote a log.
 #[derive(Debug, Default)]
 pub(super) struct LogWriters {

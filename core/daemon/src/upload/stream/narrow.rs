@@ -158,7 +158,9 @@ impl FileStream {
             }
         }
         if self.output.is_in_flight() {
-            let (line, text) = self.output.replace(|line| placeholder(Lines::Output, line))?;
+            let (line, text) = self
+                .output
+                .replace(|line| placeholder(Lines::Output, line))?;
             return Some(Quarantined {
                 file: OUTPUT_FILE,
                 line: Some(self.base.output + line),

@@ -1,0 +1,146 @@
+//! Records of the client and of the log, other than rows: into the log, then into the state.
+
+use prost::Message;
+use runlane_model::key_path::KeyPath;
+use runlane_proto::wandb_internal as pb;
+use runlane_proto::wandb_internal::record::RecordType;
+
+use super::super::encode::{Mark, put_mark};
+use super::{EntryError, Remark, RunState, merge_run};
+
+impl RunState {
+    /// Takes a record of the client: into the log with its mark, then into the state.
+    pub(super) fn apply_client_record(
+        &mut self,
+        mark: Mark,
+        bytes: &[u8],
+    ) -> Result<(), EntryError> {
+        let record =
+            pb::Record::decode(bytes).map_err(|error| EntryError::Record(error.to_string()))?;
+        let Some(kind) = &record.record_type else {
+            // A kind of a later release: the log keeps it for a reader that knows it.
+            if !bytes.is_empty() && record.num == 0 {
+                self.batch.push_with(|out| {
+                    out.extend_from_slice(bytes);
+                    put_mark(out, mark);
+                });
+            }
+            return Ok(());
+        };
+        if matches!(
+            kind,
+            RecordType::Request(_) | RecordType::Exit(_) | RecordType::Header(_)
+        ) {
+            // Requests are never stored; the others are the daemon's to write.
+            return Ok(());
+        }
+        self.batch.push_with(|out| {
+            // `num` is the log's to give. Other fields, unknown ones included, stay byte for byte.
+            if record.num == 0 {
+                out.extend_from_slice(bytes);
+            } else {
+                out.extend_from_slice(
+                    &pb::Record {
+                        num: 0,
+                        ..record.clone()
+                    }
+                    .encode_to_vec(),
+                );
+            }
+            put_mark(out, mark);
+        });
+        self.apply_record(kind, mark.writer);
+        self.tell_of_writer(mark.writer);
+        Ok(())
+    }
+
+    /// Takes a record that comes with the opening of the run.
+    pub(crate) fn preface(&mut self, record: &pb::Record) {
+        let Some(kind) = &record.record_type else {
+            return;
+        };
+        self.batch.push(
+            &pb::Record {
+                num: 0,
+                ..record.clone()
+            }
+            .encode_to_vec(),
+        );
+        self.apply_record(kind, 0);
+    }
+
+    /// Applies what a record of a writer (0: of the run itself) says, other than a row.
+    pub(super) fn apply_record(&mut self, kind: &RecordType, writer: u64) {
+        match kind {
+            RecordType::Config(record) => {
+                for (path, error) in self.config.apply(record) {
+                    self.remarks.push(Remark {
+                        severity: 30,
+                        text: format!("config value `{path}` left out: {error}"),
+                    });
+                }
+            }
+            RecordType::Summary(record) => self.apply_summary(record),
+            RecordType::Metric(record) => match self.metrics.apply(record) {
+                Ok(()) => {
+                    self.summary.metrics_changed();
+                    self.step_sync.metrics_changed();
+                }
+                Err(error) => self.remarks.push(Remark {
+                    severity: 30,
+                    text: error.to_string(),
+                }),
+            },
+            RecordType::Run(record) => {
+                self.inherit(record);
+                merge_run(&mut self.run, record);
+            }
+            RecordType::OutputRaw(record) => {
+                self.writers.prints(writer);
+                self.console.write(writer, record);
+            }
+            RecordType::OutputLogger(record) => {
+                self.console.write_logged(writer, record);
+            }
+            RecordType::Tbrecord(record) => self.tell_mirror(record, writer),
+            RecordType::Exit(record) => self.exit = Some(record.clone()),
+            _ => {}
+        }
+    }
+
+    fn apply_summary(&mut self, record: &pb::SummaryRecord) {
+        for item in &record.update {
+            let path = KeyPath::of_item(&item.key, &item.nested_key);
+            match runlane_model::json::parse(&item.value_json) {
+                Ok(value) => self.summary.set(&mut self.keys, &path, &value),
+                Err(error) => {
+                    self.remarks.push(Remark {
+                        severity: 30,
+                        text: format!("summary value `{path}` left out: {error}"),
+                    });
+                }
+            }
+        }
+        for item in &record.remove {
+            self.summary
+                .remove(&self.keys, &KeyPath::of_item(&item.key, &item.nested_key));
+        }
+    }
+
+    /// Complete parts of the console, to be uploaded.
+    pub(crate) fn add_console_files(&mut self, names: Vec<String>) {
+        let file = |path| pb::FilesItem {
+            path,
+            policy: pb::files_item::PolicyType::Now.into(),
+            r#type: pb::files_item::FileType::Wandb.into(),
+        };
+        let record = pb::Record {
+            record_type: Some(RecordType::Files(pb::FilesRecord {
+                files: names.into_iter().map(file).collect(),
+                ..Default::default()
+            })),
+            ..Default::default()
+        };
+        self.batch.push(&record.encode_to_vec());
+    }
+}
