@@ -95,8 +95,21 @@ class RunBase:
         `run` {same fields as in `_open`} · `files` {files: [(path, policy, type)]} (policy now|end|live, type other|wandb|media|artifact) ·
         `alert` {title, text, level, wait_millis} · `telemetry` {feature: [int], imports_init: [int], env: [int], python_version, cli_version, core_version, platform} ·
         `environment` {os, python, program, args, host, executable, root, username, started_at_micros, docker, code_path, code_path_local, git {…}, email, colab, cpu_count, cpu_count_logical, memory_total, disk {path: (total, used)}, writer (as in `_open`), gpu_type, gpu_count, gpu_nvidia [{name, memory_total, cuda_cores, architecture, uuid}], cuda_version, slurm {str: str}, writer_id} ·
-        `output` {stream: "stdout"|"stderr", text, time_micros} · `output_logger` {text} · `preempting` {}
+        `output` {stream: "stdout"|"stderr", text, time_micros} · `output_logger` {text, time_micros} · `preempting` {}
         """
+
+    def _print(self, is_error: bool, text: str) -> None:
+        """Take what was printed; never waits. Beyond 64 MiB of a stream, and 64 KiB a second, only the newest output is passed on."""
+
+    def _redirect(self, secrets: list[str]) -> None:
+        """Also take what any code of the process and its children writes to descriptors 1 and 2; `secrets` are left out.
+
+        Raises:
+            OSError: No pipe, pseudo-terminal or thread can be made; everything is as before.
+        """
+
+    def _restore(self) -> None:
+        """Undo `_redirect`: everything written before is with the run, the last run restores the descriptors."""
 
     def _request(self, kind: str, payload: Mapping[str, Any], timeout_secs: float) -> dict[str, Any]:
         """Ask the daemon and wait.

@@ -104,7 +104,7 @@ def finish_run(run: Run, exit_code: int) -> None:
     run.unwatch()
     if run._cell_hooks is not None:
         run._cell_hooks.end()
-    _console.stop(run._on_output)
+    _console.stop(run)
     run._record_feature(_telemetry.FINISH)
     results = _Results()
     if _flush(run):

@@ -326,8 +326,7 @@ def _begin(state: _setup.Process, run: Run, offline_reason: str | None) -> None:
         _attach.bind(run)
     _exit_hooks.install()
     _run_lines.started(state.settings_files, run, offline_reason)
-    if settings.console != "off":
-        _console.start(run._on_output)
+    _console.start(run)
     run._stop_watch = StopWatch(run)
     if settings._jupyter:
         from ._notebook import CellHooks

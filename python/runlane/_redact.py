@@ -94,6 +94,11 @@ def keep_secret(key: str | None) -> None:
         _own.add(key)
 
 
+def own() -> set[str]:
+    """The keys of this process."""
+    return set(_own)
+
+
 def own_keys(text: str) -> str:
     """`text` without the keys of this process."""
     for key in _own:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from _thread import RLock
 
-from . import _core, _exit_hooks, _telemetry, terminal
+from . import _console, _core, _exit_hooks, _telemetry, terminal
 from ._config import Config
 from ._convert import Converter
 from ._run_later import RunLater
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any, Literal, TextIO
 
     from ._background import StartupWork
+    from ._console_loggers import Captured
     from ._debug_log import DebugLog
     from ._durability import Durability
     from ._notebook import CellHooks
@@ -57,6 +59,8 @@ class Run(RunProperties, RunTraining, RunLater, _core.RunBase):
         self._watcher: Watcher | None = None
         self._cell_hooks: CellHooks | None = None
         self._debug_log: DebugLog | None = None
+        self._loggers: Captured | None = None
+        self._redirects = False
         self._final_summary: dict[str, Any] | None = None
         self._final_step: int | None = None
         self._uploaded_seq = 0
@@ -97,8 +101,11 @@ class Run(RunProperties, RunTraining, RunLater, _core.RunBase):
     def _to_debug_log(self, level: int, text: str) -> None:
         self._note(text, level)
 
-    def _on_output(self, stream: str, text: str, time_micros: int) -> None:
-        self._publish("output", {"stream": stream, "text": text, "time_micros": time_micros})
+    def _log_text(self, text: str) -> None:
+        """Write whole lines to the console log only."""
+        self._publish(
+            "output_logger", {"text": _console.loggable(text), "time_micros": time.time_ns() // 1000}
+        )
 
     def _record_feature(self, number: int) -> None:
         if number not in self._features:
@@ -242,14 +249,6 @@ class Run(RunProperties, RunTraining, RunLater, _core.RunBase):
             self._publish("files", {"files": published})
         return saved
 
-    def restore(
-        self, name: str, run_path: str | None = None, replace: bool = False, root: str | None = None
-    ) -> TextIO | None:
-        """Download one file of this (or another) run and open it; an existing file is kept unless `replace`."""
-        from ._run_files import restore_file
-
-        return restore_file(name, run_path or self.path, replace, root or self.dir)
-
     def log_code(
         self,
         root: Any = ".",
@@ -287,10 +286,18 @@ class Run(RunProperties, RunTraining, RunLater, _core.RunBase):
         self._publish("files", {"files": [(found, "now", "wandb") for found in names]})
         return [os.path.join(self._settings.files_dir, *found.split("/")) for found in names]
 
+    def restore(
+        self, name: str, run_path: str | None = None, replace: bool = False, root: str | None = None
+    ) -> TextIO | None:
+        """Download one file of this (or another) run and open it; an existing file is kept unless `replace`."""
+        from ._run_files import restore_file
+
+        return restore_file(name, run_path or self.path, replace, root or self.dir)
+
     def write_logs(self, text: str) -> None:
         """Add text to the run's log page without printing it."""
         if not self._finished:
-            self._publish("output_logger", {"text": text if text.endswith("\n") else f"{text}\n"})
+            self._log_text(text if text.endswith("\n") else f"{text}\n")
 
     def status(self) -> RunStatus:
         """How far uploading is. Waits for the daemon."""

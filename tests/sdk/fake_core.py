@@ -163,6 +163,14 @@ class RunBase:
             for path in payload["remove"]:
                 _remove(self._tree, path)
 
+    def _print(self, is_error: bool, text: str) -> None:
+        self._publish("output", {"stream": "stderr" if is_error else "stdout", "text": text})
+
+    def _redirect(self, secrets: list[str]) -> None:
+        raise OSError("the in-memory daemon has no descriptors")
+
+    def _restore(self) -> None: ...
+
     def _request(self, kind: str, payload: Any, timeout_secs: float) -> dict[str, Any]:
         if self._core_state == "closed":
             raise DaemonError("the stream is not open")
@@ -208,6 +216,9 @@ class RunBase:
     @property
     def _stop_requested(self) -> bool:
         return False
+
+    def _ignore_steps(self, ignore: bool, /) -> None:
+        self._ignores_steps = ignore
 
     def _mark_finished(self) -> None:
         self._core_state = "finished"

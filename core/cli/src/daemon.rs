@@ -117,7 +117,7 @@ pub(crate) fn rustls_provider() {
 }
 
 /// Takes over the descriptor that the parent left open for us.
-fn inherited(descriptor: RawFd) -> anyhow::Result<OwnedFd> {
+pub(crate) fn inherited(descriptor: RawFd) -> anyhow::Result<OwnedFd> {
     anyhow::ensure!(
         descriptor > 2,
         "invalid value for `--ready-fd`: {descriptor}"

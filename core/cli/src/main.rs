@@ -1,6 +1,7 @@
 //! The one binary, `runlane-core`: `daemon`, `sync`, `tail` and `server`. It reads no settings files and no `WANDB_*` variables:
 //! settings and credentials come on standard input or over the private socket.
 
+mod console_heir;
 mod daemon;
 mod log_file;
 mod server;
@@ -26,6 +27,9 @@ struct Arguments {
 enum Command {
     /// Serve the training processes of this user; started by the SDK.
     Daemon(daemon::Arguments),
+    /// Carry on the console of a process that is gone; started by the SDK.
+    #[command(hide = true)]
+    ConsoleHeir(console_heir::Arguments),
     /// Upload logs: one JSON request on standard input, progress as JSON lines on standard output.
     Sync,
     /// Print the last rows of a log as JSON lines.
@@ -38,6 +42,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.command {
         Command::Daemon(arguments) => daemon::run(&arguments),
+        Command::ConsoleHeir(arguments) => console_heir::run(&arguments),
         Command::Sync => sync::run(),
         Command::Tail(arguments) => tail::run(&arguments),
         Command::Server(arguments) => server::run(arguments),

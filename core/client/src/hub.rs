@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use runlane_proto::local::{OpenRunReply, Request, Response, RunSettings};
 use runlane_proto::wandb_internal::{Record, RunRecord, RunlaneWriter};
 
+use crate::console::Output;
 use crate::io::shelf::Shelf;
 use crate::io::wake::{Sleep, Wake};
 use crate::queue::budget::Budget;
@@ -310,6 +311,8 @@ pub(crate) struct Stream {
     pub(crate) is_strict: bool,
     /// Where callers put entries.
     pub(crate) intake: Intake,
+    /// What it prints.
+    pub(crate) output: Output,
     /// The connection.
     pub(crate) hub: Arc<Hub>,
     state: AtomicU8,
@@ -376,6 +379,7 @@ impl Stream {
             spill_path,
             is_strict,
             intake: Intake::new(writer, shelf),
+            output: Output::default(),
             hub,
             state: AtomicU8::new(0),
             handed_over: AtomicU64::new(0),

@@ -6,10 +6,11 @@
 //!           on the shelf, else in memory            '----> spill file, if that takes too long
 //! ```
 //!
-//! `encode` turns a call into bytes, `histogram` counts tensors for `watch`, `queue` is the pure state between a call and its acknowledgement, `engine` is the writer
+//! `encode` turns a call into bytes, `console` takes in what is printed, `histogram` counts tensors for `watch`, `queue` is the pure state between a call and its acknowledgement, `engine` is the writer
 //! thread's work behind seams, `io` the real outside, `hub` what both threads share, `py` the adapters, `fork` what
 //! a child process has to know, `sys` the only `unsafe` code.
 
+mod console;
 mod encode;
 mod engine;
 mod fork;

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use runlane_proto::local::{OpenRunReply, Response, daemon_message::Message, response};
 
-use crate::hub::{Answer, Command, Hub, Slot};
+use crate::hub::{Answer, Command, Hub, Slot, StreamState, unix_micros};
 use crate::io::wake::Sleep;
 use crate::queue::intake::Chunk;
 use crate::queue::restarts::Restarts;
@@ -115,6 +115,9 @@ impl<P: Ports> Engine<P> {
         }
         self.haul = 0;
         for lane in &mut self.lanes {
+            if lane.stream.state() == StreamState::Open {
+                lane.stream.look_after_output(unix_micros(), false);
+            }
             let bytes = lane.take_intake(&mut self.chunks, now);
             if bytes > 0 {
                 lane.stock();

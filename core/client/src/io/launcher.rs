@@ -101,7 +101,7 @@ pub(crate) fn start(config: &HubConfig) -> io::Result<Attempt<DaemonSocket, Star
             OsStr::new(&ready_fd),
         ],
         environment: &environment,
-        inherited: writer.as_raw_fd(),
+        inherited: &[writer.as_raw_fd()],
     })?;
     Ok(Attempt::Started(StartedDaemon {
         ready: Arc::new(ready),

@@ -10,4 +10,5 @@ pub(crate) mod replies;
 pub(crate) mod requests;
 pub(crate) mod run_base;
 pub(crate) mod settings;
+pub(crate) mod streams;
 pub(crate) mod waiting;

@@ -39,6 +39,7 @@ pub(crate) fn record(kind: &str, mapping: &Bound<'_, PyAny>) -> PyResult<Record>
         "output" => RecordType::OutputRaw(output(&fields)?),
         "output_logger" => RecordType::OutputLogger(OutputLoggerRecord {
             line: fields.text("text")?,
+            runlane_timestamp: fields.value::<Option<i64>>("time_micros")?.map(timestamp),
         }),
         "preempting" => RecordType::Preempting(RunPreemptingRecord::default()),
         unknown => {

@@ -8,18 +8,18 @@ use std::time::{Duration, Instant};
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 use runlane_proto::local::{Finish, Flushed, Request, request, response};
 
 use super::connection::{Connection, DaemonError};
 use super::fields::Fields;
 use super::hooks::Hooks;
+use super::streams::new_stream;
 use super::waiting::{duration, next_answer, no_answer};
 use super::{records, replies, requests, settings};
+use crate::console::redirect;
 use crate::encode::{CallContext, Items, Oddity, encode_call, encode_record, read_step};
-use crate::fork;
 use crate::hub::{Answer, Command, Hub, OpenSpec, Slot, Status, Stream, StreamState, unix_micros};
-use crate::io::shelf::Shelf;
 use crate::queue::intake::Refused;
 use crate::queue::loss::Kind;
 use crate::sys::chain::Chain;
@@ -44,10 +44,12 @@ thread_local! {
 #[pyclass(subclass, frozen, module = "runlane._core")]
 #[derive(Default)]
 pub(crate) struct RunBase {
-    hooks: Hooks,
+    pub(super) hooks: Hooks,
     // One per process that logged to the run: a child of `fork` adds its own.
-    streams: Chain<Arc<Stream>>,
-    closed: AtomicBool,
+    pub(super) streams: Chain<Arc<Stream>>,
+    pub(super) closed: AtomicBool,
+    // Steps are those of TensorBoard's rows: a `step` of a call is not looked at.
+    steps_ignored: AtomicBool,
     warned: AtomicU32,
 }
 
@@ -173,6 +175,30 @@ impl RunBase {
         Ok(())
     }
 
+    /// Take what was printed; never waits.
+    fn _print(&self, py: Python<'_>, is_error: bool, text: &Bound<'_, PyString>) -> PyResult<()> {
+        if let Some(stream) = self.stream_for_call(py)? {
+            // A lone surrogate is no reason to lose the rest. A run that was finished meanwhile takes no more.
+            let text = text.to_string_lossy();
+            drop(stream.print(is_error, &text, unix_micros()));
+        }
+        Ok(())
+    }
+
+    /// Also take what is written to descriptors 1 and 2.
+    fn _redirect(&self, py: Python<'_>, secrets: Vec<String>) -> PyResult<()> {
+        let stream = Arc::clone(self.open_stream()?);
+        let binary = stream.hub.config.binary.clone();
+        Ok(py.detach(|| redirect::start(stream, secrets, &binary))?)
+    }
+
+    /// Undo `_redirect`.
+    fn _restore(&self, py: Python<'_>) {
+        if let Some(stream) = self.own_stream() {
+            py.detach(|| redirect::stop(stream));
+        }
+    }
+
     /// Ask the daemon and wait.
     fn _request<'py>(
         &self,
@@ -209,6 +235,7 @@ impl RunBase {
         progress: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let stream = self.open_stream()?;
+        stream.look_after_output(unix_micros(), true);
         self.closed.store(true, Ordering::Relaxed);
         stream.close(StreamState::Finished);
         let slot = ask(
@@ -234,6 +261,11 @@ impl RunBase {
             }
             progress.call1((dict,))?;
         }
+    }
+
+    /// Whether calls that name a step are treated as if they named none.
+    fn _ignore_steps(&self, ignore: bool) {
+        self.steps_ignored.store(ignore, Ordering::Relaxed);
     }
 
     /// Refuse further calls from now on.
@@ -301,6 +333,19 @@ impl RunBase {
 }
 
 impl RunBase {
+    /// The step that a call names, if it counts.
+    #[inline]
+    fn step_of(&self, py: Python<'_>, step: Option<&Bound<'_, PyAny>>) -> PyResult<Option<i64>> {
+        let step = step.map_or(Ok(None), read_step)?;
+        if step.is_some() && self.steps_ignored.load(Ordering::Relaxed) {
+            let text = "`step` has no effect while TensorBoard's event files are mirrored: their rows and those of `log` share \
+                        one count\nhint: log a metric of your own and make it the x axis with `define_metric`";
+            self.warn_by_bit(py, 1 << 29, 30, text);
+            return Ok(None);
+        }
+        Ok(step)
+    }
+
     #[inline]
     fn log_call(
         &self,
@@ -316,7 +361,7 @@ impl RunBase {
         let context = CallContext {
             hooks: &self.hooks,
             timestamp: unix_seconds(now_micros),
-            step: step.map_or(Ok(None), read_step)?,
+            step: self.step_of(py, step)?,
             commit: commit.map(PyAnyMethods::is_truthy).transpose()?,
         };
         // A thread whose locals are gone already (a log call from a late destructor) works with fresh buffers.
@@ -344,84 +389,6 @@ impl RunBase {
             self.wait_synced(py, stream)?;
         }
         Ok(())
-    }
-
-    /// The stream that takes a call in this process; `None` after the misuse hook was content.
-    #[inline]
-    fn stream_for_call(&self, py: Python<'_>) -> PyResult<Option<&Arc<Stream>>> {
-        match self.streams.newest() {
-            Some(stream)
-                if stream.generation == fork::generation()
-                    && stream.state() == StreamState::Open =>
-            {
-                Ok(Some(stream))
-            }
-            newest => self.unusual_stream(py, newest),
-        }
-    }
-
-    #[cold]
-    fn unusual_stream<'a>(
-        &'a self,
-        py: Python<'_>,
-        newest: Option<&'a Arc<Stream>>,
-    ) -> PyResult<Option<&'a Arc<Stream>>> {
-        if self.closed.load(Ordering::Relaxed) {
-            return self.hooks.misuse(py, "finished", "").map(|()| None);
-        }
-        let Some(stream) = newest else {
-            return self.hooks.misuse(py, "not_open", "").map(|()| None);
-        };
-        if stream.generation == fork::generation() {
-            return self.hooks.misuse(py, "finished", "").map(|()| None);
-        }
-        match self.adopt(stream) {
-            Ok(stream) => Ok(Some(stream)),
-            Err(error) => {
-                let text =
-                    format!("rows of this process are lost: it cannot reach the daemon: {error}");
-                self.warn_by_bit(py, 1 << 31, 40, &text);
-                Ok(None)
-            }
-        }
-    }
-
-    /// In a child of `fork`: joins the run of the parent with a writer of its own. Does not wait for the daemon.
-    fn adopt(&self, parent: &Arc<Stream>) -> std::io::Result<&Arc<Stream>> {
-        let generation = fork::generation();
-        let hub = fork::hub_for(&parent.hub.config)?;
-        let spec = parent.spec.for_child(fork::process_name());
-        let stream = Arc::new(new_stream(&hub, Arc::new(spec))?);
-        let chosen = self.streams.push_unless(Arc::clone(&stream), |newest| {
-            newest.generation == generation
-        });
-        if chosen.id == stream.id {
-            hub.send(Command::Open {
-                stream,
-                attach: true,
-                preface: Vec::new(),
-                slot: None,
-            });
-        }
-        Ok(chosen)
-    }
-
-    /// The stream that this process opened.
-    fn own_stream(&self) -> Option<&Arc<Stream>> {
-        self.streams
-            .newest()
-            .filter(|stream| stream.generation == fork::generation())
-    }
-
-    /// The stream for a question to the daemon.
-    fn open_stream(&self) -> PyResult<&Arc<Stream>> {
-        match self.streams.newest() {
-            Some(stream) if stream.generation == fork::generation() => Ok(stream),
-            Some(parent) if !self.closed.load(Ordering::Relaxed) => self
-                .adopt(parent)
-                .map_err(|error| DaemonError::new_err(format!("cannot reach the daemon: {error}"))),
-            _ => Err(DaemonError::new_err("the run is not open in this process")),
-        }
     }
 
     /// Returns when everything of this process is on stable storage. Where that does not come about, the call returns all the same:
@@ -467,25 +434,11 @@ impl RunBase {
         }
     }
 
-    fn warn_by_bit(&self, py: Python<'_>, bit: u32, severity: u32, text: &str) {
+    pub(super) fn warn_by_bit(&self, py: Python<'_>, bit: u32, severity: u32, text: &str) {
         if self.warned.fetch_or(bit, Ordering::Relaxed) & bit == 0 {
             self.hooks.warn(py, severity, text);
         }
     }
-}
-
-/// A stream of this process with a writer id of its own.
-fn new_stream(hub: &Arc<Hub>, spec: Arc<OpenSpec>) -> std::io::Result<Stream> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
-    let writer = u64::from_ne_bytes(bytes).max(1);
-    Ok(Stream::new(
-        Arc::clone(hub),
-        spec,
-        writer,
-        fork::generation(),
-        |writer, spill_path| Shelf::create(writer, spill_path).ok(),
-    ))
 }
 
 /// Sends a request behind everything that was appended.

@@ -205,7 +205,7 @@ fn branch_point(fields: &Fields<'_>, name: &'static str) -> PyResult<Option<Bran
 }
 
 /// Microseconds since 1970 as a timestamp.
-pub(super) fn timestamp(micros: i64) -> Timestamp {
+pub(crate) fn timestamp(micros: i64) -> Timestamp {
     let nanos = micros.rem_euclid(1_000_000) * 1000;
     Timestamp {
         seconds: micros.div_euclid(1_000_000),

@@ -13,4 +13,5 @@ pub(crate) mod python;
 pub(crate) mod scheduling;
 pub(crate) mod signals;
 pub(crate) mod spawn;
+pub(crate) mod stdio;
 pub(crate) mod tensor;

@@ -12,7 +12,7 @@ use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 
-/// The number that the inherited descriptor has in the started process.
+/// The number that the first inherited descriptor has in the started process.
 pub(crate) const INHERITED_FD: RawFd = 3;
 const HELPER_STACK_BYTES: usize = 256 << 10;
 
@@ -24,8 +24,9 @@ pub(crate) struct Detached<'a> {
     pub(crate) arguments: &'a [&'a OsStr],
     /// The whole environment.
     pub(crate) environment: &'a [(&'a str, std::ffi::OsString)],
-    /// Becomes descriptor [`INHERITED_FD`]; 0 to 2 are `/dev/null`, all others are closed.
-    pub(crate) inherited: RawFd,
+    /// Become descriptors [`INHERITED_FD`] and following; 0 to 2 are `/dev/null`, all others are closed. More than one must have
+    /// numbers that are higher than those.
+    pub(crate) inherited: &'a [RawFd],
 }
 
 /// Starts the program in a session of its own and returns its process id.
@@ -124,7 +125,12 @@ extern "C" fn helper_main(task: *mut c_void) -> c_int {
 struct FileActions(libc::posix_spawn_file_actions_t);
 
 impl FileActions {
-    fn new(inherited: RawFd) -> io::Result<Self> {
+    fn new(inherited: &[RawFd]) -> io::Result<Self> {
+        let behind = INHERITED_FD + c_int::try_from(inherited.len()).unwrap_or(c_int::MAX);
+        if inherited.len() > 1 && inherited.iter().any(|number| *number < behind) {
+            // One would be replaced before it is copied.
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         let mut actions = MaybeUninit::uninit();
         // SAFETY: initialises the value; it never moves after that in a way that matters (it is plain data).
         let mut actions = unsafe {
@@ -132,15 +138,15 @@ impl FileActions {
             Self(actions.assume_init())
         };
         let null = c"/dev/null".as_ptr();
-        // SAFETY: the value is initialised; the path is a static string and is copied. The inherited descriptor is placed
-        // first: its old number may be one of the standard ones.
+        // SAFETY: the value is initialised; the path is a static string and is copied. Inherited descriptors are placed
+        // first: their old numbers may be among the standard ones.
         unsafe {
             let actions = &raw mut actions.0;
-            check(libc::posix_spawn_file_actions_adddup2(
-                actions,
-                inherited,
-                INHERITED_FD,
-            ))?;
+            for (number, inherited) in (INHERITED_FD..).zip(inherited) {
+                check(libc::posix_spawn_file_actions_adddup2(
+                    actions, *inherited, number,
+                ))?;
+            }
             for (standard, mode) in [
                 (0, libc::O_RDONLY),
                 (1, libc::O_WRONLY),
@@ -151,7 +157,7 @@ impl FileActions {
                 ))?;
             }
         }
-        for descriptor in open_descriptors()? {
+        for descriptor in open_descriptors(behind)? {
             // SAFETY: as above. Closing a number that is not open any more is not an error.
             check(unsafe {
                 libc::posix_spawn_file_actions_addclose(&raw mut actions.0, descriptor)
@@ -209,13 +215,13 @@ impl Drop for Attributes {
     }
 }
 
-/// Numbers above [`INHERITED_FD`] that are open now. Those with close-on-exec are listed too: closing twice does no harm.
-fn open_descriptors() -> io::Result<Vec<RawFd>> {
+/// Numbers from `first` on that are open now. Those with close-on-exec are listed too: closing twice does no harm.
+fn open_descriptors(first: RawFd) -> io::Result<Vec<RawFd>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc/self/fd")? {
         let name = entry?.file_name();
         if let Some(number) = name.to_str().and_then(|text| text.parse::<RawFd>().ok())
-            && number > INHERITED_FD
+            && number >= first
         {
             found.push(number);
         }
@@ -261,7 +267,7 @@ mod tests {
             program: OsStr::new("/bin/sh"),
             arguments: &[OsStr::new("-c"), OsStr::new(script)],
             environment: &[("ONLY", "this".into()), ("PATH", "/usr/bin:/bin".into())],
-            inherited: writer.as_raw_fd(),
+            inherited: &[writer.as_raw_fd()],
         })
         .expect("spawned");
         drop(writer);
@@ -294,7 +300,7 @@ mod tests {
             program: OsStr::new("/nonexistent/runlane-core"),
             arguments: &[],
             environment: &[],
-            inherited: writer.as_raw_fd(),
+            inherited: &[writer.as_raw_fd()],
         })
         .expect_err("nothing there");
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
