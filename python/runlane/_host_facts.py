@@ -1,7 +1,7 @@
 """The static picture of the program and its host, for the run's metadata.
 
-Two parts: what costs nothing is sent with the run's start; what needs psutil, NVML or the list of installed packages is
-gathered by a thread afterwards, off the start-up path. The service merges the partial records.
+Two parts: what costs nothing is sent with the run's start; what needs psutil, drivers or the vendors' tools is gathered by a
+thread afterwards, off the start-up path. The service merges the partial records.
 """
 
 from __future__ import annotations
@@ -65,6 +65,16 @@ def _arguments() -> list[str]:
     return _redact.arguments(sys.argv[1:])
 
 
+def _colab_url(settings: Settings) -> str | None:
+    """The address of the notebook, if the program runs in Colab."""
+    path = settings.x_jupyter_path
+    if "google.colab" not in sys.modules or not path or not path.startswith("fileId="):
+        return None
+    from urllib.parse import unquote
+
+    return f"https://colab.research.google.com/notebook#{unquote(path)}"
+
+
 def quick_facts(settings: Settings, git: dict[str, str], writer_id: str) -> dict[str, Any]:
     """What is known without asking anybody."""
     program = settings.program or program_path()
@@ -83,7 +93,11 @@ def quick_facts(settings: Settings, git: dict[str, str], writer_id: str) -> dict
     username = _username()
     if username:
         facts["username"] = username
-    for name, value in (("docker", settings.docker), ("email", settings.email)):
+    for name, value in (
+        ("docker", settings.docker),
+        ("email", settings.email),
+        ("colab", _colab_url(settings)),
+    ):
         if value:
             facts[name] = value
     if program and not settings.disable_code:
@@ -95,6 +109,18 @@ def quick_facts(settings: Settings, git: dict[str, str], writer_id: str) -> dict
     return facts
 
 
+def _cpu_model() -> str:
+    """The processor's name, as the system tells it; empty if it does not."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return ""
+
+
 def _machine_facts(settings: Settings) -> dict[str, Any]:
     """Processor, memory and disks.
 
@@ -103,10 +129,11 @@ def _machine_facts(settings: Settings) -> dict[str, Any]:
     """
     import psutil
 
-    facts: dict[str, Any] = {}
-    facts["cpu_count"] = int(settings.x_stats_cpu_count or psutil.cpu_count(logical=False) or 0)
-    facts["cpu_count_logical"] = int(settings.x_stats_cpu_logical_count or psutil.cpu_count() or 0)
-    facts["memory_total"] = int(psutil.virtual_memory().total)
+    facts: dict[str, Any] = {
+        "cpu_count": int(psutil.cpu_count(logical=False) or 0),
+        "cpu_count_logical": int(psutil.cpu_count() or 0),
+        "memory_total": int(psutil.virtual_memory().total),
+    }
     disks = {}
     for path in settings.x_stats_disk_paths:
         try:
@@ -118,60 +145,37 @@ def _machine_facts(settings: Settings) -> dict[str, Any]:
     return facts
 
 
+#: Settings that take the place of what was found.
+_OVERRIDES = {
+    "x_stats_cpu_count": "cpu_count",
+    "x_stats_cpu_logical_count": "cpu_count_logical",
+    "x_stats_gpu_count": "gpu_count",
+    "x_stats_gpu_type": "gpu_type",
+}
+
+
 def slow_facts(settings: Settings, writer_id: str) -> dict[str, Any]:
-    """What psutil and NVML know. Takes tens of milliseconds."""
+    """What psutil, drivers and the vendors' tools know. Takes tens of milliseconds, with some tools seconds."""
+    from . import _host_accelerators, _host_cloud
+
     facts: dict[str, Any] = {"writer_id": writer_id}
     try:
         facts.update(_machine_facts(settings))
     except ImportError:
         # Without psutil the picture is smaller, nothing else.
         facts.pop("disk", None)
-    facts.update(_gpu_facts())
+    model = _cpu_model()
+    if model:
+        facts["cpu"] = {"model": model}
+    facts.update(_host_accelerators.facts())
+    for setting, field in _OVERRIDES.items():
+        value = getattr(settings, setting)
+        if value:
+            facts[field] = value
     slurm = {name[6:].lower(): value for name, value in os.environ.items() if name.startswith("SLURM_")}
     if slurm:
         facts["slurm"] = _redact.variables(slurm)
-    return facts
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _gpu_facts() -> dict[str, Any]:
-    """NVIDIA devices, if there is a driver."""
-    if not os.path.exists("/proc/driver/nvidia") and not os.path.exists("/dev/nvidiactl"):
-        return {}
-    try:
-        import pynvml  # type: ignore[import-untyped, import-not-found, unused-ignore]
-    except ImportError:
-        return {}
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return {}
-    try:
-        devices = []
-        for index in range(pynvml.nvmlDeviceGetCount()):
-            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-            devices.append(
-                {
-                    "name": _text(pynvml.nvmlDeviceGetName(handle)),
-                    "memory_total": int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
-                    "uuid": _text(pynvml.nvmlDeviceGetUUID(handle)),
-                }
-            )
-        version = int(pynvml.nvmlSystemGetCudaDriverVersion())
-    except pynvml.NVMLError:
-        return {}
-    finally:
-        pynvml.nvmlShutdown()
-    if not devices:
-        return {}
-    facts: dict[str, Any] = {
-        "gpu_count": len(devices),
-        "gpu_nvidia": devices,
-        "cuda_version": f"{version // 1000}.{version % 1000 // 10}",
-    }
-    if len({device["name"] for device in devices}) == 1:
-        facts["gpu_type"] = devices[0]["name"]
+    coreweave = _host_cloud.coreweave(settings)
+    if coreweave:
+        facts["coreweave"] = coreweave
     return facts
