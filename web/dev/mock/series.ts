@@ -33,7 +33,9 @@ export function packSeries(body: SeriesBody, find: (path: string) => MockRun | u
     const found = find(run);
     if (found === undefined) return UNKNOWN;
     if (stream === "events") {
-      return found.system.includes(key) ? bucketed(systemPoints(found, key, body.x, rate), body) : UNKNOWN;
+      return key.startsWith("_") || found.system.includes(key)
+        ? bucketed(systemPoints(found, key, body.x, rate), body)
+        : UNKNOWN;
     }
     const known = key === "_runtime" || found.metrics.includes(key);
     return known ? bucketed(pointsOf(found, key, body.x), body) : UNKNOWN;

@@ -84,7 +84,10 @@ export function systemValueAt(run: MockRun, key: string, at: number): number {
 export function systemPoints(run: MockRun, key: string, axis: string, rate: boolean) {
   const start = axis === "_timestamp" ? Date.parse(`${run.createdAt}Z`) / 1000 : 0;
   const places = Array.from({ length: run.samples }, (_, at) => at);
-  const values = places.map((at) => systemValueAt(run, key, at));
+  const time = key === "_timestamp" ? Date.parse(`${run.createdAt}Z`) / 1000 : 0;
+  const values = places.map((at) =>
+    key.startsWith("_") ? time + at * INTERVAL : systemValueAt(run, key, at),
+  );
   const x = places.map((at) => start + at * INTERVAL);
   if (!rate) return { x, y: values };
   const rates = values.slice(1).map((value, at) => (value - (values[at] ?? 0)) / INTERVAL);

@@ -59,7 +59,15 @@ describe("system metrics of a run", () => {
     const ofCharts = server.seriesRequests.findLast(({ series }) => series[0]?.stream === undefined);
     expect([ofCharts?.x, ofCharts?.range]).toEqual(["_runtime", [low, high]]);
 
-    await page.goto(page.url().replace(/\?.*/, "?zoom=100,200"));
+    await page.getByRole("navigation", { name: "Run" }).getByRole("link", { name: "System" }).click();
+    await page.getByRole("button", { name: "Wall time" }).click();
+    await expect.poll(() => new URL(page.url()).searchParams.get("x")).toBe("_timestamp");
+    const start = Date.parse(`${server.run("two-nodes", "one-gpu").createdAt}Z`) / 1000;
+    // to the samples within what was shown
+    expect(Math.abs((zoomOf(page)[0] ?? 0) - start - low)).toBeLessThanOrEqual(15);
+    expect(Math.abs((zoomOf(page)[1] ?? 0) - start - high)).toBeLessThanOrEqual(15);
+
+    await page.goto(page.url().replace(/\/system.*/, "?zoom=100,200"));
     await page.getByRole("navigation", { name: "Run" }).getByRole("link", { name: "System" }).click();
     await page.locator('[data-panel="GPU/gpu"] canvas').first().waitFor();
     // a step takes 1.5 s

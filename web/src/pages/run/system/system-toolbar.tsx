@@ -77,7 +77,7 @@ export function SystemToolbar({ hosts, host, totals, axis }: SystemToolbarProps)
           ["_runtime", "Relative"],
           ["_timestamp", "Wall time"],
         ]}
-        onChange={setAxis}
+        onChange={(next) => void setAxis(next)}
       />
     </div>
   );
