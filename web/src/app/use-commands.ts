@@ -1,6 +1,7 @@
 import { useInfiniteQuery, useQueries, useQuery } from "@tanstack/react-query";
 import { type NavigateOptions, useParams } from "@tanstack/react-router";
 import { metricsQuery, projectsQuery, recentRunsQuery, runRowsQuery } from "../api/queries";
+import type { RunPath } from "../api/runs";
 
 export interface Command {
   readonly kind: "page" | "project" | "run" | "metric" | "action";
@@ -15,7 +16,7 @@ const METRIC_RUNS = 10;
 
 /** What the palette can go to from here, nearest things first. */
 export function useCommands(home: string, onHelp: () => void): Command[] {
-  const { entity, project } = useParams({ strict: false });
+  const { entity, project, run } = useParams({ strict: false });
   const inProject = entity !== undefined && project !== undefined;
   const path = { entity: entity ?? "", project: project ?? "" };
   const projects = useQuery({ ...projectsQuery(entity ?? home), enabled: home !== "" });
@@ -28,6 +29,7 @@ export function useCommands(home: string, onHelp: () => void): Command[] {
   const keys = new Set(metrics.flatMap((result) => [...(result.data?.keys() ?? [])]));
 
   return [
+    ...(inProject && run !== undefined ? runPages({ ...path, run }) : []),
     ...pages(home, inProject ? path : null),
     ...runs.map((row) => runCommand(path.entity, path.project, row.name, row.displayName)),
     ...(recent.data ?? []).map((row) => runCommand(row.entity, row.project, row.name, row.displayName)),
@@ -40,6 +42,18 @@ export function useCommands(home: string, onHelp: () => void): Command[] {
       return { kind: "metric", id: key, title: key, to };
     }),
     { kind: "action", id: "help", title: "Keyboard shortcuts", to: { to: "." }, act: onHelp },
+  ];
+}
+
+/** The tabs of the run that is open. */
+function runPages(params: RunPath): Command[] {
+  const page = (title: string, to: NavigateOptions): Command => ({ kind: "page", id: title, title, to });
+  return [
+    page("Charts of this run", { to: "/$entity/$project/runs/$run", params }),
+    page("Overview of this run", { to: "/$entity/$project/runs/$run/overview", params }),
+    page("System metrics of this run", { to: "/$entity/$project/runs/$run/system", params }),
+    page("Logs of this run", { to: "/$entity/$project/runs/$run/logs", params }),
+    page("Files of this run", { to: "/$entity/$project/runs/$run/files", params }),
   ];
 }
 
