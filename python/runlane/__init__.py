@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from . import env as env
     from . import errors as errors
+    from . import tensorboard as tensorboard
     from . import util as util
     from ._attach import attach as attach
     from ._config import Config as Config
@@ -97,10 +98,10 @@ _LATER = frozenset(
     (
         "Artifact ArtifactTTL Audio Classes EvalTable Graph Histogram Html Image JoinedTable Molecule Object3D Plotly Table Video"
         " agent box3d controller data_types gym helper integration keras lightgbm plot plot_table profiler sacred sklearn sweep"
-        " tensorboard tensorflow visualize wandb_agent xgboost catboost"
+        " tensorflow visualize wandb_agent xgboost catboost"
     ).split()
 )
-_SUBMODULES = frozenset(("env", "errors", "public_api", "terminal", "util"))
+_SUBMODULES = frozenset(("env", "errors", "public_api", "tensorboard", "terminal", "util"))
 # Module paths of wandb that code reaches for, such as `wandb.sdk.wandb_run.Run`.
 _WANDB_MODULES = frozenset(("apis", "sdk", "wandb_run"))
 # Methods of the active run that are functions of the module; before `init` they raise.

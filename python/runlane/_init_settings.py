@@ -8,7 +8,7 @@ import sys
 from . import _credentials, _git, _host_facts, _ranks, _servers, terminal
 from ._ids import random_id, time_ordered_id
 from ._settings import Settings
-from .errors import AuthenticationError, NotYetError, UsageError
+from .errors import AuthenticationError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,8 +71,6 @@ def compose(state: Process, given: Any, arguments: dict[str, Any]) -> Settings:
 
 
 def _warn_of_later_features(settings: Settings) -> None:
-    if settings.sync_tensorboard:
-        raise NotYetError("`sync_tensorboard` is not available yet: it comes with a later version of runlane")
     if settings.monitor_gym:
         terminal.termwarn(
             "`monitor_gym` has no effect yet: it comes with a later version of runlane", repeat=False

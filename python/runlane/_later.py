@@ -30,7 +30,7 @@ _FUNCTIONS = {
     "custom charts": ("plot_table", "visualize"),
 }
 _MODULES = (
-    "data_types gym helper integration keras lightgbm plot profiler sacred sklearn tensorboard tensorflow wandb_agent xgboost catboost"
+    "data_types gym helper integration keras lightgbm plot profiler sacred sklearn tensorflow wandb_agent xgboost catboost"
 ).split()
 
 

@@ -26,6 +26,7 @@ _MODULES: dict[str, str | dict[str, str]] = {
     "errors": "errors",
     "errors.errors": "errors",
     "errors.term": "terminal",
+    "integration": {},
     "plot": "_later",
     "sdk": {},
     "sdk.data_types": {},
@@ -42,6 +43,8 @@ _MODULES: dict[str, str | dict[str, str]] = {
     "sdk.wandb_run": {"Run": "_run:Run"},
     "sdk.wandb_settings": {"Settings": "_settings:Settings"},
     "sdk.wandb_summary": {"Summary": "_summary:Summary"},
+    "integration.tensorboard": "tensorboard",
+    "tensorboard": "tensorboard",
     "util": "util",
     "wandb_run": {"Run": "_run:Run"},
 }

@@ -513,7 +513,6 @@ def test_features_of_later_versions_say_so(wandb, offline):
         lambda: offline.watch(None),
         lambda: wandb.sweep({}),
         lambda: wandb.plot.line(None, "x", "y"),
-        lambda: wandb.init(sync_tensorboard=True, reinit="create_new"),
     ):
         with pytest.raises(wandb.UsageError, match="not available yet"):
             use()

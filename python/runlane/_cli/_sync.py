@@ -10,7 +10,8 @@ from runlane import _setup
 
 from ._core_process import SyncProcess
 from ._destination import resolve, sync_request
-from ._local_runs import collect, is_online, is_synced
+from ._event_files import log_directories, make_run
+from ._local_runs import collect, find, is_online, is_synced
 from ._progress import SyncDisplay
 
 TYPE_CHECKING = False
@@ -24,7 +25,6 @@ _REMOVED = {
     "--clean": "delete run directories yourself",
     "--clean-old-hours": "delete run directories yourself",
     "--clean-force": "delete run directories yourself",
-    "--sync-tensorboard": "it does not exist any more",
     "--include-globs": "name the runs",
     "--exclude-globs": "name the runs",
     "--include-offline": "offline runs are always included",
@@ -91,6 +91,13 @@ def _selected(paths: tuple[str, ...], include_online: bool, include_synced: bool
     return kept
 
 
+def _event_paths(paths: tuple[str, ...], wish: bool | None) -> list[str]:
+    """The paths whose event files are to become runs."""
+    if wish is not None:
+        return list(paths) if wish else []
+    return [path for path in paths if os.path.isdir(path) and not find(path)[0] and log_directories(path)]
+
+
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path())
 @click.option("-v", "--verbose", is_flag=True, help="More output.")
@@ -126,6 +133,12 @@ def _selected(paths: tuple[str, ...], include_online: bool, include_synced: bool
     is_flag=True,
     help="Send again what the server refused; takes in runs that are synced already.",
 )
+@click.option(
+    "--sync-tensorboard/--no-sync-tensorboard",
+    "sync_tensorboard",
+    default=None,
+    help="Whether PATHS are directories of TensorBoard event files. Default: those that hold event files and no runs are.",
+)
 @_removed_options
 def sync(
     paths: tuple[str, ...],
@@ -142,8 +155,11 @@ def sync(
     parallel: int,
     follow: bool,
     retry_quarantined: bool,
+    sync_tensorboard: bool | None,
 ) -> None:
     """Upload local runs: `.wandb` files, run directories, or directories of them.
+
+    A directory of TensorBoard event files is made a run first.
 
     Without PATHS: the `wandb` directory of the current settings. Uploading again is harmless, an interrupted upload goes on
     where it stopped. Ends with status 1 if a run failed.
@@ -161,14 +177,19 @@ def sync(
         paths = (directory,)
     else:
         yes = True
+    event_paths = _event_paths(paths, sync_tensorboard)
+    paths = tuple(path for path in paths if path not in event_paths)
     logs = _selected(paths, include_online or retry_quarantined, include_synced or retry_quarantined)
     if retry_quarantined:
         logs = [log for log in logs if os.path.exists(log + ".runlane-dead")]
+    if dry_run:
+        _print_list("Would sync", logs + event_paths, verbose)
+        return
+    for path in event_paths:
+        given = {"project": project, "entity": entity, "id": run_id, "job_type": job_type}
+        logs.append(make_run(path, **{name: value for name, value in given.items() if value}))
     if not logs:
         click.echo("No runs to sync.")
-        return
-    if dry_run:
-        _print_list("Would sync", logs, verbose)
         return
     _print_list("Syncing", logs, verbose)
     if not yes and not click.confirm("Upload these runs?"):

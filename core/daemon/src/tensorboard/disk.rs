@@ -178,6 +178,12 @@ mod tests {
         assert_eq!(names, ["a.ev", "b.ev", "link.ev", "sub/deep/d.ev"]);
         assert_eq!(found[0].size, 4);
         assert!(disk.list("/nonexistent", &others, &|_| true).is_err());
+        // A log directory may itself be a link.
+        let alias = directory.path().join("alias");
+        std::os::unix::fs::symlink(&root, &alias).expect("linked");
+        let alias = alias.to_str().expect("UTF-8");
+        let found = disk.list(alias, &BTreeSet::new(), &|name| name == "a.ev");
+        assert_eq!(found.expect("listed").len(), 1);
     }
 
     #[test]

@@ -211,7 +211,10 @@ impl Mirror {
 
     /// The end is called off: the run goes on.
     pub(crate) fn go_on(&mut self) {
-        self.is_ending = false;
+        if self.is_ending {
+            self.is_ending = false;
+            self.next_scan = Duration::ZERO;
+        }
     }
 
     /// Reads on. `now` is the time of a clock that does not jump.

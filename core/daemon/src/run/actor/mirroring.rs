@@ -13,7 +13,7 @@ use crate::upload::LogEnd;
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Looking at very many files takes at most one part in so many of the time.
 const LEISURE: u32 = 20;
-/// The end of a run waits so long for what is in the files.
+/// The end of a run waits so long for what is in the files, from the last piece of it on.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a poll brings back.
@@ -31,7 +31,7 @@ pub(super) struct Mirroring {
     began: Option<Instant>,
     next_poll: Option<Instant>,
     /// The run ends: until when its files are waited for.
-    drained_by: Option<Instant>,
+    drains_until: Option<Instant>,
     is_drained: bool,
     /// All processes are gone; what they wrote is still being read.
     pub(super) is_orphaned: bool,
@@ -40,7 +40,7 @@ pub(super) struct Mirroring {
 impl Mirroring {
     /// When something is to be done.
     pub(super) fn next_wake(&self) -> Option<Instant> {
-        match (&self.task, self.next_poll, self.drained_by) {
+        match (&self.task, self.next_poll, self.drains_until) {
             (None, Some(poll), Some(end)) => Some(poll.min(end)),
             (None, poll, None) => poll,
             (_, _, end) => end,
@@ -52,12 +52,13 @@ impl Actor {
     /// Passes on what processes have told, and starts a poll if it is due.
     pub(super) fn start_mirror_work(&mut self) {
         let told = self.state.mirror.told.len();
-        if told == 0 || self.mirroring.task.is_some() {
-            return;
-        }
         if self.end.is_some() || self.shutting_down {
             self.mirroring.mirror = None;
             self.mirroring.next_poll = None;
+            self.mirroring.drains_until = None;
+            return;
+        }
+        if told == 0 || self.mirroring.task.is_some() {
             return;
         }
         let now = Instant::now();
@@ -87,7 +88,7 @@ impl Actor {
         let Some(mut mirror) = self.mirroring.mirror.take() else {
             return;
         };
-        if self.mirroring.drained_by.is_some() {
+        if self.mirroring.drains_until.is_some() {
             mirror.begin_end();
         } else {
             mirror.go_on();
@@ -126,6 +127,12 @@ impl Actor {
         self.mirroring.mirror = Some(mirror);
         self.mirroring.next_poll = Some(Instant::now() + pause);
         self.mirroring.is_drained = polled.done;
+        if polled.more {
+            self.mirroring.drains_until = self
+                .mirroring
+                .drains_until
+                .map(|_| Instant::now() + DRAIN_TIMEOUT);
+        }
         let runtime = self.age.secs();
         for found in polled.found {
             match found {
@@ -142,16 +149,16 @@ impl Actor {
         let idle = self.mirroring.mirror.is_none()
             && self.mirroring.task.is_none()
             && self.mirroring.told == self.state.mirror.told.len();
-        if idle || self.mirroring.is_drained && self.mirroring.drained_by.is_some() {
+        if idle || self.mirroring.is_drained && self.mirroring.drains_until.is_some() {
             return true;
         }
         let now = Instant::now();
-        let until = *self.mirroring.drained_by.get_or_insert_with(|| {
+        let until = *self.mirroring.drains_until.get_or_insert_with(|| {
             self.mirroring.is_drained = false;
             self.mirroring.next_poll = Some(now);
-            let until = now + DRAIN_TIMEOUT;
-            limit.map_or(until, |limit| until.min(limit))
+            now + DRAIN_TIMEOUT
         });
+        let until = limit.map_or(until, |limit| until.min(limit));
         if now < until {
             return false;
         }
@@ -172,7 +179,7 @@ impl Actor {
         if has_returned || self.finishing.is_some() || self.end.is_some() || self.shutting_down {
             self.mirroring.is_orphaned = false;
             if self.finishing.is_none() {
-                self.mirroring.drained_by = None;
+                self.mirroring.drains_until = None;
             }
             return;
         }

@@ -137,3 +137,123 @@ impl RunState {
         self.batch.amend_last(|out| put_bytes(out, 16, &control));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use runlane_model::json::Value;
+    use runlane_model::key_path::KeyPath;
+
+    use super::super::StateSettings;
+    use super::*;
+
+    fn row(step: i64, end: u64, writer: u64) -> tensorboard::Row {
+        tensorboard::Row {
+            file: 1,
+            writer,
+            items: vec![
+                (KeyPath::flat("train/loss"), Value::Float(0.5)),
+                (KeyPath::flat("global_step"), Value::Int(step)),
+            ],
+            files: vec!["media/images/a.png".to_owned()],
+            end,
+        }
+    }
+
+    fn records(state: &RunState) -> Vec<pb::Record> {
+        let decoded = state.batch.iter().map(pb::Record::decode);
+        decoded.map(|record| record.expect("a record")).collect()
+    }
+
+    fn history(records: &[pb::Record]) -> Vec<&pb::HistoryRecord> {
+        let rows = records
+            .iter()
+            .filter_map(|record| match &record.record_type {
+                Some(RecordType::History(history)) => Some(history),
+                _ => None,
+            });
+        rows.collect()
+    }
+
+    #[test]
+    fn the_log_says_how_far_each_file_is() {
+        let run = pb::RunRecord {
+            start_time: Some(prost_types::Timestamp {
+                seconds: 1_000,
+                nanos: 900_000_000,
+            }),
+            ..Default::default()
+        };
+        let mut state = RunState::new(run.clone(), StateSettings::default());
+        let told = pb::TbRecord {
+            log_dir: "/w/logs".to_owned(),
+            runlane_host: "node1".to_owned(),
+            ..Default::default()
+        };
+        state.tell_mirror(&told, 7);
+        let opened = Opened {
+            file: 1,
+            logged: Logged {
+                path: "/w/logs/events".to_owned(),
+                inode: 5,
+                namespace: "train".to_owned(),
+                end: 0,
+            },
+            saved_as: Some("train/events".to_owned()),
+        };
+        state.write_opened(&opened);
+        state.write_mirrored(row(10, 100, 7), 1.0);
+        state.write_mirrored(row(20, 250, 7), 2.0);
+        let records = records(&state);
+        let rows = history(&records);
+        let steps: Vec<i64> = rows
+            .iter()
+            .map(|row| row.step.map_or(0, |it| it.num))
+            .collect();
+        assert_eq!(steps, [0, 1]);
+        let keys: Vec<&str> = rows[0]
+            .item
+            .iter()
+            .map(|item| item.nested_key[0].as_str())
+            .collect();
+        assert_eq!(keys, ["train/loss", "global_step", "_runtime", "_step"]);
+        let is_file =
+            |record: &&pb::Record| matches!(&record.record_type, Some(RecordType::Files(_)));
+        assert_eq!(records.iter().filter(is_file).count(), 3);
+
+        let mut reborn = RunState::new(run, StateSettings::default());
+        for record in &records {
+            reborn.replay(record);
+        }
+        let expected = Logged {
+            end: 250,
+            ..opened.logged
+        };
+        assert_eq!(reborn.mirror.files, [expected]);
+        assert_eq!(reborn.mirror.files, state.mirror.files);
+        assert_eq!(reborn.mirror.started, 1_000);
+        assert_eq!(reborn.next_step(), 2);
+        assert_eq!(state.mirror.told[0].host.as_deref(), Some("node1"));
+    }
+
+    #[test]
+    fn a_row_names_who_told_of_its_directory_only_in_company() {
+        let settings = StateSettings {
+            shared: true,
+            ..StateSettings::default()
+        };
+        let mut state = RunState::new(pb::RunRecord::default(), settings);
+        let info = pb::RunlaneWriter {
+            label: "rank-1".to_owned(),
+            ..Default::default()
+        };
+        state.writer_joined(7, info);
+        state.write_mirrored(row(1, 10, 7), 1.0);
+        let records = records(&state);
+        let label = history(&records)[0]
+            .item
+            .iter()
+            .find(|item| item.nested_key == ["_label"])
+            .map(|item| item.value_json.as_str());
+        assert_eq!(label, Some("\"rank-1\""));
+    }
+}

@@ -414,6 +414,18 @@ fn what_is_wrong_is_told_once() {
 }
 
 #[test]
+fn an_end_that_is_called_off_is_none() {
+    let mut world = World::new(&[told("/w/logs")]);
+    world.disk.append(A, &scalar(1, "a", 1.0));
+    world.end();
+    world.mirror.go_on();
+    world.disk.append(B, &scalar(2, "b", 2.0));
+    assert!(!world.pass(12));
+    world.end();
+    assert_eq!(world.short(), ["a=1 global_step=1", "b=2 global_step=2"]);
+}
+
+#[test]
 fn files_of_others_are_left_alone() {
     let mut world = World::new(&[told("/w/logs")]);
     for name in [
