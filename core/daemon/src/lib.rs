@@ -18,6 +18,7 @@ mod own_file;
 mod run;
 pub mod socket;
 pub mod sync;
+mod tensorboard;
 mod upload;
 mod wire;
 
