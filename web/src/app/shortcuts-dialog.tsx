@@ -8,6 +8,7 @@ const SHORTCUTS: readonly (readonly [keys: readonly string[], what: string])[] =
   [["Esc"], "Close, or leave the search"],
   [["?"], "This list"],
   [["↑", "↓"], "Move between the rows of a list or table"],
+  [["[", "]"], "The page of a run before or after"],
   [["Alt", "Click"], "Show only this run (on its eye)"],
   [["Drag"], "Zoom a chart on its x axis"],
   [["Double-click"], "Show a chart's whole range again"],

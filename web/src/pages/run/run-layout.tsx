@@ -1,10 +1,9 @@
 import { useQuery } from "@tanstack/react-query";
-import { Link, Outlet, useParams } from "@tanstack/react-router";
+import { Outlet, useParams } from "@tanstack/react-router";
 import { runQuery } from "../../api/queries";
-import { axisOf } from "../../app/search";
+import type { RunDetail } from "../../api/runs";
 import { useTheme } from "../../app/theme";
 import { useNow } from "../../app/use-now";
-import kit from "../../kit/kit.module.css";
 import { Failure, Skeleton } from "../../kit/notice";
 import { PageTitle } from "../../kit/page-title";
 import { RunState } from "../../kit/run-state";
@@ -13,14 +12,7 @@ import { formatAgo, formatCount, formatDuration } from "../../model/format";
 import { NotFoundPage } from "../not-found/not-found-page";
 import { LostRows } from "./lost-rows";
 import css from "./run.module.css";
-
-const TABS = [
-  ["/$entity/$project/runs/$run", "Charts"],
-  ["/$entity/$project/runs/$run/overview", "Overview"],
-  ["/$entity/$project/runs/$run/system", "System"],
-  ["/$entity/$project/runs/$run/logs", "Logs"],
-  ["/$entity/$project/runs/$run/files", "Files"],
-] as const;
+import { RunTabs, type TabCounts } from "./run-tabs";
 
 export function RunLayout() {
   const path = useParams({ from: "/$entity/$project/runs/$run" });
@@ -51,23 +43,18 @@ export function RunLayout() {
           )}
         </div>
         <LostRows path={path} count={data?.lostRows ?? 0} />
-        <nav className={kit.tabs} aria-label="Run">
-          {TABS.map(([to, text], index) => (
-            <Link
-              key={to}
-              to={to}
-              params={path}
-              search={axisOf}
-              activeOptions={{ exact: index === 0, includeSearch: false }}
-            >
-              {text}
-            </Link>
-          ))}
-        </nav>
+        <RunTabs path={path} counts={data === undefined ? {} : countsOf(data)} />
       </header>
       <div className={css.body}>
         <Outlet />
       </div>
     </div>
   );
+}
+
+function countsOf(run: RunDetail): TabCounts {
+  return {
+    Logs: [run.logLineCount, "Lines"],
+    Files: [run.fileCount, "Files"],
+  };
 }
