@@ -14,7 +14,7 @@ use crate::auth::{self, login};
 use crate::error::ApiError;
 use crate::files::{download, upload};
 use crate::state::AppState;
-use crate::{charts, filestream, graphql, live, logs, reproduce, web};
+use crate::{charts, filestream, graphql, live, logs, web};
 
 const FILE_STREAM_BYTES: usize = 64 << 20;
 const LOGIN_BYTES: usize = 64 << 10;
@@ -29,10 +29,6 @@ pub(crate) fn router(state: AppState) -> Router {
         )
         .route("/api/charts/series", post(charts::series))
         .route("/api/runs/{entity}/{project}/{run}/logs", get(logs::of_run))
-        .route(
-            "/api/runs/{entity}/{project}/{run}/reproduce",
-            get(reproduce::of_run),
-        )
         .layer(CompressionLayer::new().gzip(true));
     let protected = Router::new()
         .merge(compressed)

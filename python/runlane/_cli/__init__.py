@@ -27,7 +27,6 @@ _COMMANDS = {
     "offline": "_modes:offline",
     "on": "_modes:online_alias",
     "online": "_modes:online",
-    "restore": "_restore:restore",
     "server": "_server:server",
     "status": "_workspace:status",
     "sync": "_sync:sync",
