@@ -31,6 +31,7 @@ pub(crate) fn opened<'py>(py: Python<'py>, reply: &OpenRunReply) -> PyResult<Bou
     dict.set_item("resumed", run.resumed)?;
     dict.set_item("forked", run.forked)?;
     dict.set_item("detached", reply.detached)?;
+    dict.set_item("code_saving_enabled", reply.code_saving_enabled)?;
     let config = PyDict::new(py);
     for item in run.config.iter().flat_map(|config| &config.update) {
         config.set_item(flat(&item.key, &item.nested_key), &item.value_json)?;

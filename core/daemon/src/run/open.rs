@@ -138,6 +138,10 @@ impl Actor {
             run_url,
             project_url,
         }
+            code_saving_enabled: self
+                .uploads
+                .as_ref()
+                .is_some_and(|uploads| uploads.status.borrow().saves_code),
     }
 
     fn create(

@@ -33,7 +33,8 @@ $metricValue: Float!) { rewindRun(input: {runName: $runName, entityName: $entity
 $metricName, metricValue: $metricValue}) { rewoundRun { id name displayName description config sweepName project { id name \
 entity { id name } } historyLineCount } } }";
 
-const FEATURES: &str = "query ServerFeaturesQuery { serverInfo { features { name isEnabled } } }";
+const FEATURES: &str =
+    "query ServerFeaturesQuery { serverInfo { features { name isEnabled } } viewer { flags } }";
 
 const CREATE_FILES: &str = "mutation CreateRunFiles($entity: String!, $project: String!, $run: String!, $files: [String!]!) { \
 createRunFiles(input: {entityName: $entity, projectName: $project, runName: $run, files: $files}) { runID uploadHeaders \
@@ -162,6 +163,8 @@ pub(crate) struct Features {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UploadUrls {
+    /// The account's switch for saving code.
+    pub(crate) saves_code: bool,
     #[serde(default)]
     pub(crate) upload_headers: Vec<String>,
     #[serde(default)]
@@ -344,7 +347,10 @@ impl Server {
             structured_console: on("STRUCTURED_CONSOLE_LOGS"),
         })
     }
+        let flags = data["viewer"]["flags"].as_str().unwrap_or_default();
+        let flags: Value = serde_json::from_str(flags).unwrap_or_default();
 
+            saves_code: flags["code_saving_enabled"] == true,
     /// Creates or updates the run; whether it was created.
     pub(crate) async fn upsert(&self, upsert: &Upsert) -> Result<(Bucket, bool), CallError> {
         let variables = json!({

@@ -73,6 +73,8 @@ pub(crate) struct UploadStatus {
     /// `entity/project/run` and the web page, once the server has answered.
     pub(crate) run_path: String,
     pub(crate) run_url: String,
+    /// The account at the server asks for code to be saved.
+    pub(crate) saves_code: bool,
     /// Records that are kept in the log for a later release.
     pub(crate) kept: u64,
     /// Records that damage of the log has cost, and whether it ends inside one.

@@ -113,6 +113,9 @@ pub struct OpenRunReply {
     pub run_url: ::prost::alloc::string::String,
     #[prost(string, tag = "8")]
     pub project_url: ::prost::alloc::string::String,
+    /// The account's switch for saving code, `viewer.flags` of the server.
+    #[prost(bool, tag = "9")]
+    pub code_saving_enabled: bool,
 }
 /// What the daemon needs to know of a run. Resolved once, in Python.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -75,6 +75,10 @@ pub(super) async fn meet(
         let error = match start::start(server, job, projection, saved.clone()).await {
             Ok(mut started) => {
                 links.resumed();
+                let saves_code = started.features.saves_code;
+                links
+                    .status
+                    .send_modify(|status| status.saves_code = saves_code);
                 if let Some(reply) = links.started.take() {
                     if reply.send(Ok(started.run.clone())).is_ok() {
                         // The run's actor takes the server's steps over: its rows need no shift.
