@@ -37,6 +37,7 @@ impl Clock for SystemClock {
 pub(crate) struct Age {
     at: tokio::time::Instant,
     secs: f64,
+    is_paused: bool,
 }
 
 impl Age {
@@ -46,11 +47,52 @@ impl Age {
         Self {
             at: tokio::time::Instant::now(),
             secs: since.max(0.0) + before.max(0.0),
+            is_paused: false,
         }
     }
 
     /// Seconds that the run has run until now.
     pub(crate) fn secs(&self) -> f64 {
-        self.secs + self.at.elapsed().as_secs_f64()
+        self.secs_at(tokio::time::Instant::now())
+    }
+
+    /// Lets the time stand still (between the cells of a notebook), or go on.
+    pub(crate) fn set_paused(&mut self, is_paused: bool) {
+        self.set_paused_at(is_paused, tokio::time::Instant::now());
+    }
+
+    fn secs_at(&self, now: tokio::time::Instant) -> f64 {
+        if self.is_paused {
+            return self.secs;
+        }
+        self.secs + now.saturating_duration_since(self.at).as_secs_f64()
+    }
+
+    fn set_paused_at(&mut self, is_paused: bool, now: tokio::time::Instant) {
+        self.secs = self.secs_at(now);
+        self.at = now;
+        self.is_paused = is_paused;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn pauses_do_not_count() {
+        let mut age = Age::of(&SystemClock, SystemClock.unix_secs(), 100.0);
+        let at = |secs| age.at + Duration::from_secs(secs);
+        let [five, later, latest] = [5, 605, 607].map(at);
+        let end = latest + Duration::from_secs(2);
+        let begin = age.secs;
+        age.set_paused_at(true, five);
+        age.set_paused_at(true, later);
+        assert!((age.secs_at(later) - begin - 5.0).abs() < 1e-3);
+        age.set_paused_at(false, later);
+        age.set_paused_at(false, latest);
+        assert!((age.secs_at(end) - begin - 9.0).abs() < 1e-3);
     }
 }

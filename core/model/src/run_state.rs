@@ -25,11 +25,14 @@ pub enum RunState {
 }
 
 impl RunState {
-    /// The state that the end of a run leads to.
-    pub fn after_exit(exit_code: i64, stop_requested: bool) -> Self {
+    /// The state that the end of a run leads to. A run whose machine is taken away and that does not end well was preempted.
+    #[must_use]
+    pub fn after_exit(self, exit_code: i64, stop_requested: bool) -> Self {
         match (exit_code, stop_requested) {
             (0, false) => Self::Finished,
             (_, true) => Self::Killed,
+            // A repeated report of the end changes nothing.
+            (_, false) if matches!(self, Self::Preempting | Self::Preempted) => Self::Preempted,
             (_, false) => Self::Failed,
         }
     }
@@ -100,9 +103,18 @@ mod tests {
 
     #[test]
     fn exits_and_deaths_lead_to_their_states() {
-        assert_eq!(RunState::after_exit(0, false), RunState::Finished);
-        assert_eq!(RunState::after_exit(3, false), RunState::Failed);
-        assert_eq!(RunState::after_exit(255, true), RunState::Killed);
+        let running = RunState::Running;
+        assert_eq!(running.after_exit(0, false), RunState::Finished);
+        assert_eq!(running.after_exit(3, false), RunState::Failed);
+        assert_eq!(running.after_exit(255, true), RunState::Killed);
+        let preempting = RunState::Preempting;
+        assert_eq!(preempting.after_exit(0, false), RunState::Finished);
+        assert_eq!(preempting.after_exit(143, false), RunState::Preempted);
+        assert_eq!(preempting.after_exit(255, true), RunState::Killed);
+        assert_eq!(
+            RunState::Preempted.after_exit(143, false),
+            RunState::Preempted
+        );
         assert_eq!(RunState::Running.after_death(), RunState::Crashed);
         assert_eq!(RunState::Preempting.after_death(), RunState::Preempted);
     }

@@ -18,7 +18,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use crate::error::{ApiError, StoreError};
 use crate::extract::ApiQuery;
 use crate::state::AppState;
-use crate::store::runs as run_rows;
+use crate::store::{alerts, runs as run_rows};
 
 const RING: usize = 1024;
 const GATHER: Duration = Duration::from_millis(250);
@@ -175,6 +175,7 @@ async fn run_event(
     {
         return Ok(None);
     }
+    let alert_count = alerts::count(&mut reader, run_id).await?;
     let data = json!({
         "entity": run.entity,
         "project": run.project,
@@ -186,6 +187,8 @@ async fn run_event(
         "logLineCount": run.log_line_count,
         "lastStep": run.last_step,
         "lostRows": run.lost_rows,
+        "alertCount": alert_count,
+        "stopRequested": run.stop_requested,
         "version": run.version,
     });
     Ok(Some(Event::default().event("run").data(data.to_string())))

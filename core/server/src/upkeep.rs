@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::history::compact;
 use crate::live::{LiveHub, closed};
-use crate::store::{Store, files, runs};
+use crate::store::{Store, alerts, files, runs};
 
 /// How long upkeep waits between looks, and what it looks for.
 #[derive(Debug, Clone, Copy)]
@@ -92,6 +92,11 @@ impl Upkeep {
             let state: RunState = run.state.parse().unwrap_or(RunState::Running);
             let dead = state.after_death();
             runs::set_state(&mut writer, run.id, dead.as_str(), None, run.stop_requested).await?;
+            if dead == RunState::Crashed {
+                let minutes = self.heartbeat_timeout.as_secs().div_ceil(60);
+                let text = format!("No heartbeat arrived for {minutes} minutes.");
+                alerts::add_crash(&mut writer, run.id, &text, now_micros).await?;
+            }
             tracing::warn!(
                 run = format!("{}/{}/{}", run.entity, run.project, run.name),
                 state = dead.as_str(),

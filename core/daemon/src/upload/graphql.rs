@@ -40,6 +40,12 @@ const CREATE_FILES: &str = "mutation CreateRunFiles($entity: String!, $project: 
 createRunFiles(input: {entityName: $entity, projectName: $project, runName: $run, files: $files}) { runID uploadHeaders \
 files { name uploadUrl } } }";
 
+/// With the time of the alert, which our server takes: offline runs are uploaded later, and a call may be repeated.
+const TIMED_ALERT: &str = "mutation NotifyScriptableRunAlert($entityName: String!, $projectName: String!, $runName: String!, \
+$title: String!, $text: String!, $severity: AlertSeverity, $waitDuration: Duration, $occurredAtMicros: Int64) { \
+notifyScriptableRunAlert(input: {entityName: $entityName, projectName: $projectName, runName: $runName, title: $title, text: \
+$text, severity: $severity, waitDuration: $waitDuration, occurredAtMicros: $occurredAtMicros}) { success } }";
+
 const ALERT: &str = "mutation NotifyScriptableRunAlert($entityName: String!, $projectName: String!, $runName: String!, \
 $title: String!, $text: String!, $severity: AlertSeverity, $waitDuration: Duration) { notifyScriptableRunAlert(input: \
 {entityName: $entityName, projectName: $projectName, runName: $runName, title: $title, text: $text, severity: $severity, \
@@ -419,19 +425,24 @@ impl Server {
         read(data["createRunFiles"].take())
     }
 
-    /// Sends an alert.
+    /// Sends an alert; a server that is `ours` learns when it was given.
     pub(crate) async fn alert(
         &self,
-        entity: &str,
-        project: &str,
-        run: &str,
+        [entity, project, run]: [&str; 3],
         alert: &runlane_proto::wandb_internal::AlertRecord,
+        ours: bool,
     ) -> Result<(), CallError> {
-        let variables = json!({
+        let mut variables = json!({
             "entityName": entity, "projectName": project, "runName": run, "title": alert.title, "text": alert.text,
             "severity": alert.level, "waitDuration": alert.wait_duration,
         });
-        self.call("NotifyScriptableRunAlert", ALERT, variables)
+        // A log of another client has no time.
+        let timed = ours && alert.runlane_time_micros > 0;
+        if timed {
+            variables["occurredAtMicros"] = alert.runlane_time_micros.into();
+        }
+        let query = if timed { TIMED_ALERT } else { ALERT };
+        self.call("NotifyScriptableRunAlert", query, variables)
             .await
             .map(|_data| ())
     }

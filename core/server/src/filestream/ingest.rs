@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::error::{ApiError, StoreError};
 use crate::live::LiveHub;
 use crate::store::streams::{StreamKind, StreamState};
-use crate::store::{Connection, Store, runs, streams};
+use crate::store::{Connection, Store, alerts, runs, streams};
 
 const QUEUE_REQUESTS: usize = 1024;
 const QUEUE_BYTES: usize = 128 << 20;
@@ -211,6 +211,10 @@ async fn apply(
     let (state, exit_code) = next_state(&run, &job.update);
     if state != run.state || exit_code != run.exit_code {
         runs::set_state(connection, run.id, &state, exit_code, run.stop_requested).await?;
+        if state == RunState::Crashed.as_str() && state != run.state {
+            let text = "The process ended without an exit code.";
+            alerts::add_crash(connection, run.id, text, now_micros).await?;
+        }
     }
     runs::heartbeat(connection, run.id, now_micros).await?;
     let [history, events, output] = states;
@@ -227,7 +231,9 @@ async fn apply(
         events: known(connection, events, run.id, StreamKind::Events, &job.client).await?,
         output: known(connection, output, run.id, StreamKind::Output, &job.client).await?,
         exit_code,
-        stopped: run.stop_requested && active,
+        // Several processes may write to the run; the others are to stop as well when the first has.
+        stopped: run.stop_requested
+            && (active || job.update.end.is_none() && state == RunState::Killed.as_str()),
         run_id: run.id,
     })
 }
@@ -249,18 +255,21 @@ async fn known(
 /// opens it again; one that was only given up for lack of heartbeats goes on.
 fn next_state(run: &runs::RunRow, update: &Update) -> (String, Option<i64>) {
     let state: RunState = run.state.parse().unwrap_or(RunState::Running);
+    let state = match state {
+        RunState::Running | RunState::Pending if update.preempting => RunState::Preempting,
+        state => state,
+    };
     if let Some(end) = update.end {
         let next = if end.trainer_died {
             state_after_death(state)
         } else {
-            RunState::after_exit(end.exit_code, run.stop_requested)
+            state.after_exit(end.exit_code, run.stop_requested)
         };
         return (next.as_str().to_owned(), Some(end.exit_code));
     }
     let given_up =
         matches!(state, RunState::Crashed | RunState::Preempted) && run.exit_code.is_none();
     let next = match state {
-        RunState::Running | RunState::Pending if update.preempting => RunState::Preempting,
         RunState::Pending => RunState::Running,
         _ if given_up => RunState::Running,
         state => state,

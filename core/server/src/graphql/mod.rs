@@ -1,5 +1,6 @@
 //! `POST /graphql`: the operations of W&B's client and Public API, with a few fields of our own for the app.
 
+mod alerts;
 mod files;
 mod filter;
 mod filter_keys;

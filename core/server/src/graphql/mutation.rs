@@ -1,13 +1,14 @@
 //! Root of all changes.
 
-use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
+use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use runlane_model::limits;
 use runlane_model::run_state::RunState;
 
+use super::alerts::{self, NotifyScriptableRunAlertInput};
 use super::files::File;
 use super::project::Project;
 use super::run::Run;
-use super::scalars::{Duration, JsonString};
+use super::scalars::JsonString;
 use super::upsert::{self, UpsertBucketInput};
 use super::{Scope, ids};
 use crate::error::{ApiError, StoreError};
@@ -15,7 +16,6 @@ use crate::store::runs::RunRow;
 use crate::store::{files, projects, runs};
 
 const MAX_FILES: usize = 10_000;
-const MAX_ALERT_CHARACTERS: usize = 64 << 10;
 
 #[derive(SimpleObject)]
 pub(crate) struct UpsertBucketPayload {
@@ -94,26 +94,6 @@ pub(crate) struct MarkRunFilesUploadedInput {
 pub(crate) struct DeleteFilesInput {
     files: Vec<ID>,
     project_id: Option<i32>,
-    client_mutation_id: Option<String>,
-}
-
-/// How urgent an alert is.
-#[derive(Enum, Copy, Clone, Eq, PartialEq)]
-pub(crate) enum AlertSeverity {
-    Info,
-    Warn,
-    Error,
-}
-
-#[derive(InputObject)]
-pub(crate) struct NotifyScriptableRunAlertInput {
-    entity_name: String,
-    project_name: String,
-    run_name: String,
-    title: String,
-    text: String,
-    severity: Option<AlertSeverity>,
-    wait_duration: Option<Duration>,
     client_mutation_id: Option<String>,
 }
 
@@ -340,16 +320,13 @@ impl Mutation {
         Ok(SuccessPayload::new(success))
     }
 
-    /// Stores an alert, unless one of the same title came within its waiting time.
+    /// Stores an alert, unless one of the same title was sent within its waiting time.
     async fn notify_scriptable_run_alert(
         &self,
         context: &Context<'_>,
         input: NotifyScriptableRunAlertInput,
     ) -> Result<SuccessPayload, ApiError> {
         let scope = Scope::of(context)?;
-        if input.title.len() + input.text.len() > MAX_ALERT_CHARACTERS {
-            return Err(ApiError::invalid("an alert may have 64 KiB at most"));
-        }
         let run = run_named(
             scope,
             &input.entity_name,
@@ -357,24 +334,7 @@ impl Mutation {
             &input.run_name,
         )
         .await?;
-        let severity = match input.severity {
-            None | Some(AlertSeverity::Info) => "INFO",
-            Some(AlertSeverity::Warn) => "WARN",
-            Some(AlertSeverity::Error) => "ERROR",
-        };
-        let wait_millis = input
-            .wait_duration
-            .map_or(0, |duration| duration.0.clamp(0, 1 << 40));
-        let alert = runs::NewAlert {
-            run_id: run.id,
-            title: &input.title,
-            text: &input.text,
-            severity,
-            wait_millis,
-        };
-        let mut writer = scope.state.store.writer().await?;
-        runs::add_alert(&mut writer, &alert, scope.state.clock.now_micros()).await?;
-        writer.commit().await.map_err(StoreError::from)?;
+        alerts::store(scope, run.id, &input).await?;
         Ok(SuccessPayload::new(true))
     }
 }

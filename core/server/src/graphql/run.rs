@@ -12,6 +12,7 @@
 use async_graphql::{Context, ID, Object, SimpleObject};
 use runlane_model::json::{Object as JsonObject, Value, parse_object};
 
+use super::alerts::{self, Alert};
 use super::files::{FileConnection, file_page};
 use super::history::{self, LogLineConnection, ParquetHistory};
 use super::page::{PageInfo, complexity};
@@ -213,6 +214,20 @@ impl Run {
     /// Rows that its clients could not keep, by their own account.
     async fn lost_rows(&self) -> i64 {
         self.0.lost_rows
+    }
+
+    /// What its programs, and the server, found worth telling; newest first, 100 by default.
+    #[graphql(complexity = "complexity(first, child_complexity)")]
+    async fn alerts(
+        &self,
+        context: &Context<'_>,
+        first: Option<i32>,
+    ) -> Result<Vec<Alert>, ApiError> {
+        alerts::of_run(context, self.0.id, first).await
+    }
+
+    async fn alert_count(&self, context: &Context<'_>) -> Result<i64, ApiError> {
+        alerts::count(context, self.0.id).await
     }
 
     /// Grows with every change.

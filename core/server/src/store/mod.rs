@@ -5,6 +5,7 @@
 //! their own connections and see the last commit.
 
 pub(crate) mod accounts;
+pub(crate) mod alerts;
 pub(crate) mod chunks;
 pub(crate) mod files;
 pub(crate) mod objects;

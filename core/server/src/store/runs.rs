@@ -404,38 +404,3 @@ pub(crate) async fn delete(
         .await?;
     Ok(())
 }
-
-/// An alert to store.
-#[derive(Debug)]
-pub(crate) struct NewAlert<'a> {
-    pub(crate) run_id: i64,
-    pub(crate) title: &'a str,
-    pub(crate) text: &'a str,
-    pub(crate) severity: &'a str,
-    pub(crate) wait_millis: i64,
-}
-
-/// Stores an alert unless one of the same title was stored within its waiting time; whether it was stored.
-pub(crate) async fn add_alert(
-    connection: &mut Connection,
-    alert: &NewAlert<'_>,
-    now_micros: i64,
-) -> Result<bool, StoreError> {
-    let done = sqlx::query(
-        "INSERT INTO alerts (run_id, title, text, severity, wait_millis, created_at_micros)
-        SELECT $1, $2, $3, $4, $5, $6
-        WHERE NOT EXISTS (
-            SELECT 1 FROM alerts
-            WHERE run_id = $1 AND title = $2 AND created_at_micros > $6 - $5 * 1000
-        )",
-    )
-    .bind(alert.run_id)
-    .bind(alert.title)
-    .bind(alert.text)
-    .bind(alert.severity)
-    .bind(alert.wait_millis)
-    .bind(now_micros)
-    .execute(connection)
-    .await?;
-    Ok(done.rows_affected() > 0)
-}

@@ -355,6 +355,16 @@ async fn states_follow_the_run() {
             "crashed",
         ),
         ("leaving", json!({"preempting": true}), "preempting"),
+        (
+            "left",
+            json!({"preempting": true, "complete": true, "exitcode": 0}),
+            "finished",
+        ),
+        (
+            "lost",
+            json!({"preempting": true, "complete": true, "exitcode": 1}),
+            "preempted",
+        ),
     ];
     for (name, body, expected) in cases {
         server.create_run(name).await;
@@ -366,6 +376,11 @@ async fn states_follow_the_run() {
             "a repeated request is fine"
         );
         assert_eq!(state(name).await, expected);
+    }
+    let killed = json!({"complete": true, "exitcode": 143});
+    for _ in 0..2 {
+        server.stream("leaving", &killed).await;
+        assert_eq!(state("leaving").await, "preempted");
     }
     // Late data is kept, the end stays the end; an upsert by the run opens it again.
     server.send_history("ok", 0, &[row(0)]).await;
@@ -418,6 +433,9 @@ async fn stop_request_reaches_the_client_and_ends_as_killed() {
         (&last["stopped"], &last["exitcode"]),
         (&json!(false), &json!(255))
     );
+    assert_eq!(server.run("r", "state").await["state"], "killed");
+    let other = server.stream("r", &json!({})).await.json();
+    assert_eq!(other["stopped"], true, "another process of the run");
     assert_eq!(server.run("r", "state").await["state"], "killed");
 }
 

@@ -321,17 +321,6 @@ async fn history_is_read_by_window_sample_and_keys() {
 }
 
 #[tokio::test]
-async fn alerts_of_one_title_wait() {
-    let server = TestServer::start().await;
-    server.create_run("r").await;
-    let alert = "mutation A { notifyScriptableRunAlert(input: {entityName: \"me\", projectName: \"p\", runName: \"r\", title: \"t\", text: \"\", severity: WARN, waitDuration: 60000}) { success } }";
-    for _ in 0..2 {
-        let data = server.graphql(alert, json!({})).await;
-        assert_eq!(data["notifyScriptableRunAlert"]["success"], true);
-    }
-}
-
-#[tokio::test]
 async fn app_fields_describe_the_run() {
     let server = TestServer::start().await;
     let config = json!({"_wandb": {"value": {"e": {"x1": {"host": "box", "program": "train.py", "args": ["--lr", "1"], "gpu": null}}}}}).to_string();

@@ -1,5 +1,6 @@
 //! The server from outside: its whole HTTP surface, without a socket in between.
 
+mod alerts;
 mod auth;
 mod charts;
 mod file_stream;

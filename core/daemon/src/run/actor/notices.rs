@@ -13,7 +13,11 @@ impl Actor {
         while let Ok(notice) = uploads.notices.try_recv() {
             notices.push(notice);
         }
-        let stop = uploads.status.borrow().stop_requested;
+        let stop = {
+            let status = uploads.status.borrow();
+            // An upload that waits for a person is what other clients call a fatal error.
+            status.stop_requested || (self.settings.stop_on_fatal_error && status.is_paused)
+        };
         for (severity, text) in notices {
             self.tell_all(severity, &text);
         }

@@ -83,10 +83,8 @@ impl Actor {
                 })
             }
             Some(request::Request::GetStatus(_)) => response::Response::Status(self.status(writer)),
-            // Nothing is sampled yet that could be paused or asked for.
-            Some(request::Request::Pause(_) | request::Request::Resume(_)) => {
-                response::Response::Paused(local::Paused { is_paused: false })
-            }
+            Some(request::Request::Pause(_)) => self.set_paused(true),
+            Some(request::Request::Resume(_)) => self.set_paused(false),
             Some(request::Request::GetSystemMetrics(_)) => {
                 response::Response::SystemMetrics(local::SystemMetrics::default())
             }
@@ -97,6 +95,12 @@ impl Actor {
             error: None,
             response: Some(answer),
         }));
+    }
+
+    /// Lets the run's clock stand still between the cells of a notebook, or go on.
+    fn set_paused(&mut self, is_paused: bool) -> response::Response {
+        self.age.set_paused(is_paused);
+        response::Response::Paused(local::Paused { is_paused })
     }
 
     fn status(&mut self, writer: u64) -> local::Status {

@@ -291,9 +291,10 @@ impl Engine {
         let server = self.server.clone();
         let (entity, project) = (self.started.entity.clone(), self.started.project.clone());
         let run = self.started.run.run_id.clone();
+        let ours = self.started.features.fast_stream;
         let epoch = self.epoch;
         self.calls.spawn(async move {
-            let outcome = server.alert(&entity, &project, &run, &alert).await;
+            let outcome = server.alert([&entity, &project, &run], &alert, ours).await;
             (epoch, Done::Alert(outcome))
         });
     }
