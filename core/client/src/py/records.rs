@@ -14,6 +14,7 @@ use runlane_proto::wandb_internal::{
 
 use super::fields::{Fields, pair_of, path_of, text_of};
 use super::settings::{git, run_record, telemetry, timestamp, writer_info};
+use crate::hub::unix_micros;
 
 /// The record of `kind` with the fields of `mapping`; a field `kind` in there is allowed.
 ///
@@ -32,6 +33,7 @@ pub(crate) fn record(kind: &str, mapping: &Bound<'_, PyAny>) -> PyResult<Record>
             text: fields.text("text")?,
             level: fields.text("level")?,
             wait_duration: fields.value("wait_millis")?,
+            runlane_time_micros: i64::try_from(unix_micros()).unwrap_or(i64::MAX),
             ..AlertRecord::default()
         }),
         "telemetry" => RecordType::Telemetry(telemetry(&fields)?),
