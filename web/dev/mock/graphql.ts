@@ -120,6 +120,10 @@ function runNode(run: MockRun) {
     logLineCount: run.log.length,
     eventsLineCount: run.samples,
     systemMetricKeys: run.samples > 0 ? run.system : [],
+    id: `id-of-${run.name}`,
+    stopped: false,
+    alertCount: run.state === "failed" ? ALERTS.length : 0,
+    alerts: run.state === "failed" ? ALERTS : [],
     lostRows: run.state === "failed" ? 1234 : 0,
     fileCount: run.files.size,
     metadata: {
@@ -129,6 +133,24 @@ function runNode(run: MockRun) {
     },
   };
 }
+
+const ALERTS = [
+  {
+    id: "3",
+    title: "Run crashed",
+    text: "No heartbeat arrived for 5 minutes.",
+    severity: "ERROR",
+    createdAt: "2026-01-06T10:00:00",
+  },
+  {
+    id: "2",
+    title: "High loss",
+    text: "loss 12.5 at step 120\nlearning rate 0.1",
+    severity: "WARN",
+    createdAt: "2026-01-06T09:58:00",
+  },
+  { id: "1", title: "Warm-up done", text: "", severity: "INFO", createdAt: "2026-01-06T09:30:00" },
+];
 
 function keyInfo(run: MockRun) {
   return { typeCounts: [{ type: "number", count: run.steps }], monotonic: false, previousValue: 0 };

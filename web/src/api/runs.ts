@@ -43,6 +43,10 @@ export interface RunRecord extends RunRow {
 }
 
 export interface RunDetail extends RunRecord {
+  /** What mutations name the run by. */
+  readonly storageId: string;
+  readonly stopRequested: boolean;
+  readonly alertCount: number;
   readonly notes: string;
   readonly host: string | null;
   readonly program: string | null;
@@ -224,7 +228,8 @@ const RUN_DETAIL = operation(
   "WebRun",
   `query WebRun($entity: String!, $project: String!, $run: String!) {
     project(name: $project, entityName: $entity) { run(name: $run) {
-      ${ROW} config summaryMetrics notes host program command commit exitCode logLineCount eventsLineCount lostRows fileCount metadata } } }`,
+      ${ROW} config summaryMetrics notes host program command commit exitCode logLineCount eventsLineCount lostRows fileCount metadata
+      id stopped alertCount } } }`,
 );
 
 /** The run, or null when it does not exist. */
@@ -235,6 +240,9 @@ export async function fetchRun(path: RunPath, signal: AbortSignal): Promise<RunD
   const metadata = node.raw("metadata") ?? null;
   return {
     ...readRecord(node),
+    storageId: node.text("id"),
+    stopRequested: node.flag("stopped"),
+    alertCount: node.maybeNumber("alertCount") ?? 0,
     notes: node.maybeText("notes") ?? "",
     host: node.maybeText("host"),
     program: node.maybeText("program"),

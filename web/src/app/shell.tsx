@@ -12,6 +12,9 @@ import { ShortcutsDialog } from "./shortcuts-dialog";
 import { TopBar } from "./top-bar";
 import { useShortcuts } from "./use-shortcuts";
 
+/** In the frame of a notebook (`?jupyter=true`) pages go without the bar; it stays away while that frame moves on. */
+const isEmbedded = new URLSearchParams(window.location.search).get("jupyter") === "true";
+
 /** Frame of every page; shows the sign-in page instead to whoever is signed out, at the same address. */
 export function Shell() {
   const session = useQuery(sessionQuery());
@@ -38,8 +41,8 @@ function Frame() {
   useShortcuts({ onPalette: () => setOverlay("palette"), onHelp: () => setOverlay("shortcuts") });
   const close = () => setOverlay(null);
   return (
-    <div className={css.shell}>
-      <TopBar onPalette={() => setOverlay("palette")} />
+    <div className={isEmbedded ? css.embedded : css.shell}>
+      {!isEmbedded && <TopBar onPalette={() => setOverlay("palette")} />}
       <main className={css.main}>
         <Outlet />
       </main>

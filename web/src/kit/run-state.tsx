@@ -5,6 +5,9 @@ const SHAPES = new Map([
   ["failed", "M5.5 5.5l5 5M10.5 5.5l-5 5"],
   ["crashed", "M8 4.5v4.5M8 11.4v.2"],
   ["killed", "M5.5 8h5"],
+  ["preempting", "M6.2 5.5v5M9.8 5.5v5"],
+  ["preempted", "M6.2 5.5v5M9.8 5.5v5"],
+  ["pending", "M8 4.8V8l2.2 1.6"],
 ]);
 
 /** State of a run: shape, colour and (unless `short`) its word. */

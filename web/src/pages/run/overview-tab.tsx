@@ -11,6 +11,7 @@ import { SearchField } from "../../kit/search-field";
 import { ValueTree } from "../../kit/value-tree";
 import { formatDuration, formatTime } from "../../model/format";
 import { matcherOf } from "../../model/search";
+import { Alerts } from "./alerts";
 import css from "./run.module.css";
 
 export function RunOverview() {
@@ -29,6 +30,7 @@ export function RunOverview() {
     <div className={css.overview}>
       <Facts run={data} path={path} />
       <div className={css.trees}>
+        <Alerts path={path} count={data.alertCount} />
         <SearchField
           main
           label="Search config and summary (regex)"

@@ -13,6 +13,7 @@ import { NotFoundPage } from "../not-found/not-found-page";
 import { LostRows } from "./lost-rows";
 import css from "./run.module.css";
 import { RunTabs, type TabCounts } from "./run-tabs";
+import { StopRun } from "./stop-run";
 
 export function RunLayout() {
   const path = useParams({ from: "/$entity/$project/runs/$run" });
@@ -41,6 +42,7 @@ export function RunLayout() {
               <span>started {formatAgo(data.createdAt, now)}</span>
             </p>
           )}
+          {data !== undefined && <StopRun path={path} run={data} />}
         </div>
         <LostRows path={path} count={data?.lostRows ?? 0} />
         <RunTabs path={path} counts={data === undefined ? {} : countsOf(data)} />
@@ -54,6 +56,7 @@ export function RunLayout() {
 
 function countsOf(run: RunDetail): TabCounts {
   return {
+    Overview: [run.alertCount, "Alerts"],
     Logs: [run.logLineCount, "Lines"],
     Files: [run.fileCount, "Files"],
   };
