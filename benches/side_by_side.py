@@ -13,9 +13,10 @@ from pathlib import Path
 from bench_world import Report, World, adopt_orphans, median
 from durable import compare_durable, measure_idle_daemon
 from ingest import measure_ingest
+from watch_cost import compare_watch
 
 PROBE = "probe.py"
-PARTS = ("calls", "durable", "ingest")
+PARTS = ("calls", "durable", "ingest", "watch")
 
 
 def compare_imports(ours: World, peer: World, rounds: int, report: Report) -> None:
@@ -83,6 +84,8 @@ def main() -> int:
             measure_idle_daemon(ours, report)
         if "ingest" in arguments.only:
             measure_ingest(ours, report)
+        if "watch" in arguments.only:
+            compare_watch(max(3, arguments.rounds // 2), report)
     finally:
         ours.close()
         peer.close()

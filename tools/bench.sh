@@ -15,4 +15,6 @@ export PATH="$PWD/$venv/bin:$PATH"
 "$venv/bin/python" -m pip wheel -q --no-deps --no-build-isolation -w "$venv/wheel" .
 "$venv/bin/python" -m pip install -q "$venv"/wheel/*.whl
 "$venv/bin/python" -m pip install -q --no-deps --force-reinstall "$venv"/wheel/*.whl
+version=$("$peer" -c 'import wandb; print(wandb.__version__)')
+[ -x .venv-torch/bin/python ] || tools/ensure-torch.sh .venv-torch "$venv/bin/python" "$version"
 exec "$venv/bin/python" benches/side_by_side.py "$peer"

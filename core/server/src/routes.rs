@@ -14,7 +14,7 @@ use crate::auth::{self, login};
 use crate::error::ApiError;
 use crate::files::{download, upload};
 use crate::state::AppState;
-use crate::{charts, filestream, graphql, live, logs, web};
+use crate::{charts, filestream, graphql, live, logs, reproduce, web};
 
 const FILE_STREAM_BYTES: usize = 64 << 20;
 const LOGIN_BYTES: usize = 64 << 10;
@@ -29,6 +29,10 @@ pub(crate) fn router(state: AppState) -> Router {
         )
         .route("/api/charts/series", post(charts::series))
         .route("/api/runs/{entity}/{project}/{run}/logs", get(logs::of_run))
+        .route(
+            "/api/runs/{entity}/{project}/{run}/reproduce",
+            get(reproduce::of_run),
+        )
         .layer(CompressionLayer::new().gzip(true));
     let protected = Router::new()
         .merge(compressed)
@@ -101,9 +105,15 @@ async fn method_not_allowed() -> ApiError {
 
 /// Headers that every answer carries, unless the handler set its own.
 async fn security_headers(request: Request, next: Next) -> Response {
+    let is_framed = web::is_framed(request.uri(), request.headers());
     let mut response = next.run(request).await;
+    let policy = if is_framed {
+        web::FRAMED_CSP
+    } else {
+        web::APP_CSP
+    };
     let fixed: [(HeaderName, &'static str); 6] = [
-        (header::CONTENT_SECURITY_POLICY, web::APP_CSP),
+        (header::CONTENT_SECURITY_POLICY, policy),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "same-origin"),
         (header::X_FRAME_OPTIONS, "SAMEORIGIN"),
@@ -118,6 +128,10 @@ async fn security_headers(request: Request, next: Next) -> Response {
     ];
     let headers = response.headers_mut();
     for (name, value) in fixed {
+        // It knows no list of origins; the policy, which browsers prefer, does.
+        if is_framed && name == header::X_FRAME_OPTIONS {
+            continue;
+        }
         headers
             .entry(name)
             .or_insert_with(|| HeaderValue::from_static(value));

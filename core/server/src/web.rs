@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 
 use crate::error::ApiError;
 use crate::state::AppState;
@@ -14,6 +14,28 @@ use crate::state::AppState;
 pub(crate) const APP_CSP: &str = "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
     img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; frame-src 'self' blob:; \
     object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'";
+
+/// As [`APP_CSP`] for pages in notebooks: servers of the user's own machine, on whatever port, may show them in frames.
+pub(crate) const FRAMED_CSP: &str = "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+    img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; frame-src 'self' blob:; \
+    object-src 'none'; base-uri 'none'; form-action 'self'; \
+    frame-ancestors 'self' http://localhost:* http://127.0.0.1:* http://[::1]:*";
+
+/// Whether a request is for a page in a notebook (`?jupyter=true`) that may be shown there: this server is on the same machine.
+pub(crate) fn is_framed(uri: &Uri, headers: &HeaderMap) -> bool {
+    let asks = uri
+        .query()
+        .is_some_and(|query| query.split('&').any(|pair| pair == "jupyter=true"));
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or_default();
+    let is_loopback = ["localhost", "127.0.0.1", "[::1]"].iter().any(|name| {
+        host.strip_prefix(name)
+            .is_some_and(|port| port.is_empty() || port.starts_with(':'))
+    });
+    asks && is_loopback
+}
 
 /// Answers every GET that no other route takes.
 pub(crate) async fn page(
@@ -101,6 +123,21 @@ fn answer(file: &Path, bytes: Vec<u8>, url_path: &str) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pages_are_framed_by_notebooks_of_the_same_machine_only() {
+        let framed = |uri: &'static str, host: &'static str| {
+            let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static(host))]);
+            is_framed(&Uri::from_static(uri), &headers)
+        };
+        assert!(framed("/e/p/runs/r?jupyter=true", "localhost:8080"));
+        assert!(framed("/e/p?x=1&jupyter=true", "[::1]:8080"));
+        assert!(framed("/e/p?jupyter=true", "127.0.0.1"));
+        assert!(!framed("/e/p", "localhost:8080"));
+        assert!(!framed("/e/p?jupyter=trueish", "localhost:8080"));
+        assert!(!framed("/e/p?jupyter=true", "lab.example.org"));
+        assert!(!framed("/e/p?jupyter=true", "localhost.evil.example"));
+    }
 
     #[test]
     fn paths_stay_inside_the_build() {
