@@ -1,6 +1,7 @@
 import { RunSwatch } from "../../kit/run-swatch";
 import { hoveredGroup } from "../../model/hover";
 import type { LineSource } from "../line/sources";
+import { commonPrefix } from "./names";
 import css from "./system.module.css";
 
 interface LegendProps {
@@ -35,13 +36,4 @@ export function Legend({ lines }: LegendProps) {
       )}
     </ul>
   );
-}
-
-/** The words that all names begin with: said once. */
-export function commonPrefix(names: readonly string[]): string {
-  const [first = "", ...others] = names;
-  const at = first.lastIndexOf(" ") + 1;
-  const prefix = first.slice(0, at);
-  const all = others.length > 0 && names.every((name) => name.startsWith(prefix) && name.length > at);
-  return all ? prefix : "";
 }
