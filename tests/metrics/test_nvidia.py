@@ -73,13 +73,17 @@ def handle(nvml: Any) -> Any:
 
 def readers(nvml: Any, handle: Any) -> dict[str, tuple[Callable[[], float], float]]:
     """Key → how `pynvml` reads it in the key's unit, and how far outside of the seen range a value may lie."""
-    memory = lambda: nvml.nvmlDeviceGetMemoryInfo(handle, version=nvml.nvmlMemory_v2)  # noqa: E731
-    clock = lambda kind: lambda: nvml.nvmlDeviceGetClockInfo(handle, kind)  # noqa: E731
-    errors = lambda kind: (
-        lambda: nvml.nvmlDeviceGetMemoryErrorCounter(  # noqa: E731
-            handle, kind, nvml.NVML_VOLATILE_ECC, nvml.NVML_MEMORY_LOCATION_DEVICE_MEMORY
-        )
-    )
+
+    def memory() -> Any:
+        return nvml.nvmlDeviceGetMemoryInfo(handle, version=nvml.nvmlMemory_v2)
+
+    def clock(kind: int) -> Callable[[], float]:
+        return lambda: nvml.nvmlDeviceGetClockInfo(handle, kind)
+
+    def errors(kind: int) -> Callable[[], float]:
+        place = (nvml.NVML_VOLATILE_ECC, nvml.NVML_MEMORY_LOCATION_DEVICE_MEMORY)
+        return lambda: nvml.nvmlDeviceGetMemoryErrorCounter(handle, kind, *place)
+
     return {
         "gpu": (lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu, 5),
         "memory": (lambda: nvml.nvmlDeviceGetUtilizationRates(handle).memory, 10),
