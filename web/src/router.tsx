@@ -23,7 +23,7 @@ const ProjectOverview = lazyRouteComponent(
   "ProjectOverview",
 );
 const RunFiles = lazyRouteComponent(() => import("./pages/run/files-tab"), "RunFiles");
-const RunLogs = lazyRouteComponent(() => import("./pages/run/logs-tab"), "RunLogs");
+const RunLogs = lazyRouteComponent(() => import("./pages/run/logs/logs-tab"), "RunLogs");
 const RunOverview = lazyRouteComponent(() => import("./pages/run/overview-tab"), "RunOverview");
 const RunSystem = lazyRouteComponent(() => import("./pages/run/system/system-tab"), "RunSystem");
 const AuthorizePage = lazyRouteComponent(() => import("./pages/signin/authorize-page"), "AuthorizePage");

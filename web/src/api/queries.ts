@@ -3,7 +3,7 @@
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { batched } from "./batch";
 import { fetchRunFiles, fetchTextPreview, fileUrl } from "./files";
-import { fetchLogs } from "./logs";
+import { fetchLogs, type LogFilter, type LogSource } from "./logs";
 import { fetchProject, fetchProjects } from "./projects";
 import {
   fetchMetrics,
@@ -143,12 +143,24 @@ export function systemKeysQuery({ entity, project, run }: RunPath) {
   });
 }
 
-export function logPageQuery({ entity, project, run }: RunPath, page: number) {
+export function logPageQuery(source: LogSource, page: number) {
+  const { entity, project, run } = source.path;
   return queryOptions({
-    queryKey: ["logs", entity, project, run, page],
-    queryFn: ({ signal }) =>
-      fetchLogs({ entity, project, run }, page * LOG_PAGE_LINES, LOG_PAGE_LINES, signal),
+    queryKey: ["logs", entity, project, run, source.writer, page],
+    queryFn: ({ signal }) => fetchLogs(source, page * LOG_PAGE_LINES, LOG_PAGE_LINES, {}, signal),
+  });
+}
+
+/** Lines that pass a filter, found piece by piece. `total` is how long the log is known to be: a search goes on from its end. */
+export function logSearchQuery(source: LogSource, filter: LogFilter, total: number) {
+  const { entity, project, run } = source.path;
+  return infiniteQueryOptions({
+    queryKey: ["logSearch", entity, project, run, source.writer, filter],
+    queryFn: ({ pageParam, signal }) => fetchLogs(source, pageParam, LOG_PAGE_LINES, filter, signal),
+    initialPageParam: 0,
+    getNextPageParam: (last) => last.next ?? (total > last.total ? last.total : undefined),
     staleTime: Number.POSITIVE_INFINITY,
+    gcTime: 60_000,
   });
 }
 

@@ -101,20 +101,15 @@ it("puts name, state and counters of a known run into the list", async () => {
   });
 });
 
-it("leaves full pages of a log alone", async () => {
-  const full = watch(["logs", "ada", "digits", "a", 0], async () => ({
-    total: 1500,
-    lines: Array(1000).fill(0),
-  }));
-  const open = watch(["logs", "ada", "digits", "a", 1], async () => ({
-    total: 1500,
-    lines: Array(500).fill(0),
-  }));
+it("leaves pages of a log alone whose lines are too far back to change", async () => {
+  const load = (until: number) => async () => ({ total: 3000, until, lines: [] });
+  const [settled, changing, last] = [1000, 2000, 3000].map((until, page) =>
+    watch(["logs", "ada", "digits", "a", null, page], load(until)),
+  );
   await vi.advanceTimersByTimeAsync(0);
   updates.add(event("a"));
   await vi.advanceTimersByTimeAsync(150);
-  expect(full).toHaveBeenCalledTimes(1);
-  expect(open).toHaveBeenCalledTimes(2);
+  expect([settled, changing, last].map((loads) => loads?.mock.calls.length)).toEqual([1, 2, 2]);
 });
 
 it("loads what was sampled only when there are new samples", async () => {

@@ -3,8 +3,9 @@
 import { type InfiniteData, type QueryClient, useQueryClient } from "@tanstack/react-query";
 import { useEffect } from "react";
 import { followRuns, type LiveScope, type LiveStatus, type RunEvent } from "../api/live";
-import { LOG_PAGE_LINES, runRowsQuery } from "../api/queries";
+import { runRowsQuery } from "../api/queries";
 import { fetchNamedRunRows, type ProjectPath, type RunPage, type RunRow } from "../api/runs";
+import { CHANGEABLE_LINES } from "../model/log";
 import { createStore } from "../model/store";
 
 export const liveStatus = createStore<LiveStatus>("connecting");
@@ -81,7 +82,7 @@ export class LiveUpdates {
     if (complete) this.#samples.set(id, eventsLineCount);
     void this.#client.invalidateQueries({
       queryKey: ["logs", entity, project, run],
-      predicate: ({ state }) => !isFullLogPage(state.data),
+      predicate: ({ state }) => !isSettledLogPage(state.data),
     });
     return complete;
   }
@@ -124,9 +125,11 @@ export class LiveUpdates {
   }
 }
 
-function isFullLogPage(data: unknown): boolean {
-  if (typeof data !== "object" || data === null || !("lines" in data)) return false;
-  return Array.isArray(data.lines) && data.lines.length >= LOG_PAGE_LINES;
+/** Whether all lines of a page are there and too far back to change. */
+function isSettledLogPage(data: unknown): boolean {
+  if (typeof data !== "object" || data === null || !("until" in data && "total" in data)) return false;
+  const { until, total } = data;
+  return typeof until === "number" && typeof total === "number" && until + CHANGEABLE_LINES <= total;
 }
 
 /** Puts new runs at the head of the list. */

@@ -25,6 +25,13 @@ export interface Search {
   readonly system?: string;
   /** Open file of the files tab. */
   readonly file?: string;
+  /** Console lines: only those with this label, of this level, of this process. */
+  readonly label?: string;
+  readonly level?: string;
+  readonly writer?: string;
+  /** Console lines: `wrap` breaks long ones; `elapsed` shows times since the start. */
+  readonly lines?: string;
+  readonly time?: string;
 }
 
 export type SearchName = keyof Search;
@@ -46,6 +53,11 @@ const NAMES: readonly SearchName[] = [
   "counters",
   "system",
   "file",
+  "label",
+  "level",
+  "writer",
+  "lines",
+  "time",
 ];
 
 /** The known members that are text; anything else in the URL is ignored. */

@@ -4,7 +4,7 @@ import type { RunRow } from "../api/runs";
 import { activityByDay } from "./activity";
 import { commonKeys, compareCells } from "./columns";
 import { fileRows, previewOf } from "./file-tree";
-import { atTail, logView, pagesOf } from "./log";
+import { atTail, elapsed, labelsOf, logView, pagesOf } from "./log";
 import { matcherOf } from "./search";
 import { sectionsOf } from "./sections";
 import { AUTO_RUNS, drawnRuns, listedRuns, toggled } from "./selection";
@@ -125,9 +125,20 @@ describe("treeRows", () => {
 });
 
 describe("log", () => {
-  const page = (total: number, texts: string[]) => ({
+  const line = (number: number, text = `${number}`) => ({
+    number,
+    text,
+    timestamp: null,
+    level: null,
+    label: null,
+  });
+  const page = (total: number, until: number, numbers: number[], gaps: [number, number][] = []) => ({
     total,
-    lines: texts.map((text, number) => ({ number, text, timestamp: null, level: null, label: null })),
+    until,
+    gaps,
+    writers: [],
+    next: null,
+    lines: numbers.map((number) => line(number)),
   });
 
   it("asks for the pages that hold the lines", () => {
@@ -138,10 +149,34 @@ describe("log", () => {
   });
 
   it("knows the longest length and which lines are not here yet", () => {
-    const view = logView(new Map([[1, page(13, ["k", "l", "m"])]]), 12, 10);
-    expect(view.total).toBe(13);
-    expect(view.line(11)?.text).toBe("l");
+    const view = logView(new Map([[1, page(13, 20, [10, 11, 12])]]), 12, 10);
+    expect([view.total, view.count]).toEqual([13, 13]);
+    expect(view.line(11)?.text).toBe("11");
     expect(view.line(3)).toBeNull();
+  });
+
+  it("shows lines that are not kept as one place", () => {
+    const pages = new Map([
+      [0, page(100, 10, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], [[15, 85]])],
+      [8, page(100, 90, [85, 86, 87, 88, 89], [[15, 85]])],
+    ]);
+    const view = logView(pages, 100, 10);
+    expect([view.total, view.count]).toEqual([100, 31]);
+    expect(view.place(14)).toEqual({ kind: "line", number: 14 });
+    expect(view.place(15)).toEqual({ kind: "gap", gap: [15, 85] });
+    expect(view.place(16)).toEqual({ kind: "line", number: 85 });
+    expect(view.place(30)).toEqual({ kind: "line", number: 99 });
+    expect(view.line(86)?.text).toBe("86");
+  });
+
+  it("tells times since the start and the names of processes", () => {
+    const start = Date.parse("2026-01-02T03:04:05Z");
+    const at = (seconds: number) => new Date(start + seconds * 1000).toISOString();
+    const times = [0.25, 59.9, 61, 3725, -2].map((seconds) => elapsed(at(seconds), start));
+    expect(times).toEqual(["+0.3s", "+59.9s", "+1:01", "+1:02:05", "-2.0s"]);
+    expect(elapsed(null, start)).toBe("");
+    const labelled = ["b", null, "a", "b", ""].map((label, number) => ({ ...line(number), label }));
+    expect(labelsOf([...labelled, null])).toEqual(["b", "a"]);
   });
 
   it("follows only at the end", () => {

@@ -8,6 +8,7 @@ pub(crate) mod accounts;
 pub(crate) mod alerts;
 pub(crate) mod chunks;
 pub(crate) mod files;
+pub(crate) mod log_bound;
 pub(crate) mod objects;
 pub(crate) mod projects;
 pub(crate) mod runs;

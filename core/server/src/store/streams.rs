@@ -5,14 +5,17 @@
 //!
 //! - history and events are append-only: the first text of a line wins, the same text again is nothing new, another
 //!   text is a conflict that is counted and left out;
-//! - console lines are rewritable: the last text wins, a batch replaces what it covers;
+//! - console lines are rewritable: the last text wins, a batch replaces what it covers; the middle of a long log is
+//!   removed again (`log_bound`);
 //! - a batch beyond the end leaves a hole; the lines are kept, but readers see the contiguous part only until the
 //!   hole is filled.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::Connection;
 use super::chunks::{self, ChunkRow, NewChunk};
+use super::log_bound;
 use crate::error::StoreError;
 use crate::history::lines;
 
@@ -90,6 +93,15 @@ pub(crate) struct StreamRow {
     pub(crate) compacted_lines: i64,
     /// Bytes of the lines behind them; not counted for console lines.
     pub(crate) tail_bytes: i64,
+    pub(super) left_out_from: i64,
+    pub(super) left_out_to: i64,
+}
+
+impl StreamRow {
+    /// Lines of the contiguous part that are not kept.
+    pub(crate) fn left_out(&self) -> Range<i64> {
+        self.left_out_from..self.left_out_to
+    }
 }
 
 /// The streams of one kind of a run, one per writer, in the order of their first line.
@@ -99,7 +111,8 @@ pub(crate) async fn of_run(
     kind: StreamKind,
 ) -> Result<Vec<StreamRow>, StoreError> {
     let rows = sqlx::query_as(
-        "SELECT id, contiguous_lines, end_line, conflict_count, compacted_lines, tail_bytes
+        "SELECT id, contiguous_lines, end_line, conflict_count, compacted_lines, tail_bytes,
+            left_out_from, left_out_to
         FROM streams
         WHERE run_id = $1 AND kind = $2
         ORDER BY id",
@@ -118,7 +131,8 @@ async fn find(
     client: &str,
 ) -> Result<Option<StreamRow>, StoreError> {
     let row = sqlx::query_as(
-        "SELECT id, contiguous_lines, end_line, conflict_count, compacted_lines, tail_bytes
+        "SELECT id, contiguous_lines, end_line, conflict_count, compacted_lines, tail_bytes,
+            left_out_from, left_out_to
         FROM streams
         WHERE run_id = $1 AND kind = $2 AND client = $3",
     )
@@ -178,12 +192,15 @@ pub(crate) async fn apply(
         append(connection, row.id, batch.offset, &batch.lines).await?;
         row.tail_bytes += size(&batch.lines);
     } else if batch.kind.rewritable() {
-        rewrite(connection, row.id, batch.offset, &batch.lines).await?;
+        for part in log_bound::outside(batch, &row.left_out()) {
+            rewrite(connection, row.id, part.offset, &part.lines).await?;
+        }
     } else {
         let filled = fill(connection, row.id, batch).await?;
         row.conflict_count += filled.conflicts;
         row.tail_bytes += filled.bytes;
     }
+    let before = row.end_line;
     row.end_line = row.end_line.max(end);
     if batch.offset <= row.contiguous_lines {
         row.contiguous_lines = row.contiguous_lines.max(end);
@@ -191,9 +208,13 @@ pub(crate) async fn apply(
             row.contiguous_lines = extend(connection, row.id, row.contiguous_lines).await?;
         }
     }
+    if batch.kind.rewritable() && log_bound::is_due(batch, before, row.end_line) {
+        log_bound::keep(connection, &mut row).await?;
+    }
     sqlx::query(
         "UPDATE streams
-        SET contiguous_lines = $2, end_line = $3, conflict_count = $4, tail_bytes = $5
+        SET contiguous_lines = $2, end_line = $3, conflict_count = $4, tail_bytes = $5,
+            left_out_from = $6, left_out_to = $7
         WHERE id = $1",
     )
     .bind(row.id)
@@ -201,6 +222,8 @@ pub(crate) async fn apply(
     .bind(row.end_line)
     .bind(row.conflict_count)
     .bind(row.tail_bytes)
+    .bind(row.left_out_from)
+    .bind(row.left_out_to)
     .execute(&mut *connection)
     .await?;
     with_holes(connection, &row).await
@@ -229,6 +252,8 @@ async fn create(
         conflict_count: 0,
         compacted_lines: 0,
         tail_bytes: 0,
+        left_out_from: 0,
+        left_out_to: 0,
     })
 }
 
@@ -496,7 +521,8 @@ pub(crate) async fn with_long_tail(
         stream: StreamRow,
     }
     let rows: Vec<Found> = sqlx::query_as(
-        "SELECT run_id, id, contiguous_lines, end_line, conflict_count, compacted_lines, tail_bytes
+        "SELECT run_id, id, contiguous_lines, end_line, conflict_count, compacted_lines, tail_bytes,
+            left_out_from, left_out_to
         FROM streams
         WHERE kind IN (0, 1) AND (
             contiguous_lines - compacted_lines >= $1

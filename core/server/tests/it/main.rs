@@ -7,6 +7,7 @@ mod file_stream;
 mod files;
 mod graphql;
 mod live;
+mod logs;
 mod sharing;
 mod support;
 mod system_metrics;

@@ -1,21 +1,7 @@
-//! Console lines: parsing of both formats, and `GET /api/runs/{entity}/{project}/{run}/logs`.
+//! One console line, in both formats that clients send.
 
-use axum::Json;
-use axum::extract::State;
 use runlane_model::json::{Value, parse_object};
-use serde::{Deserialize, Serialize};
-
-use crate::error::{ApiError, StoreError};
-use crate::extract::{ApiPath, ApiQuery};
-use crate::history::lines;
-use crate::state::AppState;
-use crate::store::streams::{self, StreamKind};
-use crate::store::{Store, chunks, runs};
-
-/// Lines in one answer.
-pub(crate) const MAX_LINES: i64 = 10_000;
-const DEFAULT_LINES: i64 = 1_000;
-const PAGE_CHUNKS: i64 = 32;
+use serde::Serialize;
 
 /// One console line.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -27,81 +13,8 @@ pub(crate) struct LogLine {
     pub(crate) text: String,
 }
 
-#[derive(Deserialize)]
-pub(crate) struct LogQuery {
-    from: Option<i64>,
-    limit: Option<i64>,
-}
-
-#[derive(Serialize)]
-pub(crate) struct LogPage {
-    total: i64,
-    lines: Vec<LogLine>,
-}
-
-/// Answers with a range of lines; without `from`, the last ones.
-pub(crate) async fn of_run(
-    State(state): State<AppState>,
-    ApiPath((entity, project, run)): ApiPath<(String, String, String)>,
-    ApiQuery(query): ApiQuery<LogQuery>,
-) -> Result<Json<LogPage>, ApiError> {
-    let limit = query.limit.unwrap_or(DEFAULT_LINES);
-    if !(0..=MAX_LINES).contains(&limit) {
-        return Err(ApiError::invalid(format!(
-            "`limit` must be between 0 and {MAX_LINES}"
-        )));
-    }
-    let entity = state.resolve_entity(&entity);
-    let run = {
-        let mut reader = state.store.reader().await?;
-        runs::find(&mut reader, &entity, &project, &run).await?
-    };
-    let run = run.ok_or_else(|| ApiError::not_found("there is no such run"))?;
-    let from = query.from.unwrap_or(run.log_line_count - limit).max(0);
-    let lines = read(&state.store, run.id, from, limit).await?;
-    Ok(Json(LogPage {
-        total: run.log_line_count,
-        lines,
-    }))
-}
-
-/// Up to `limit` lines from line `from` of the run's console; writers follow one another.
-pub(crate) async fn read(
-    store: &Store,
-    run_id: i64,
-    from: i64,
-    limit: i64,
-) -> Result<Vec<LogLine>, StoreError> {
-    let mut reader = store.reader().await?;
-    let mut found = Vec::new();
-    // Line numbers count through the writers' streams.
-    let mut base = 0;
-    let until = from.saturating_add(limit);
-    for stream in streams::of_run(&mut reader, run_id, StreamKind::Output).await? {
-        let count = stream.contiguous_lines;
-        let mut next = (from - base).clamp(0, count);
-        let end = (until - base).clamp(0, count);
-        while next < end {
-            let page = chunks::page_from(&mut reader, stream.id, next, end, PAGE_CHUNKS).await?;
-            if page.is_empty() {
-                break;
-            }
-            for chunk in &page {
-                for (line, text) in (chunk.start_line..).zip(lines::decode(&chunk.lines)?) {
-                    if line >= next && line < end {
-                        found.push(parse(base + line, text));
-                        next = line + 1;
-                    }
-                }
-            }
-        }
-        base += count;
-    }
-    Ok(found)
-}
-
 /// Reads a line in the structured format, or in the plain one: `[ERROR ]<timestamp> [[label] ]<text>`.
-fn parse(number: i64, raw: &str) -> LogLine {
+pub(super) fn parse(number: i64, raw: &str) -> LogLine {
     if raw.starts_with('{')
         && let Ok(object) = parse_object(raw)
         && let Some(Value::Text(content)) = object.get("content")

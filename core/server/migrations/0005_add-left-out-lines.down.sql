@@ -1,0 +1,2 @@
+ALTER TABLE streams DROP COLUMN left_out_to;
+ALTER TABLE streams DROP COLUMN left_out_from;
