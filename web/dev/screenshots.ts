@@ -31,6 +31,9 @@ const SHOTS: readonly Shot[] = [
   { name: "project-overview", path: "/ada/digits/overview" },
   { name: "run-charts", path: "/ada/digits/runs/lr-high" },
   { name: "run-lost", path: "/ada/digits/runs/lr-low" },
+  { name: "run-alerts", path: "/ada/digits/runs/lr-low/overview" },
+  { name: "run-stop", path: "/ada/digits/runs/lr-high", prepare: askToStop },
+  { name: "run-in-notebook", path: "/ada/digits/runs/lr-high?jupyter=true" },
   { name: "run-overview", path: "/ada/digits/runs/lr-high/overview" },
   { name: "run-system", path: "/ada/digits/runs/lr-high/system" },
   { name: "run-system-busy", path: "/ada/two-nodes/runs/pretrain/system", prepare: hoverSystem },
@@ -96,6 +99,10 @@ async function takeShot(
     await page.close();
     await server.stop();
   }
+}
+
+async function askToStop(page: Page): Promise<void> {
+  await page.getByRole("button", { name: "Stop run" }).click();
 }
 
 async function hover(page: Page): Promise<void> {

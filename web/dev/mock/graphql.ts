@@ -25,7 +25,11 @@ export function answer(world: readonly MockProject[], { operationName, variables
     case "WebRunKeys":
     case "WebRunSystemKeys":
       return { project: project === undefined ? null : runPage(project, variables) };
-    case "WebRun": {
+    case "WebStopRun":
+      stopped.add(text("id"));
+      return { stopRun: { success: true } };
+    case "WebRun":
+    case "WebRunAlerts": {
       const run = project?.runs.find((item) => item.name === text("run"));
       return { project: { run: run === undefined ? null : runNode(run) } };
     }
@@ -121,7 +125,7 @@ function runNode(run: MockRun) {
     eventsLineCount: run.samples,
     systemMetricKeys: run.samples > 0 ? run.system : [],
     id: `id-of-${run.name}`,
-    stopped: false,
+    stopped: stopped.has(`id-of-${run.name}`),
     alertCount: run.state === "failed" ? ALERTS.length : 0,
     alerts: run.state === "failed" ? ALERTS : [],
     lostRows: run.state === "failed" ? 1234 : 0,
@@ -133,6 +137,9 @@ function runNode(run: MockRun) {
     },
   };
 }
+
+/** Ids of runs that were asked to stop. */
+const stopped = new Set<string>();
 
 const ALERTS = [
   {

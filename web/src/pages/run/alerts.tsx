@@ -5,7 +5,7 @@ import type { RunPath } from "../../api/runs";
 import { useNow } from "../../app/use-now";
 import { Button } from "../../kit/button";
 import { Icon } from "../../kit/icon";
-import { Failure } from "../../kit/notice";
+import { Failure, Skeleton } from "../../kit/notice";
 import { formatAgo, formatTime } from "../../model/format";
 import css from "./alerts.module.css";
 
@@ -43,6 +43,7 @@ export function Alerts({ path, count }: AlertsProps) {
           onRetry={() => void alerts.refetch()}
         />
       )}
+      {alerts.isPending && <Skeleton height={Math.min(count, FIRST) * 52} />}
       <ol>
         {alerts.data?.map((alert) => (
           <AlertItem key={alert.id} alert={alert} />

@@ -41,14 +41,14 @@ export function StopRun({ path, run }: StopRunProps) {
       {asking && (
         <Dialog title={`Stop ${run.displayName}?`} onClose={() => setAsking(false)}>
           <div className={css.question}>
-            <p>
+            <div>
               Its training process is interrupted as by Ctrl-C, within a second or so. What it has logged is
               kept, and the run ends as <em>killed</em>.
-            </p>
+            </div>
             {problem !== null && (
-              <p className={css.problem} role="alert">
+              <div className={css.problem} role="alert">
                 The run could not be asked to stop: {problem}
-              </p>
+              </div>
             )}
             <footer>
               <Button onClick={() => setAsking(false)}>Keep it running</Button>
