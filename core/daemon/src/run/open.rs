@@ -137,11 +137,11 @@ impl Actor {
             detached: self.detached,
             run_url,
             project_url,
-        }
             code_saving_enabled: self
                 .uploads
                 .as_ref()
                 .is_some_and(|uploads| uploads.status.borrow().saves_code),
+        }
     }
 
     fn create(
