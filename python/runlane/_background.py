@@ -9,6 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ._notebook_code import Cells
     from ._run import Run
 
 #: The work begins this much later, so that its imports do not compete with what follows `init`; a finish starts it.
@@ -31,11 +32,28 @@ class StartupWork:
             self._directory = os.getcwd()
         except OSError:
             self._directory = ""
+        self._cells = self._keep_cells()
         self._wanted = allocate_lock()
         self._done = allocate_lock()
         self._wanted.acquire()
         self._done.acquire()
         start_new_thread(self._work, ())
+
+    def _keep_cells(self) -> Cells | None:
+        """In a notebook with code saving on, what cells show is collected from now on."""
+        if not self._run._settings._jupyter or not self._saves_code():
+            return None
+        from . import _notebook_code
+
+        return _notebook_code.cells_of(self._run)
+
+    def _saves_code(self) -> bool:
+        """Whether code is saved: an explicit setting wins over the account's switch, `disable_code` over both."""
+        settings = self._run._settings
+        if settings.disable_code:
+            return False
+        account = self._run._answer.get("code_saving_enabled")
+        return bool(account if settings.save_code is None else settings.save_code)
 
     def _work(self) -> None:
         try:
@@ -50,8 +68,7 @@ class StartupWork:
         """What there is to gather, the most fleeting first: files of the user's may change at any time."""
         settings = self._run.settings
         steps: list[Callable[[], None]] = []
-        account = bool(self._run._answer.get("code_saving_enabled"))
-        if (account or settings.save_code) and self._directory:
+        if self._directory and self._saves_code():
             steps.append(self._code)
         if not (settings.x_disable_meta or settings.x_disable_machine_info):
             steps.append(self._host)
@@ -62,9 +79,10 @@ class StartupWork:
     def _code(self) -> None:
         from . import _code_capture
 
-        account = bool(self._run._answer.get("code_saving_enabled"))
-        if _code_capture.saves_code(self._run._settings, account):
-            _code_capture.gather(self._run, self._directory)
+        notebook = None if self._cells is None else self._cells.locate(self._directory)
+        if notebook is not None:
+            self._run._publish("environment", {"writer_id": self._writer_id, "program": notebook})
+        _code_capture.gather(self._run, self._directory, notebook)
 
     def _host(self) -> None:
         from . import _host_facts

@@ -4,8 +4,8 @@ Runs in the background thread of the run's start. It happens only with code savi
 that, the account's switch at the server.
 
 `runlane-code.json` says how the files belong together; the server makes the commands of the run's page from it:
-`version` 1, `directory` (the current directory, relative to the root of the code), `program` (relative to that directory) or `module`
-(`python -m`), `python` (its version), `code` (see `_git_state.Capture.take`, null without a repository) and `left_out` (untracked files
+`version` 1, `directory` (the current directory, relative to the root of the code), `program` (relative to that directory), `module`
+(`python -m`) or `notebook`, `python` (its version), `code` (see `_git_state.Capture.take`, null without a repository) and `left_out` (untracked files
 that were not taken: `path`, `bytes`, `reason`).
 """
 
@@ -26,15 +26,8 @@ if TYPE_CHECKING:
 MANIFEST = "runlane-code.json"
 
 
-def saves_code(settings: Settings, account: bool) -> bool:
-    """Whether code is saved: an explicit setting wins over the account's switch, `disable_code` over both."""
-    if settings.disable_code:
-        return False
-    return bool(account if settings.save_code is None else settings.save_code)
-
-
-def gather(run: Run, directory: str) -> None:
-    """Save program and repository as files of the run, which was started in `directory`."""
+def gather(run: Run, directory: str, notebook: str | None = None) -> None:
+    """Save program and repository as files of the run, which was started in `directory` or is that of a notebook."""
     settings = run._settings
     files_dir = settings.files_dir
     program = settings.program if settings.program and os.path.isfile(settings.program) else None
@@ -48,7 +41,8 @@ def gather(run: Run, directory: str) -> None:
         "version": 1,
         "directory": _below(directory, root) or ".",
         "program": os.path.relpath(program, directory) if program else None,
-        "module": _module(),
+        "module": None if notebook else _module(),
+        "notebook": notebook,
         "python": "{}.{}.{}".format(*sys.version_info[:3]),
         "code": None,
         "left_out": [],

@@ -4,7 +4,7 @@
 //! its [`base_url`](Server::base_url) and [`sign_in_url`](Server::sign_in_url); [`Server::serve`] runs it. Other
 //! processes use [`status`], [`stop`] and [`environment`] with the data directory.
 //!
-//! Inside: [`routes`] is the route table; `graphql`, `filestream`, `files`, `charts`, `logs`, `live` and `web` answer;
+//! Inside: [`routes`] is the route table; `graphql`, `filestream`, `files`, `charts`, `logs`, `reproduce`, `live` and `web` answer;
 //! `auth` stands before them; `history` reads lines and columns; `store` is the only module that knows SQL.
 
 mod auth;
@@ -20,6 +20,7 @@ mod history;
 mod instance;
 mod live;
 mod logs;
+mod reproduce;
 mod routes;
 mod serve;
 mod state;

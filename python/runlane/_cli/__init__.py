@@ -27,6 +27,7 @@ _COMMANDS = {
     "offline": "_modes:offline",
     "on": "_modes:online_alias",
     "online": "_modes:online",
+    "restore": "_restore:restore",
     "server": "_server:server",
     "status": "_workspace:status",
     "sync": "_sync:sync",

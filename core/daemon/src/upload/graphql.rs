@@ -163,14 +163,14 @@ pub(crate) struct Features {
     pub(crate) fast_stream: bool,
     pub(crate) gzip: bool,
     pub(crate) structured_console: bool,
+    /// The account's switch for saving code.
+    pub(crate) saves_code: bool,
 }
 
 /// Where to put run files.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UploadUrls {
-    /// The account's switch for saving code.
-    pub(crate) saves_code: bool,
     #[serde(default)]
     pub(crate) upload_headers: Vec<String>,
     #[serde(default)]
@@ -347,16 +347,16 @@ impl Server {
             list.iter()
                 .any(|feature| feature["name"] == name && feature["isEnabled"] == true)
         };
+        let flags = data["viewer"]["flags"].as_str().unwrap_or_default();
+        let flags: Value = serde_json::from_str(flags).unwrap_or_default();
         Ok(Features {
+            saves_code: flags["code_saving_enabled"] == true,
             fast_stream: on("RUNLANE_FAST_STREAM"),
             gzip: on("FILESTREAM_GZIP"),
             structured_console: on("STRUCTURED_CONSOLE_LOGS"),
         })
     }
-        let flags = data["viewer"]["flags"].as_str().unwrap_or_default();
-        let flags: Value = serde_json::from_str(flags).unwrap_or_default();
 
-            saves_code: flags["code_saving_enabled"] == true,
     /// Creates or updates the run; whether it was created.
     pub(crate) async fn upsert(&self, upsert: &Upsert) -> Result<(Bucket, bool), CallError> {
         let variables = json!({
