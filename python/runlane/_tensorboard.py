@@ -48,7 +48,7 @@ class _Patch:
 
     def begin(self) -> None:
         """Patch what is imported already, and have the rest patched when it is imported."""
-        sys.meta_path.insert(0, self)  # type: ignore[arg-type]
+        sys.meta_path.insert(0, self)
         for name in self._modules:
             module = sys.modules.get(name)
             # A module that another thread is importing right now has no class yet: the import is not ours to wait for.
@@ -58,7 +58,7 @@ class _Patch:
     def end(self) -> None:
         """Undo everything."""
         if self in sys.meta_path:
-            sys.meta_path.remove(self)  # type: ignore[arg-type]
+            sys.meta_path.remove(self)
         for target, name, original, ours in self._originals:
             if getattr(target, name, None) is ours:
                 setattr(target, name, original)
@@ -71,7 +71,7 @@ class _Patch:
             return None
         for finder in sys.meta_path:
             find = None if finder is self else getattr(finder, "find_spec", None)
-            found = None if find is None else find(name, path, target)
+            found: ModuleSpec | None = None if find is None else find(name, path, target)
             if found is not None and found.loader is not None:
                 found.loader = _Loader(found.loader, self.apply)  # type: ignore[assignment]
                 return found
@@ -106,7 +106,8 @@ class _Patch:
     def _telling_function(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def create(*args: Any, **kwargs: Any) -> Any:
-            logdir = kwargs.get("logdir", args[1] if len(args) > 1 else None)
+            logdir: Any = kwargs.get("logdir", args[1] if len(args) > 1 else None)
+            # A tensor of TensorFlow, or a path.
             self.tell(logdir.numpy() if hasattr(logdir, "numpy") else logdir)
             return original(*args, **kwargs)
 
@@ -133,7 +134,11 @@ class _Patch:
 
         writers, self._writers = self._writers, []
         flusher = Thread(target=_flush_all, args=(writers,), daemon=True, name="runlane-tensorboard-flush")
-        flusher.start()
+        try:
+            flusher.start()
+        except RuntimeError:
+            # From Python 3.12 on no thread starts when the interpreter is ending; without one a stuck writer would keep it.
+            return
         flusher.join(_FLUSH_SECS)
 
 
