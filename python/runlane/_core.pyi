@@ -95,7 +95,8 @@ class RunBase:
         `run` {same fields as in `_open`} · `files` {files: [(path, policy, type)]} (policy now|end|live, type other|wandb|media|artifact) ·
         `alert` {title, text, level, wait_millis} · `telemetry` {feature: [int], imports_init: [int], env: [int], python_version, cli_version, core_version, platform} ·
         `environment` {os, python, program, args, host, executable, root, username, started_at_micros, docker, code_path, code_path_local, git {…}, email, colab, cpu_count, cpu_count_logical, memory_total, disk {path: (total, used)}, writer (as in `_open`), gpu_type, gpu_count, gpu_nvidia [{name, memory_total, cuda_cores, architecture, uuid}], cuda_version, slurm {str: str}, writer_id} ·
-        `output` {stream: "stdout"|"stderr", text, time_micros} · `output_logger` {text, time_micros} · `preempting` {}
+        `output` {stream: "stdout"|"stderr", text, time_micros} · `output_logger` {text, time_micros} · `preempting` {} ·
+        `tensorboard` {log_dir, root_dir, save, save_path, any_time, host}
         """
 
     def _print(self, is_error: bool, text: str) -> None:
@@ -134,6 +135,9 @@ class RunBase:
         has what the closed run holds: `summary` (JSON), `next_step` and `sampled` ([(path, [float])]). The stream takes
         no more calls after it.
         """
+
+    def _ignore_steps(self, ignore: bool, /) -> None:
+        """Treat calls that name a step as if they named none, with one warning; or no longer."""
 
     def _mark_finished(self) -> None:
         """Refuse further calls (through the `misuse` hook) from now on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 from . import _closing, _console, _core, _preinit, _resume, _setup, _telemetry, terminal
@@ -102,6 +103,9 @@ def finish_run(run: Run, exit_code: int) -> None:
     if run._stop_watch is not None:
         run._stop_watch.end()
     run.unwatch()
+    tensorboard = sys.modules.get("runlane._tensorboard")
+    if tensorboard is not None:
+        tensorboard.run_ends(run)
     if run._cell_hooks is not None:
         run._cell_hooks.end()
     _console.stop(run)

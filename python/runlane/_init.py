@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 
 from . import (
@@ -96,7 +97,7 @@ def init(
         fork_from: `<run id>?_step=<n>`: start from that run's history.
         save_code: Save the program and the state of its repository as files of the run. Default: the account's switch at the server.
         tensorboard: Same as `sync_tensorboard`.
-        sync_tensorboard: Comes with a later version.
+        sync_tensorboard: Mirror what TensorBoard writers write while the run goes on: `docs/tensorboard.md`.
         monitor_gym: Comes with a later version.
         settings: A `Settings` object or a dict of settings.
         anonymous: Accepted without effect.
@@ -327,6 +328,10 @@ def _begin(state: _setup.Process, run: Run, offline_reason: str | None) -> None:
     _exit_hooks.install()
     _run_lines.started(state.settings_files, run, offline_reason)
     _console.start(run)
+    if settings.sync_tensorboard or "runlane._tensorboard" in sys.modules:
+        from . import _tensorboard
+
+        _tensorboard.run_begins(run)
     run._stop_watch = StopWatch(run)
     if settings._jupyter:
         from ._notebook import CellHooks

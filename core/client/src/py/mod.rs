@@ -1,6 +1,7 @@
 //! The adapters to Python: arguments in, owned Rust values inside, answers out.
 
 pub(crate) mod connection;
+pub(crate) mod environment;
 pub(crate) mod fields;
 pub(crate) mod histogram;
 pub(crate) mod hooks;

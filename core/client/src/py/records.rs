@@ -1,19 +1,17 @@
 //! The records that `_publish` appends behind the calls.
 
-use std::collections::HashMap;
-
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use runlane_proto::wandb_internal::record::RecordType;
 use runlane_proto::wandb_internal::{
-    AlertRecord, ConfigItem, ConfigRecord, DiskInfo, EnvironmentRecord, FilesItem, FilesRecord,
-    GpuNvidiaInfo, MemoryInfo, MetricControl, MetricOptions, MetricRecord, MetricSummary,
-    OutputLoggerRecord, OutputRawRecord, Record, RunPreemptingRecord, SummaryItem, SummaryRecord,
-    files_item, metric_record, output_raw_record,
+    AlertRecord, ConfigItem, ConfigRecord, FilesItem, FilesRecord, MetricControl, MetricOptions,
+    MetricRecord, MetricSummary, OutputLoggerRecord, OutputRawRecord, Record, RunPreemptingRecord,
+    SummaryItem, SummaryRecord, TbRecord, files_item, metric_record, output_raw_record,
 };
 
+use super::environment::environment;
 use super::fields::{Fields, pair_of, path_of, text_of};
-use super::settings::{git, run_record, telemetry, timestamp, writer_info};
+use super::settings::{run_record, telemetry, timestamp};
 use crate::hub::unix_micros;
 
 /// The record of `kind` with the fields of `mapping`; a field `kind` in there is allowed.
@@ -44,6 +42,15 @@ pub(crate) fn record(kind: &str, mapping: &Bound<'_, PyAny>) -> PyResult<Record>
             runlane_timestamp: fields.value::<Option<i64>>("time_micros")?.map(timestamp),
         }),
         "preempting" => RecordType::Preempting(RunPreemptingRecord::default()),
+        "tensorboard" => RecordType::Tbrecord(TbRecord {
+            log_dir: fields.text("log_dir")?,
+            root_dir: fields.text("root_dir")?,
+            save: fields.value("save")?,
+            save_path: fields.text("save_path")?,
+            ignore_timestamp: fields.value("any_time")?,
+            runlane_host: fields.text("host")?,
+            ..TbRecord::default()
+        }),
         unknown => {
             return Err(PyValueError::new_err(format!(
                 "there is no record of kind `{unknown}`"
@@ -224,65 +231,5 @@ fn output(fields: &Fields<'_>) -> PyResult<OutputRawRecord> {
         timestamp: fields.value::<Option<i64>>("time_micros")?.map(timestamp),
         line: fields.text("text")?,
         ..OutputRawRecord::default()
-    })
-}
-
-fn environment(fields: &Fields<'_>) -> PyResult<EnvironmentRecord> {
-    let disk: HashMap<String, (u64, u64)> = fields.value("disk")?;
-    let disk = disk
-        .into_iter()
-        .map(|(path, (total, used))| (path, DiskInfo { total, used }))
-        .collect();
-    let gpu_nvidia = fields
-        .list_of_fields("gpu_nvidia")?
-        .iter()
-        .map(|gpu| {
-            let info = GpuNvidiaInfo {
-                name: gpu.text("name")?,
-                memory_total: gpu.value("memory_total")?,
-                cuda_cores: gpu.value("cuda_cores")?,
-                architecture: gpu.text("architecture")?,
-                uuid: gpu.text("uuid")?,
-                ..GpuNvidiaInfo::default()
-            };
-            gpu.finish()?;
-            Ok(info)
-        })
-        .collect::<PyResult<Vec<_>>>()?;
-    Ok(EnvironmentRecord {
-        os: fields.text("os")?,
-        python: fields.text("python")?,
-        started_at: fields
-            .value::<Option<i64>>("started_at_micros")?
-            .map(timestamp),
-        docker: fields.text("docker")?,
-        args: fields.texts("args")?,
-        program: fields.text("program")?,
-        code_path: fields.text("code_path")?,
-        code_path_local: fields.text("code_path_local")?,
-        git: git(fields)?,
-        email: fields.text("email")?,
-        root: fields.text("root")?,
-        host: fields.text("host")?,
-        username: fields.text("username")?,
-        executable: fields.text("executable")?,
-        colab: fields.text("colab")?,
-        cpu_count: fields.value("cpu_count")?,
-        cpu_count_logical: fields.value("cpu_count_logical")?,
-        gpu_type: fields.text("gpu_type")?,
-        gpu_count: fields.value("gpu_count")?,
-        disk,
-        memory: fields
-            .value::<Option<u64>>("memory_total")?
-            .map(|total| MemoryInfo { total }),
-        gpu_nvidia,
-        cuda_version: fields.text("cuda_version")?,
-        slurm: fields.text_map("slurm")?,
-        writer_id: fields.text("writer_id")?,
-        runlane_writer: fields
-            .fields("writer")?
-            .map(|it| writer_info(&it))
-            .transpose()?,
-        ..EnvironmentRecord::default()
     })
 }
