@@ -9,6 +9,7 @@ from . import _validation as check
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from datetime import datetime
     from typing import Any
 
     from ._settings import Settings
@@ -25,6 +26,30 @@ class RunProperties:
         def _publish(self, kind: str, payload: Any) -> None: ...
         def _check_open(self, method: str) -> None: ...
         def _record_feature(self, number: int) -> None: ...
+        def _ask(self, kind: str, payload: dict[str, Any] | None = None) -> dict[str, Any]: ...
+
+    @property
+    def _system_metrics(self) -> dict[str, list[tuple[datetime, float]]]:
+        """The last samples of each system metric, oldest first: (time in UTC, value).
+
+        `Settings(x_stats_buffer_size=N)` keeps N of each key, -1 all of them (a million values together, the oldest go);
+        without it there are none.
+
+        Raises:
+            UsageError: The run is finished.
+            CommError: The daemon does not answer.
+        """
+        from datetime import datetime, timezone
+
+        self._check_open("_system_metrics")
+        found = self._ask("system_metrics")
+        return {
+            key: [
+                (datetime.fromtimestamp(at, timezone.utc), value)
+                for at, value in zip(times, values, strict=True)
+            ]
+            for key, (times, values) in sorted(found.items())
+        }
 
     @property
     def settings(self) -> Settings:

@@ -15,13 +15,20 @@ if TYPE_CHECKING:
 _EXCLUSIVE = ("fork_from", "resume", "resume_from")
 
 
+def _spelled(name: str) -> str:
+    """The field that a spelling means: `_stats_pid` is an older one of `x_stats_pid`."""
+    name = ALIASES.get(name, name)
+    older = f"x{name}"
+    return older if name.startswith("_") and older in DEFAULTS else name
+
+
 def canonical(name: str) -> str | None:
     """The field that `name` means; None for names that are accepted without effect.
 
     Raises:
         SettingsError: There is no such setting.
     """
-    name = ALIASES.get(name, name)
+    name = _spelled(name)
     if name in DEFAULTS:
         return name
     if name in IGNORED:
@@ -74,7 +81,7 @@ class Settings(DerivedSettings):
             raise SettingsError("Both `run_id` and `resume_from` were given, but they name different runs")
 
     def __getattr__(self, name: str) -> Any:
-        field = ALIASES.get(name, name)
+        field = _spelled(name)
         values = self.__dict__.get("_values", {})
         if field in values:
             value = values[field]

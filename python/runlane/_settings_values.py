@@ -6,6 +6,7 @@ import os
 
 from . import _validation as check
 from ._settings_fields import CHOICES, COMMA_LISTS, KINDS
+from ._settings_stats import CHECKS as _STATS_CHECKS
 from .errors import SettingsError, SettingsTypeError, UsageError
 
 TYPE_CHECKING = False
@@ -28,6 +29,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "run_tags": check.tags,
     "base_url": check.base_url,
     "api_key": check.api_key,
+    **_STATS_CHECKS,
 }
 #: What the user calls a setting that is an argument of `init`.
 _ARGUMENTS = {"run_name": "name", "run_notes": "notes", "run_group": "group", "run_job_type": "job_type"}
@@ -168,12 +170,13 @@ def parse(name: str, value: Any, *, from_text: bool = False) -> Any:
             raise SettingsError(f"`{name}` must be at least {_MINIMUM[name]}, got {value!r}")
         if name == "x_stats_sampling_interval" and parsed < 0.1:
             raise UsageError("Stats sampling interval cannot be less than 0.1 seconds")
-        return parsed
+        checker = _CHECKS.get(name)
+        return checker(parsed) if checker else parsed
     if kind == "list":
         # Tags have a check of their own, which takes one string as one tag.
         value = value if name == "run_tags" and not from_text else _list(name, value, from_text)
     elif kind == "map":
-        return _map(name, value, from_text)
+        value = _map(name, value, from_text)
     elif kind == "text":
         value = check.text(_ARGUMENTS.get(name, name), value)
     checker = _CHECKS.get(name)
