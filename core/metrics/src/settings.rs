@@ -13,6 +13,10 @@ pub struct Filter {
 
 /// The `x_stats_…` settings of one run, checked by the SDK.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent settings, as they come from the user"
+)]
 pub struct Settings {
     /// The monitored process.
     pub pid: u32,

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use crate::{Group, Kind, Reading, Settings, Shown};
 
+/// As a sampler gives it.
+type Key = Cow<'static, str>;
+
 /// Counters that a view remembers; beyond, they are left out.
 const MAX_COUNTERS: usize = 16_384;
 
@@ -21,10 +24,10 @@ struct Counter {
 pub struct View {
     device_ids: Option<Vec<u32>>,
     local_rank: Option<u32>,
-    counters: BTreeMap<Cow<'static, str>, Counter>,
-    rates: BTreeMap<Cow<'static, str>, (Duration, f64)>,
-    shares: BTreeMap<Cow<'static, str>, (f64, f64)>,
-    told: BTreeSet<Cow<'static, str>>,
+    counters: BTreeMap<Key, Counter>,
+    rates: BTreeMap<Key, (Duration, f64)>,
+    shares: BTreeMap<Key, (f64, f64)>,
+    told: BTreeSet<Key>,
     /// Where counters stood that another daemon had followed.
     carried: BTreeMap<String, f64>,
 }
@@ -47,8 +50,8 @@ impl View {
         &mut self,
         reading: &Reading,
         owns: impl Fn(&[u32]) -> bool,
-    ) -> Vec<(Cow<'static, str>, f64)> {
-        let mut shown: Vec<(Cow<'static, str>, f64)> = Vec::with_capacity(reading.len());
+    ) -> Vec<(Key, f64)> {
+        let mut shown: Vec<(Key, f64)> = Vec::with_capacity(reading.len());
         for group in &reading.groups {
             if !self.sees(group, &owns) {
                 continue;
@@ -90,12 +93,12 @@ impl View {
         }
     }
 
-    fn once(&mut self, key: &Cow<'static, str>) -> bool {
+    fn once(&mut self, key: &Key) -> bool {
         let has_room = self.told.len() < MAX_COUNTERS;
         has_room && !self.carried.contains_key(key.as_ref()) && self.told.insert(key.clone())
     }
 
-    fn since_start(&mut self, key: &Cow<'static, str>, raw: f64) -> Option<f64> {
+    fn since_start(&mut self, key: &Key, raw: f64) -> Option<f64> {
         if let Some(counter) = self.counters.get_mut(key) {
             // A counter that falls began anew, or lost a part of what it counts: the run's own does not fall.
             counter.since_start += (raw - counter.raw).max(0.0);
@@ -112,7 +115,7 @@ impl View {
     }
 
     /// Growth per second since the previous reading; none at the first one and when no time has passed.
-    fn rate(&mut self, key: &Cow<'static, str>, at: Duration, value: f64) -> Option<f64> {
+    fn rate(&mut self, key: &Key, at: Duration, value: f64) -> Option<f64> {
         if self.rates.len() >= MAX_COUNTERS && !self.rates.contains_key(key) {
             return None;
         }
@@ -121,7 +124,7 @@ impl View {
         (elapsed > 0.0).then(|| (value - old).max(0.0) / elapsed)
     }
 
-    fn share(&mut self, key: &Cow<'static, str>, part: f64, whole: f64) -> Option<f64> {
+    fn share(&mut self, key: &Key, part: f64, whole: f64) -> Option<f64> {
         if self.shares.len() >= MAX_COUNTERS && !self.shares.contains_key(key) {
             return None;
         }

@@ -64,7 +64,6 @@ impl RecordedHost {
     }
 
     /// What a command (`program argument …`) writes, or how it fails.
-    #[allow(dead_code, reason = "devices use it")]
     pub(crate) fn command(&self, line: &str, outcome: Result<&str, io::ErrorKind>) -> &Self {
         let outcome = outcome.map(|text| text.as_bytes().to_vec());
         self.state().commands.insert(line.to_owned(), outcome);
@@ -72,7 +71,6 @@ impl RecordedHost {
     }
 
     /// What a program that is followed has written since it was last asked; `None`: it has ended.
-    #[allow(dead_code, reason = "devices use it")]
     pub(crate) fn lines(&self, program: &str, lines: Option<&[&str]>) -> &Self {
         let lines = lines.map(|lines| lines.iter().map(|line| line.as_bytes().to_vec()).collect());
         self.state().lines.insert(program.to_owned(), lines);
@@ -80,7 +78,6 @@ impl RecordedHost {
     }
 
     /// What a URL answers, or how asking it fails.
-    #[allow(dead_code, reason = "devices use it")]
     pub(crate) fn answer(&self, url: &str, outcome: Result<&str, io::ErrorKind>) -> &Self {
         let outcome = outcome.map(|text| text.as_bytes().to_vec());
         self.state().answers.insert(url.to_owned(), outcome);
@@ -94,7 +91,6 @@ impl RecordedHost {
     }
 
     /// The requests so far.
-    #[allow(dead_code, reason = "devices use it")]
     pub(crate) fn requests(&self) -> Vec<HttpRequest> {
         self.state().requests.clone()
     }
@@ -113,7 +109,6 @@ impl RecordedHost {
     }
 
     /// A variable of the environment.
-    #[allow(dead_code, reason = "devices use it")]
     pub(crate) fn set_variable(&self, name: &str, value: &str) -> &Self {
         let value = value.to_owned();
         self.state().variables.insert(name.to_owned(), value);

@@ -42,7 +42,7 @@ impl SystemHost {
     /// The same with `/proc`, `/sys` and the rest below another directory.
     #[must_use]
     pub fn below(mut self, root: &Path) -> Self {
-        self.root = root.to_owned();
+        root.clone_into(&mut self.root);
         self
     }
 

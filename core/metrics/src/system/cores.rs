@@ -20,7 +20,8 @@ impl Sampler for Cores {
             .map_err(|error| SampleError::reading(STAT, &error))?;
         let at = host.now();
         let text = String::from_utf8_lossy(&self.buffer);
-        let cores: Vec<_> = text.lines().map_while(cpu_line).flatten().collect();
+        // The first line is the sum of the others.
+        let cores: Vec<_> = text.lines().skip(1).map_while(cpu_line).collect();
         if cores.is_empty() {
             return Err(SampleError::unreadable(STAT));
         }
@@ -37,19 +38,15 @@ impl Sampler for Cores {
 }
 
 /// `cpu<i> user nice system idle iowait irq softirq steal guest guest_nice`, in ticks: the index, the busy ones and all of
-/// them. `Some(None)` for the line of all CPUs, `None` behind the last.
-fn cpu_line(line: &str) -> Option<Option<(u32, f64, f64)>> {
+/// them.
+fn cpu_line(line: &str) -> Option<(u32, f64, f64)> {
     let mut words = line.strip_prefix("cpu")?.split(' ');
-    let index = words.next()?;
-    if index.is_empty() {
-        return Some(None);
-    }
-    let index = index.parse().ok()?;
+    let index = words.next()?.parse().ok()?;
     // Guests are in user and nice already.
     let ticks: Vec<f64> = words.take(8).map_while(|word| word.parse().ok()).collect();
     let whole: f64 = ticks.iter().sum();
     let idle: f64 = ticks.iter().skip(3).take(2).sum();
-    (ticks.len() >= 4).then_some(Some((index, whole - idle, whole)))
+    (ticks.len() >= 4).then_some((index, whole - idle, whole))
 }
 
 /// How many physical cores the host has; at least 1.
@@ -137,7 +134,7 @@ mod tests {
         let lines: Vec<String> = (0..=MAX_CORES)
             .map(|index| format!("cpu{index} 1 1 1 1\n"))
             .collect();
-        host.file(STAT, lines.concat());
+        host.file(STAT, format!("cpu 1 1 1 1\n{}", lines.concat()));
         let absent = Cores::default().sample(&host).expect_err("too many");
         assert!(matches!(absent, SampleError::Absent));
     }
