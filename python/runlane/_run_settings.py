@@ -109,6 +109,7 @@ def _metric_settings(settings: Settings) -> dict[str, Any] | None:
         "open_metrics_filters": _open_metrics_filters(settings.x_stats_open_metrics_filters),
         "open_metrics_http_headers": _texts(settings.x_stats_open_metrics_http_headers),
         "local_rank": int(local_rank) if local_rank.isdecimal() else None,
+        "dcgm_profiling": bool(os.environ.get("WANDB_ENABLE_DCGM_PROFILING")),
     }
 
 

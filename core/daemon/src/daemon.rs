@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::clock::{Clock, SystemClock};
 use crate::control;
+use crate::metrics::Monitor;
 use crate::run::actor::{self, Command, PeerLink, RunHandle};
 use crate::run::shelved;
 use crate::socket::acceptor::{self, Acceptor};
@@ -53,6 +54,7 @@ pub(crate) struct Daemon {
     runs: Mutex<HashMap<PathBuf, RunHandle>>,
     clock: Arc<dyn Clock>,
     outside: Outside,
+    monitor: Arc<Monitor>,
     budget: Budget,
     connections: AtomicUsize,
     connection_ids: AtomicU64,
@@ -68,6 +70,7 @@ impl Daemon {
             ending: watch::Sender::new(false),
             runs: Mutex::default(),
             outside: Outside::new(Arc::clone(&clock)),
+            monitor: Monitor::new(Arc::clone(&clock)),
             clock,
             budget: Budget::new(FRAME_BUDGET_BYTES),
             connections: AtomicUsize::new(0),
@@ -79,6 +82,11 @@ impl Daemon {
 
     pub(crate) fn clock(&self) -> &dyn Clock {
         &*self.clock
+    }
+
+    /// Who samples system metrics.
+    pub(crate) fn monitor(&self) -> &Arc<Monitor> {
+        &self.monitor
     }
 
     pub(crate) fn outside(&self) -> Outside {
@@ -188,6 +196,7 @@ impl Daemon {
             runs: count(&self.active_runs),
             runtime_dir: self.options.runtime_dir.display().to_string(),
             idle_timeout_secs: self.options.idle_timeout.as_secs_f64(),
+            sampler: self.monitor.samplers(),
         }
     }
 

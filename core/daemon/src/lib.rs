@@ -14,6 +14,7 @@ mod clock;
 pub mod control;
 mod daemon;
 pub mod log_rows;
+mod metrics;
 mod own_file;
 mod run;
 pub mod socket;

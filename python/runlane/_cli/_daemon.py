@@ -111,9 +111,13 @@ def status(as_json: bool) -> None:
         plain = {
             field.name: getattr(found, field.name)
             for field in found.DESCRIPTOR.fields
-            if field.name != "runs"
+            if field.name not in ("runs", "sampler")
         }
-        click.echo(json.dumps({**plain, "runs": [_facts_of(run) for run in runs]}))
+        samplers = [
+            {field.name: getattr(sampler, field.name) for field in sampler.DESCRIPTOR.fields}
+            for sampler in found.sampler
+        ]
+        click.echo(json.dumps({**plain, "runs": [_facts_of(run) for run in runs], "samplers": samplers}))
         return
     click.echo(
         f"runlane daemon {found.version}: pid {found.pid}, up {_age(found.uptime_secs)},"
@@ -122,6 +126,12 @@ def status(as_json: bool) -> None:
     )
     click.echo(f"{len(runs)} run(s)" + (":" if runs else ""))
     _print_runs(runs)
+    for sampler in found.sampler:
+        if sampler.failures:
+            problem = f": {printable(sampler.problem)}" if sampler.problem else ", works again"
+            click.echo(
+                f"  system metrics of {printable(sampler.name)} failed {sampler.failures:,} times{problem}"
+            )
 
 
 @daemon.command()

@@ -29,6 +29,7 @@ pub(super) fn metrics(fields: &Fields<'_>) -> PyResult<MetricSettings> {
             .collect::<PyResult<_>>()?,
         open_metrics_http_headers: fields.text_map("open_metrics_http_headers")?,
         local_rank: fields.value("local_rank")?,
+        dcgm_profiling: fields.value("dcgm_profiling")?,
     };
     fields.finish()?;
     Ok(settings)

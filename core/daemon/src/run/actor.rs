@@ -5,6 +5,7 @@ pub(crate) mod inspect;
 mod mirroring;
 mod notices;
 mod requests;
+mod sampling;
 mod writing;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use tokio::time::Instant;
 use self::inspect::Ask;
 use self::mirroring::Mirroring;
 use self::requests::WaitingFlush;
+use self::sampling::Sampling;
 use super::encode::Mark;
 use super::finish::Finishing;
 use super::journal::{DiskOutcome, Journal};
@@ -173,6 +175,7 @@ pub(super) struct Actor {
     pub(super) uploads: Option<UploadHandle>,
     uploaded: Uploaded,
     pub(super) detached: bool,
+    sampling: Sampling,
     mirroring: Mirroring,
     pub(super) finishing: Option<Finishing>,
     pub(super) end: Option<LogEnd>,
@@ -249,6 +252,7 @@ impl Actor {
             uploads: None,
             uploaded: Uploaded::default(),
             detached: false,
+            sampling: Sampling::default(),
             mirroring: Mirroring::default(),
             finishing: None,
             end: None,
@@ -295,6 +299,7 @@ impl Actor {
                 outcome = join(&mut self.disk_task) => self.disk_work_ended(outcome),
                 outcome = join(&mut self.mirroring.task) => self.mirror_work_ended(outcome),
                 () = upload_changed(&mut self.uploads) => {}
+                sample = self.sampling.next(), if self.takes_more() => self.take_sample(sample),
                 () = tokio::time::sleep_until(wake) => {
                     self.woken();
                     self.seal_if_due().await;

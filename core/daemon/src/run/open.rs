@@ -114,6 +114,7 @@ impl Actor {
                 shelf_path: PathBuf::from(&open.shelf_path),
             },
         );
+        self.sample_for(open);
     }
 
     fn answer(&self, writer: u64) -> local::OpenRunReply {
@@ -190,7 +191,7 @@ impl Actor {
         Ok(actor)
     }
 
-    fn push(&mut self, record_type: RecordType) {
+    pub(super) fn push(&mut self, record_type: RecordType) {
         let record = pb::Record {
             record_type: Some(record_type),
             ..Default::default()

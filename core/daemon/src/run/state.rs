@@ -4,6 +4,7 @@
 mod ending;
 mod losses;
 mod merge;
+mod metrics;
 mod mirrored;
 mod records;
 mod replay;
@@ -120,6 +121,8 @@ pub(crate) struct RunState {
     seqs: BTreeMap<u64, u64>,
     /// What the log says of TensorBoard event files.
     pub(crate) mirror: MirrorLog,
+    /// The last value of each system metric that the log had when the run was taken up.
+    carried_metrics: BTreeMap<String, f64>,
     /// Calls of the open rows as they came, for the pending file.
     pub(crate) open_calls: OpenCalls,
     /// Records to append.
@@ -200,6 +203,7 @@ impl RunState {
             remarks: Vec::new(),
             seqs: BTreeMap::new(),
             mirror,
+            carried_metrics: BTreeMap::new(),
             open_calls: OpenCalls::default(),
             batch: RecordBatch::default(),
             rows: 0,

@@ -377,6 +377,8 @@ impl Projection {
                 continue;
             };
             line.push(',');
+            // A process that joined the run has its own label already.
+            let label = if item.key.contains("/l:") { "" } else { &label };
             write_string(&mut line, &format!("system.{}{label}", item.key));
             line.push(':');
             write_value(&mut line, &value);

@@ -26,6 +26,24 @@ pub struct StatusReply {
     /// The daemon ends after so long without a connection or a run.
     #[prost(double, tag = "9")]
     pub idle_timeout_secs: f64,
+    /// Sources of system metrics that runs want now. Runs of the same settings share one.
+    #[prost(message, repeated, tag = "10")]
+    pub sampler: ::prost::alloc::vec::Vec<Sampler>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Sampler {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Runs that want it.
+    #[prost(uint32, tag = "2")]
+    pub runs: u32,
+    #[prost(uint64, tag = "3")]
+    pub readings: u64,
+    #[prost(uint64, tag = "4")]
+    pub failures: u64,
+    /// Why it has no reading, empty if it has one. "not present on this host" is no failure.
+    #[prost(string, tag = "5")]
+    pub problem: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Writer {

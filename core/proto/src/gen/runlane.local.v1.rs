@@ -261,6 +261,9 @@ pub struct MetricSettings {
     /// Rank of the process on its host (LOCAL_RANK), which says what of the devices is its own.
     #[prost(uint32, optional, tag = "15")]
     pub local_rank: ::core::option::Option<u32>,
+    /// DCGM's host engine is asked for profiling metrics.
+    #[prost(bool, tag = "16")]
+    pub dcgm_profiling: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct OpenMetricsFilter {

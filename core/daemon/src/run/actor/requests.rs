@@ -86,7 +86,7 @@ impl Actor {
             Some(request::Request::Pause(_)) => self.set_paused(true),
             Some(request::Request::Resume(_)) => self.set_paused(false),
             Some(request::Request::GetSystemMetrics(_)) => {
-                response::Response::SystemMetrics(local::SystemMetrics::default())
+                response::Response::SystemMetrics(self.system_metrics())
             }
             None => return,
         };
@@ -100,6 +100,7 @@ impl Actor {
     /// Lets the run's clock stand still between the cells of a notebook, or go on.
     fn set_paused(&mut self, is_paused: bool) -> response::Response {
         self.age.set_paused(is_paused);
+        self.pause_sampling(is_paused);
         response::Response::Paused(local::Paused { is_paused })
     }
 

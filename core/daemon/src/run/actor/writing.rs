@@ -372,6 +372,7 @@ impl Actor {
         if let Err(error) = absorbed {
             tracing::error!(%error, "spill file of a dead process not applied");
         }
+        self.sample_no_more(writer);
         self.state.writer_gone(writer, self.age.secs());
         self.write_out();
         if self.writers.values().all(|writer| writer.link.is_none()) {
@@ -384,6 +385,7 @@ impl Actor {
     /// Writes out what closes the run; nothing is taken in any more.
     pub(in crate::run) fn close_run(&mut self, end: LogEnd) {
         self.end = Some(end);
+        self.sampling.end();
         self.ended_at = Some(Instant::now());
         // Before the uploader hears of the end: it takes the file as it is then.
         let changes = self.state.console.take_changes();

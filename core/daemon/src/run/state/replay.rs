@@ -76,6 +76,7 @@ impl RunState {
         }
         let writer = self.read_writer(record);
         self.replay_loss(record);
+        self.carry_metrics(record);
         self.replay_mirror(record);
         match &record.record_type {
             Some(RecordType::History(history)) => {

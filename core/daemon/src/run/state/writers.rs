@@ -99,6 +99,11 @@ impl Writers {
         };
     }
 
+    /// The one that opened the run.
+    pub(crate) fn first(&self) -> Option<u64> {
+        self.first
+    }
+
     /// Who a writer is, as far as it is known.
     pub(crate) fn info(&self, id: u64) -> Option<&pb::RunlaneWriter> {
         self.known.get(&id).map(|writer| &writer.info)
