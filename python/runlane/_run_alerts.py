@@ -33,9 +33,9 @@ def alert_record(title: str, text: str, level: Any, wait_duration: Any) -> dict[
         if not isinstance(value, str):
             raise TypeError(f"`{name}` of an alert must be a string, got {type(value).__name__}")
     level = AlertLevel.INFO if level is None else level
-    word = level.upper() if isinstance(level, str) else getattr(level, "value", level)
+    word = level.value if isinstance(level, AlertLevel) else level
     if word not in _LEVELS:
-        raise ValueError(f"`level` must be one of 'INFO', 'WARN', or 'ERROR', got {level!r}")
+        raise ValueError(f"level must be one of 'INFO', 'WARN', or 'ERROR', got {level!r}")
     if wait_duration is None:
         millis = _DEFAULT_WAIT_MILLIS
     elif hasattr(wait_duration, "total_seconds"):
@@ -43,7 +43,7 @@ def alert_record(title: str, text: str, level: Any, wait_duration: Any) -> dict[
     elif isinstance(wait_duration, (int, float)) and not isinstance(wait_duration, bool):
         millis = int(wait_duration * 1000)
     else:
-        raise TypeError("`wait_duration` must be an int or float of seconds, or a timedelta")
+        raise TypeError("wait_duration must be an int, float, or datetime.timedelta")
     if millis < 0:
         raise ValueError("`wait_duration` must not be negative")
     return {"title": title, "text": text, "level": str(word), "wait_millis": millis}
