@@ -510,7 +510,6 @@ def test_features_of_later_versions_say_so(wandb, offline):
     for use in (
         lambda: offline.log_artifact("x"),
         lambda: offline.use_artifact("x:latest"),
-        lambda: offline.watch(None),
         lambda: wandb.sweep({}),
         lambda: wandb.plot.line(None, "x", "y"),
     ):
