@@ -219,6 +219,20 @@ describe("systemSectionsOf", () => {
     expect(one[1]?.panels[0]?.lines[0]?.place).toBe(1);
   });
 
+  it("notes beside the title what a panel is of", () => {
+    const notes = (keys: readonly string[], host: string | null = null) =>
+      systemSectionsOf(
+        keys.map((key) => `system.${key}`),
+        { ...ALL, host },
+      ).flatMap(({ panels }) => panels.map(({ note }) => note));
+    expect(notes(["disk.vda.in"])).toEqual(["vda"]);
+    expect(notes(["gpu.0.gpu", "gpu.process.0.gpu"])).toEqual(["GPU 0"]);
+    expect(notes(["gpu.0.gpu", "gpu.1.gpu"])).toEqual([null]);
+    expect(notes(["cpu"])).toEqual([null]);
+    expect(notes(["gpu.0.gpu/l:a", "gpu.1.gpu/l:a", "gpu.0.gpu/l:b"])).toEqual(["a", "b · GPU 0"]);
+    expect(notes(["gpu.0.gpu/l:a", "gpu.0.gpu/l:b"])).toEqual([null]);
+  });
+
   it("lets several runs share a panel: no hosts apart, no processes", () => {
     const keys = ["a", "b"].flatMap((host) =>
       ["gpu.0.gpu", "gpu.1.gpu", "gpu.process.1.gpu"].map((name) => `system.${name}/l:${host}`),

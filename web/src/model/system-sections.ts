@@ -19,8 +19,8 @@ export interface SystemPanel {
   /** Unique on the page; part of its address. */
   readonly id: string;
   readonly title: string;
-  /** Set where each host has a panel of its own. */
-  readonly host: string | null;
+  /** What of: the host, where each has a panel of its own, and the device, where it is the only one. */
+  readonly note: string | null;
   readonly measure: Measure;
   /** The values only grow; their rate is shown. */
   readonly counter: boolean;
@@ -144,11 +144,18 @@ function panelOf(
   return {
     id: `${family}/${group}${host === null ? "" : `@${host}`}`,
     title,
-    host,
+    note: noteOf(host, metrics),
     measure: counter && !totals ? ratePerSecond(measure) : measure,
     counter: counter && !totals,
     lines: lines.sort((a, b) => Number(a.process) - Number(b.process) || naturalOrder(a.name, b.name)),
   };
+}
+
+function noteOf(host: string | null, metrics: readonly SystemMetric[]): string | null {
+  const [first, ...others] = metrics;
+  const only = others.every((metric) => metric.device === first?.device && metric.host === first?.host);
+  const parts = [host, only ? (first?.device ?? null) : null].filter((part) => part !== null);
+  return parts.length === 0 ? null : parts.join(" · ");
 }
 
 type Places = ReadonlyMap<string, number>;

@@ -109,7 +109,7 @@ const FleetSlot = memo(function FleetSlot(props: FleetPanelProps) {
     <PanelFrame
       id={panel.id}
       title={titleOf(panel)}
-      note={panel.host}
+      note={panel.note}
       onOpen={() => change({ system: panel.id }, "push")}
     >
       <FleetPanel {...props} />

@@ -19,7 +19,7 @@ export const SystemSlot = memo(function SystemSlot({ path, panel }: SystemSlotPr
     <PanelFrame
       id={panel.id}
       title={panel.title}
-      note={panel.host}
+      note={panel.note}
       onOpen={() => change({ panel: panel.id }, "push")}
     >
       <DevicePanel path={path} panel={panel} settings={settings} onZoom={onZoom} />

@@ -89,7 +89,7 @@ export function RunSystem() {
       </div>
       {open !== undefined && (
         <PanelDialog
-          title={open.host === null ? open.title : `${open.title} · ${open.host}`}
+          title={open.note === null ? open.title : `${open.title} · ${open.note}`}
           onClose={() => change({ panel: undefined }, "push")}
           aside={<PanelFacts panel={open} />}
         >
