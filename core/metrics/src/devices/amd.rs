@@ -121,7 +121,7 @@ fn rocm_smi(output: &[u8]) -> Result<Vec<Group>, SampleError> {
     let start = output.iter().position(|&byte| byte == b'{');
     let json = &output[start.unwrap_or(output.len())..];
     let cards: Map<String, Value> =
-        serde_json::from_slice(json).map_err(|_| SampleError::unreadable("rocm-smi"))?;
+        serde_json::from_slice(json).map_err(|_error| SampleError::unreadable("rocm-smi"))?;
     let mut groups = Vec::new();
     for (name, card) in &cards {
         let index = name
@@ -164,7 +164,7 @@ fn rocm_smi(output: &[u8]) -> Result<Vec<Group>, SampleError> {
 /// The GPUs in the output of `amd-smi`, with their indices.
 fn gpus(output: &[u8]) -> Result<Vec<(u32, Value)>, SampleError> {
     let document: Value =
-        serde_json::from_slice(output).map_err(|_| SampleError::unreadable("amd-smi"))?;
+        serde_json::from_slice(output).map_err(|_error| SampleError::unreadable("amd-smi"))?;
     let list = match document {
         Value::Array(list) => list,
         Value::Object(mut members) => match members.remove("gpu_data") {

@@ -6,6 +6,7 @@
 mod distribution;
 mod messages;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Duration;
@@ -176,68 +177,77 @@ fn call<Answer: Message + Default>(
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-impl Tpus {
-    fn read_service(&mut self, host: &dyn Host, port: u16, group: &mut Group) -> io::Result<()> {
-        if !self.offered.contains_key(&port) {
-            let all = ListSupportedMetricsRequest::default();
-            let list: io::Result<ListSupportedMetricsResponse> =
-                call(host, port, "ListSupportedMetrics", &all);
-            let offered = match list {
-                Ok(list) => {
-                    let names = list.supported_metric.into_iter();
-                    names.map(|metric| metric.metric_name).collect()
-                }
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                    return Err(error);
-                }
-                // Older libraries cannot list; they have these.
-                Err(_) => GAUGES.iter().map(|&(name, _)| name.to_owned()).collect(),
-            };
-            self.offered.insert(port, offered);
+/// What the service on a port offers.
+fn offered(host: &dyn Host, port: u16) -> io::Result<BTreeSet<String>> {
+    let all = ListSupportedMetricsRequest::default();
+    let list: io::Result<ListSupportedMetricsResponse> =
+        call(host, port, "ListSupportedMetrics", &all);
+    match list {
+        Ok(list) => {
+            let names = list.supported_metric.into_iter();
+            Ok(names.map(|metric| metric.metric_name).collect())
         }
-        let offered = &self.offered[&port];
-        let metrics = |name: &str| -> io::Result<Vec<Metric>> {
-            if !offered.contains(name) {
-                return Ok(Vec::new());
-            }
-            let request = MetricRequest {
-                metric_name: name.to_owned(),
-                skip_node_aggregation: false,
-            };
-            let answer: MetricResponse = call(host, port, "GetRuntimeMetric", &request)?;
-            Ok(answer
-                .metric
-                .map(|metric| metric.metrics)
-                .unwrap_or_default())
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Err(error),
+        // Older libraries cannot list; they have these.
+        Err(_) => Ok(GAUGES.iter().map(|&(name, _)| name.to_owned()).collect()),
+    }
+}
+
+/// The metrics of one process.
+struct Service<'a> {
+    host: &'a dyn Host,
+    port: u16,
+    offered: &'a BTreeSet<String>,
+}
+
+impl Service<'_> {
+    /// The values of a metric; none of one that is not offered.
+    fn metrics(&self, name: &str) -> io::Result<Vec<Metric>> {
+        if !self.offered.contains(name) {
+            return Ok(Vec::new());
+        }
+        let request = MetricRequest {
+            metric_name: name.to_owned(),
+            skip_node_aggregation: false,
         };
+        let answer: MetricResponse = call(self.host, self.port, "GetRuntimeMetric", &request)?;
+        Ok(answer
+            .metric
+            .map(|metric| metric.metrics)
+            .unwrap_or_default())
+    }
+
+    fn read_gauges(&self, group: &mut Group) -> io::Result<()> {
         let mut capacities = BTreeMap::new();
         for (name, key) in GAUGES {
-            for metric in metrics(name)? {
+            for metric in self.metrics(name)? {
                 let (Some(device), Some(value)) = (metric.device(), metric.number()) else {
                     continue;
                 };
                 group.gauge(format!("tpu.{device}.{key}"), value);
-                match name {
-                    CAPACITY => _ = capacities.insert(device, value),
-                    USAGE => {
-                        let share = super::percent(Some(value), capacities.get(&device).copied());
-                        if let Some(share) = share {
-                            group.gauge(format!("tpu.{device}.hbmMemoryUsage"), share);
-                        }
+                if name == CAPACITY {
+                    capacities.insert(device, value);
+                } else if name == USAGE {
+                    let share = super::percent(Some(value), capacities.get(&device).copied());
+                    if let Some(share) = share {
+                        group.gauge(format!("tpu.{device}.hbmMemoryUsage"), share);
                     }
-                    _ => {}
                 }
             }
         }
-        for metric in metrics(QUEUE_SIZE)? {
+        for metric in self.metrics(QUEUE_SIZE)? {
             if let (Some(core), Some(value)) = (metric.device(), metric.number()) {
                 group.gauge(format!("tpu.hloQueueSize.{core}"), value);
             }
         }
+        Ok(())
+    }
+
+    fn read_distributions(&self, group: &mut Group) -> io::Result<()> {
         for (name, key, unit) in DISTRIBUTIONS {
             // Parts of one distribution are added up before their quantiles are taken.
             let mut by_label: BTreeMap<String, Statistics> = BTreeMap::new();
-            for metric in metrics(name)? {
+            for metric in self.metrics(name)? {
                 if let Some(distribution) = metric.distribution() {
                     let label = metric.label().unwrap_or_default();
                     by_label.entry(label).or_default().add(distribution);
@@ -251,6 +261,22 @@ impl Tpus {
             }
         }
         Ok(())
+    }
+}
+
+impl Tpus {
+    fn read_service(&mut self, host: &dyn Host, port: u16, group: &mut Group) -> io::Result<()> {
+        let offered = match self.offered.entry(port) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(offered(host, port)?),
+        };
+        let service = Service {
+            host,
+            port,
+            offered,
+        };
+        service.read_gauges(group)?;
+        service.read_distributions(group)
     }
 
     /// Adds what `tpu-info` knows; that it is not installed, or fails, is no fault of the devices.

@@ -138,7 +138,7 @@ const CORE_MEMORY: [&str; 5] = [
 /// One group for each process with a runtime.
 fn groups(line: &[u8]) -> Result<Vec<Group>, SampleError> {
     let report: Report =
-        serde_json::from_slice(line).map_err(|_| SampleError::unreadable("neuron-monitor"))?;
+        serde_json::from_slice(line).map_err(|_error| SampleError::unreadable("neuron-monitor"))?;
     Ok(report.neuron_runtime_data.into_iter().map(group).collect())
 }
 

@@ -134,12 +134,12 @@ struct Series {
 /// Reads the answer of Prometheus to an instant query.
 fn of_query(body: &[u8]) -> Result<BTreeMap<String, f64>, SampleError> {
     let odd = || SampleError::unreadable("the answer to the DCGM query");
-    let status: Status = serde_json::from_slice(body).map_err(|_| odd())?;
+    let status: Status = serde_json::from_slice(body).map_err(|_error| odd())?;
     if status.status != "success" {
         let text = format!("the DCGM query failed: {}", status.error);
         return Err(SampleError::Failed(text));
     }
-    let answer: Answer = serde_json::from_slice(body).map_err(|_| odd())?;
+    let answer: Answer = serde_json::from_slice(body).map_err(|_error| odd())?;
     let mut found = Found::default();
     for series in answer.data.result {
         let label = |name: &str| series.metric.get(name).map(String::as_str);

@@ -58,7 +58,7 @@ fn compile(expression: &str) -> Result<Regex, String> {
     RegexBuilder::new(expression)
         .size_limit(EXPRESSION_BYTES)
         .build()
-        .map_err(|_| format!("`{expression}` is no regular expression"))
+        .map_err(|_error| format!("`{expression}` is no regular expression"))
 }
 
 #[cfg(test)]

@@ -165,7 +165,6 @@ fn exact(number: u64) -> f64 {
     number as f64
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn fault(error: NvmlError) -> Fault {
     match error {
         NvmlError::NotSupported
