@@ -343,6 +343,35 @@ def watching_a_finished_run_is_no_error(run):
     run.watch(net)
     run.unwatch()
 
+@check
+def what_devices_compute_is_what_the_host_does(run):
+    # The device's way, on the host: the same operations of torch.
+    from runlane._watch import tensors
+    values = torch.randn(100_003)
+    odd = values.clone()
+    odd[::7], odd[3], odd[5] = float("nan"), float("inf"), -float("inf")
+    cases = {
+        "normal": (values, 0), "odd": (odd, 0), "same": (torch.full((7,), 2.5), 0), "nothing": (torch.full((7,), float("nan")), 0),
+        "transposed": (torch.randn(30, 40).t(), 0), "strided": (torch.randn(40, 60)[:, ::2], 0), "expanded": (torch.randn(3, 1).expand(3, 5), 0),
+        "above": (torch.rand(10) + 1, 24), "below": (-torch.rand(10) - 1, 24), "around": (torch.randn(10), 24),
+        "half": (torch.linspace(-1, 1, 50).half(), 0), "brain": (torch.linspace(-1, 1, 50).bfloat16(), 0), "double": (torch.randn(50).double(), 0),
+        "integers": (torch.arange(1000), 0), "flags": (torch.tensor([True, False]), 0), "one": (torch.tensor(3.0), 0),
+    }
+    tensors._PART, part = 1000, tensors._PART
+    try:
+        for name, (tensor, zeros) in cases.items():
+            single = tensor.is_floating_point() and tensor.dtype != torch.float64
+            there = tensors.object_of_counts(tensors.device_counts(tensor, zeros).tolist(), single)
+            here = tensors.host_histogram(tensor, zeros)
+            assert (there is None) == (here is None) == (name == "nothing"), name
+            if here is not None:
+                assert there["bins"] == here["bins"], name
+                assert sum(there["values"]) == sum(here["values"]) > 0, name
+                moved = sum(abs(x - y) for x, y in zip(there["values"], here["values"]))
+                assert moved <= 4, (name, moved)
+    finally:
+        tensors._PART = part
+
 for function in checks:
     run = runlane.init(project="watch", mode="offline", settings={"console": "off"})
     try:
@@ -363,7 +392,7 @@ def test_it_harms_neither_the_model_nor_the_training(home: Home, torch_python: s
     """Misuse, lifetimes, failing passes, odd tensors, limits: one process, many runs."""
     done = home.python(OFFLINE, python=torch_python, check=False)
     failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
-    assert done.returncode == 0 and not failed and "CHECKS 12" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and not failed and "CHECKS 13" in done.stdout, done.stdout + done.stderr
     warnings = [line for line in done.stderr.splitlines() if "WARNING" in line]
     assert sum("complex numbers have no order" in line for line in warnings) == 2, done.stderr
     assert sum("tensors of the model are not watched" in line for line in warnings) == 1, done.stderr

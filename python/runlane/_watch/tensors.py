@@ -83,22 +83,24 @@ def device_counts(tensor: Any, zeros: int = 0) -> Any:
         flat = flat.float() if flat.is_floating_point() else flat.double()
     infinity = float("inf")
     parts = flat.split(_PART)
-    lows, highs = [], []
+    lows, highs, odd = [], [], []
     for part in parts:
-        # Zero for a finite value, NaN for any other.
-        is_bad = (part * 0).ne_(0).bool()
-        lows.append(part.masked_fill(is_bad, infinity).amin())
-        highs.append(part.masked_fill(is_bad, -infinity).amax())
+        # Times zero, a finite value is zero and any other NaN.
+        is_odd = (part * 0).ne_(0).bool()
+        lows.append(part.masked_fill(is_odd, infinity).amin())
+        highs.append(part.masked_fill(is_odd, -infinity).amax())
+        odd.append(is_odd)
     low = torch.stack(lows).amin()
     high = torch.stack(highs).amax()
     if zeros:
         low, high = low.clamp(max=0), high.clamp(min=0)
     span = high - low
     span = span.masked_fill(span <= 0, 1)
-    # Everything finite lies in 0 to 1 now, and what is not does not: `histc` leaves that out.
-    counts = sum(
-        torch.histc((part - low).div_(span), bins=_BINS, min=0.0, max=1.0).double() for part in parts
-    )
+    counts = flat.new_zeros(_BINS, dtype=torch.float64)
+    for part, is_odd in zip(parts, odd, strict=True):
+        # What is finite lies in 0 to 1 now; the rest is put where `histc` leaves it out.
+        placed = (part - low).div_(span).masked_fill_(is_odd, -1)
+        counts += torch.histc(placed, bins=_BINS, min=0.0, max=1.0)
     if zeros:
         bin_of_zero = ((0 - low) / span * _BINS).clamp(0, _BINS - 1).long()
         counts = counts.index_add(0, bin_of_zero.reshape(1), counts.new_full((1,), zeros))
@@ -145,7 +147,7 @@ class Batch:
                 # Deterministic algorithms are demanded, or memory is short: the host can do it.
                 pass
             else:
-                single = str(tensor.dtype) != "torch.float64"
+                single = tensor.is_floating_point() and str(tensor.dtype) != "torch.float64"
                 self._waiting.setdefault(tensor.device, []).append((key, counts, single))
                 return
         found = host_histogram(tensor.cpu(), zeros)
