@@ -8,6 +8,7 @@ mod finish;
 pub(crate) mod journal;
 mod key_budget;
 pub(crate) mod loss;
+mod mirrored;
 mod open;
 pub(crate) mod output_file;
 pub(crate) mod pending;

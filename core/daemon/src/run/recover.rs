@@ -17,7 +17,7 @@ use super::output_file::OutputFile;
 use super::shelved::{self, Shelf};
 use super::spilled::SpillFrame;
 use super::state::{EntryError, RunState, StateSettings};
-use super::{pending, spilled};
+use super::{mirrored, pending, spilled};
 
 /// Who wrote a log, by its header record.
 pub(crate) const PRODUCER: &str = "runlane";
@@ -220,6 +220,7 @@ pub(crate) fn absorb_leftovers(path: &Path) -> Result<bool, RecoverError> {
         for spill in &spills {
             absorb_spill(spill, state, journal)?;
         }
+        mirrored::read_to_the_end(path, state, journal)?;
         state.write_death(0.0);
         journal.append(&mut state.batch, Instant::now())?;
         journal.sync()?;

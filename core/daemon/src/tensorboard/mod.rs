@@ -17,4 +17,8 @@ mod roots;
 mod tail;
 
 pub(crate) use self::disk::OsDisk;
+#[cfg(test)]
+pub(crate) use self::event::writing;
+#[cfg(test)]
+pub(crate) use self::framing::framed;
 pub(crate) use self::mirror::{Logged, Mirror, Mirrored, Opened, Polled, Row, Told};

@@ -15,7 +15,7 @@ const STARTED: u64 = 1_000;
 
 #[derive(Debug, Default)]
 struct Files {
-    files: BTreeMap<String, (u64, Vec<u8>)>,
+    by_path: BTreeMap<String, (u64, Vec<u8>)>,
     links: Vec<(String, String)>,
     stored: Vec<String>,
     broken: Option<String>,
@@ -31,9 +31,9 @@ impl Memory {
 
     fn append(&self, path: &str, bytes: &[u8]) {
         self.edit(|files| {
-            let inode = files.files.len() as u64 + 1;
+            let inode = files.by_path.len() as u64 + 1;
             let file = files
-                .files
+                .by_path
                 .entry(path.to_owned())
                 .or_insert((inode, Vec::new()));
             file.1.extend(bytes);
@@ -54,7 +54,7 @@ impl EventDisk for Memory {
             }
             let below = |path: &str, place: &str| path.starts_with(&format!("{place}/"));
             let found = files
-                .files
+                .by_path
                 .iter()
                 .filter(|(path, _)| below(path, directory))
                 .filter(|(path, _)| {
@@ -75,7 +75,7 @@ impl EventDisk for Memory {
     fn read(&self, path: &str, offset: u64, most: usize) -> io::Result<Vec<u8>> {
         self.edit(|files| {
             let (_, bytes) = files
-                .files
+                .by_path
                 .get(path)
                 .ok_or(io::Error::from(io::ErrorKind::NotFound))?;
             let from = bytes.len().min(usize::try_from(offset).expect("small"));
@@ -309,7 +309,7 @@ fn a_file_that_is_begun_anew_is_read_anew() {
     world.disk.append(A, &scalar(1, "a", 1.0));
     world.disk.append(A, &scalar(2, "a", 2.0));
     world.pass(2);
-    world.disk.edit(|files| files.files.clear());
+    world.disk.edit(|files| files.by_path.clear());
     world.disk.append(A, &scalar(7, "a", 7.0));
     world.pass(2);
     world.end();
