@@ -187,6 +187,8 @@ def misuse(run):
     raises(TypeError, "Expected a pytorch model (torch.nn.Module). Received <class 'str'>", lambda: run.watch("no"))
     raises(TypeError, "torch.nn.Module", lambda: run.watch({net}))
     raises(TypeError, "`log_freq` must be an integer", lambda: run.watch(net, log_freq="a"))
+    raises(TypeError, "`idx` must be an integer", lambda: run.watch(net, idx="a"))
+    run.watch(net, log_freq=torch.tensor(3).numpy(), idx=torch.tensor(7).numpy()[()])
     run.watch(net, idx=0)
     raises(ValueError, 'A hook has already been set under name "gradients/weight"', lambda: run.watch(net, idx=0))
     run.unwatch(net)

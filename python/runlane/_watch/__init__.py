@@ -51,9 +51,8 @@ def watch(
         raise ValueError("log must be one of 'gradients', 'parameters', 'all', or None")
     chosen = list(models) if isinstance(models, (tuple, list)) else [models]
     _check_models(chosen)
-    for name, number in (("log_freq", log_freq), ("idx", idx)):
-        if isinstance(number, bool) or not isinstance(number, (int, type(None))):
-            raise TypeError(f"`{name}` must be an integer, got {type(number).__name__}")
+    every = _number("log_freq", log_freq, "__float__")
+    first = None if idx is None else _number("idx", idx, "__index__")
     if run._finished:
         terminal.termwarn(f"Run ({run.id}) is finished: the model is not watched")
         return
@@ -62,7 +61,15 @@ def watch(
     run._record_feature(_telemetry.WATCH)
     if run._watcher is None:
         run._watcher = Watcher(run)
-    _hook(run._watcher, chosen, _CHOICES[log], max(1, log_freq or 1), idx, log_graph)
+    _hook(run._watcher, chosen, _CHOICES[log], every, first, log_graph)
+
+
+def _number(name: str, value: Any, method: str) -> Any:
+    """`value` as a number, whatever library it is of; frameworks compute `log_freq` and may give a float."""
+    convert = getattr(type(value), method, None)
+    if convert is None:
+        raise TypeError(f"`{name}` must be an integer, got {type(value).__name__}")
+    return convert(value)
 
 
 def _check_models(models: Sequence[Any]) -> None:
@@ -77,7 +84,7 @@ def _hook(
     watcher: Any,
     models: Sequence[Any],
     tensors: tuple[bool, bool],
-    log_freq: int,
+    log_freq: float,
     idx: int | None,
     log_graph: bool,
 ) -> None:

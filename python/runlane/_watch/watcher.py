@@ -42,7 +42,7 @@ class Watcher:
 
     # -- hooking -----------------------------------------------------------------------------------------------------
 
-    def watch_gradients(self, model: Any, prefix: str, log_freq: int) -> None:
+    def watch_gradients(self, model: Any, prefix: str, log_freq: float) -> None:
         """Have the gradient of each parameter that has one taken at every `log_freq`-th backward pass.
 
         Raises:
@@ -58,7 +58,7 @@ class Watcher:
             hook = _GradientHook(self, key, log_freq)
             self._keep(model, key, parameter.register_hook(hook))
 
-    def watch_parameters(self, model: Any, prefix: str, log_freq: int) -> None:
+    def watch_parameters(self, model: Any, prefix: str, log_freq: float) -> None:
         """Have all parameters taken at every `log_freq`-th forward pass.
 
         Raises:
@@ -191,7 +191,7 @@ class _GradientHook:
     # Dynamo calls the hook as it is, instead of compiling it into the model.
     _torchdynamo_disable = True
 
-    def __init__(self, watcher: Watcher, key: str, log_freq: int) -> None:
+    def __init__(self, watcher: Watcher, key: str, log_freq: float) -> None:
         self._watcher, self._key, self._log_freq = watcher, key, log_freq
         self._count = 0
 
@@ -207,7 +207,7 @@ class _ParameterHook:
 
     _torchdynamo_disable = True
 
-    def __init__(self, watcher: Watcher, prefix: str, keys: set[str] | None, log_freq: int) -> None:
+    def __init__(self, watcher: Watcher, prefix: str, keys: set[str] | None, log_freq: float) -> None:
         self._watcher, self._prefix, self._keys, self._log_freq = watcher, prefix, keys, log_freq
         self._count = 0
 
