@@ -8,6 +8,9 @@ use runlane_model::json::Value;
 use super::super::files::{Fingerprint, Kind, Uploaded, look, upload};
 use super::{Engine, FILE_BATCHES, Halt};
 
+/// Files for our server are collected so long.
+const OUR_BATCH: Duration = Duration::from_millis(250);
+
 /// A look at live files: how long it took, and what was found.
 pub(super) type Look = (Duration, Vec<(Arc<str>, Option<Fingerprint>)>);
 
@@ -88,6 +91,8 @@ impl Engine {
         if self.files.is_waiting() && self.files_due.is_none() {
             let wait = if self.ended {
                 Duration::ZERO
+            } else if self.started.features.fast_stream {
+                OUR_BATCH
             } else {
                 self.debounce
             };
