@@ -268,6 +268,24 @@ def wrapped_models_keep_the_names_of_the_wrapper(run):
     assert set(logged(run)) == {"gradients/module.weight", "gradients/module.bias", "parameters/module.weight", "parameters/module.bias"}
 
 @check
+def ranks_and_checkpoints_work(run):
+    if torch.distributed.is_available() and torch.distributed.is_gloo_available():
+        torch.distributed.init_process_group("gloo", init_method=f"file://{run.dir}/store", rank=0, world_size=1)
+        net = nn.parallel.DistributedDataParallel(nn.Linear(3, 2))
+        run.watch(net, log="all", log_freq=1, idx=0)
+        net(torch.ones(2, 3)).sum().backward()
+        run.log({})
+        assert set(logged(run)) == {"gradients/module.weight", "gradients/module.bias", "parameters/module.weight", "parameters/module.bias"}
+        torch.distributed.destroy_process_group()
+    from torch.utils.checkpoint import checkpoint
+    net = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 1))
+    run.watch(net, log_freq=1, idx=1)
+    middle = checkpoint(lambda x: net[1](net[0](x)), torch.ones(2, 3, requires_grad=True))
+    net[2](middle).sum().backward()
+    run.log({})
+    assert {key for key in logged(run) if "graph_1" in key} == {f"gradients/graph_1{name}" for name, _ in net.named_parameters()}
+
+@check
 def odd_tensors_cost_one_warning_each(run):
     class Complex(nn.Module):
         def __init__(self):
@@ -394,7 +412,7 @@ def test_it_harms_neither_the_model_nor_the_training(home: Home, torch_python: s
     """Misuse, lifetimes, failing passes, odd tensors, limits: one process, many runs."""
     done = home.python(OFFLINE, python=torch_python, check=False)
     failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
-    assert done.returncode == 0 and not failed and "CHECKS 13" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and not failed and "CHECKS 14" in done.stdout, done.stdout + done.stderr
     warnings = [line for line in done.stderr.splitlines() if "WARNING" in line]
     assert sum("complex numbers have no order" in line for line in warnings) == 2, done.stderr
     assert sum("tensors of the model are not watched" in line for line in warnings) == 1, done.stderr
