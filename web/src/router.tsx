@@ -23,6 +23,7 @@ const ProjectOverview = lazyRouteComponent(
   "ProjectOverview",
 );
 const RunFiles = lazyRouteComponent(() => import("./pages/run/files-tab"), "RunFiles");
+const RunCode = lazyRouteComponent(() => import("./pages/run/code-tab"), "RunCode");
 const RunLogs = lazyRouteComponent(() => import("./pages/run/logs/logs-tab"), "RunLogs");
 const RunOverview = lazyRouteComponent(() => import("./pages/run/overview-tab"), "RunOverview");
 const RunSystem = lazyRouteComponent(() => import("./pages/run/system/system-tab"), "RunSystem");
@@ -81,6 +82,7 @@ const runOverview = createRoute({ getParentRoute: () => run, path: "/overview", 
 const runLogs = createRoute({ getParentRoute: () => run, path: "/logs", component: RunLogs });
 const runSystem = createRoute({ getParentRoute: () => run, path: "/system", component: RunSystem });
 const runFiles = createRoute({ getParentRoute: () => run, path: "/files", component: RunFiles });
+const runCode = createRoute({ getParentRoute: () => run, path: "/code", component: RunCode });
 
 /** `/entity/project/id`, the form that people type, leads to the run's overview. */
 const shortRun = createRoute({
@@ -98,7 +100,7 @@ const routeTree = root.addChildren([
   profile,
   projects,
   project.addChildren([projectIndex, workspace, table, overview]),
-  run.addChildren([runIndex, runCharts, runOverview, runSystem, runLogs, runFiles]),
+  run.addChildren([runIndex, runCharts, runOverview, runSystem, runLogs, runFiles, runCode]),
   shortRun,
 ]);
 

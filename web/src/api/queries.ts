@@ -5,6 +5,7 @@ import { batched } from "./batch";
 import { fetchRunFiles, fetchTextPreview, fileUrl } from "./files";
 import { fetchLogs, type LogFilter, type LogSource } from "./logs";
 import { fetchProject, fetchProjects } from "./projects";
+import { fetchRecipe } from "./reproduce";
 import {
   fetchMetrics,
   fetchRecentRuns,
@@ -168,6 +169,13 @@ export function filesQuery({ entity, project, run }: RunPath) {
   return queryOptions({
     queryKey: ["files", entity, project, run],
     queryFn: ({ signal }) => fetchRunFiles({ entity, project, run }, signal),
+  });
+}
+
+export function recipeQuery({ entity, project, run }: RunPath) {
+  return queryOptions({
+    queryKey: ["recipe", entity, project, run],
+    queryFn: ({ signal }) => fetchRecipe({ entity, project, run }, signal),
   });
 }
 

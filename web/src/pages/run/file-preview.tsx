@@ -10,6 +10,7 @@ import { Failure, Notice, Skeleton } from "../../kit/notice";
 import { previewOf } from "../../model/file-tree";
 import { formatBytes, formatTime } from "../../model/format";
 import css from "./files.module.css";
+import { Highlighted } from "./highlighted";
 
 interface FilePreviewProps {
   readonly path: RunPath;
@@ -70,7 +71,7 @@ function TextPreview({ path, file }: ContentProps) {
   if (text.includes("\0")) return <Notice title="No preview">The file is not text.</Notice>;
   return (
     <div className={css.text}>
-      <pre>{text}</pre>
+      <Highlighted name={file.name} text={text} />
       {cut && <p>Only the first {formatBytes(PREVIEW_BYTES)} are shown.</p>}
     </div>
   );

@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { type ExtendedObject, isExtendedObject } from "../../api/extended-json";
-import { runQuery } from "../../api/queries";
+import { recipeQuery, runQuery } from "../../api/queries";
 import type { RunDetail, RunPath } from "../../api/runs";
 import { useSearchState } from "../../app/use-search-state";
 import { CopyButton, Skeleton } from "../../kit/notice";
@@ -12,6 +12,7 @@ import { ValueTree } from "../../kit/value-tree";
 import { formatDuration, formatTime } from "../../model/format";
 import { matcherOf } from "../../model/search";
 import { Alerts } from "./alerts";
+import { Reproduce } from "./reproduce";
 import css from "./run.module.css";
 
 export function RunOverview() {
@@ -28,7 +29,10 @@ export function RunOverview() {
   }
   return (
     <div className={css.overview}>
-      <Facts run={data} path={path} />
+      <div className={css.trees}>
+        <Facts run={data} path={path} />
+        <Reproduce path={path} />
+      </div>
       <div className={css.trees}>
         <Alerts path={path} count={data.alertCount} />
         <SearchField
@@ -62,6 +66,7 @@ function Facts({ run, path }: { readonly run: RunDetail; readonly path: RunPath 
   const directory = textOf(run.metadata, "root");
   const remote = isExtendedObject(git) ? textOf(git, "remote") : null;
   const commit = run.commit ?? (isExtendedObject(git) ? textOf(git, "commit") : null);
+  const { data: recipe } = useQuery(recipeQuery(path));
   const command = run.command ?? run.program;
   return (
     <dl className={css.facts}>
@@ -92,11 +97,14 @@ function Facts({ run, path }: { readonly run: RunDetail; readonly path: RunPath 
       <Fact name="Directory" copy={directory}>
         {directory !== null && <code>{directory}</code>}
       </Fact>
-      <Fact name="Git remote" copy={remote}>
-        {remote !== null && <code>{remote}</code>}
+      <Fact name="Git repository" copy={recipe?.repository ?? remote}>
+        {remote !== null && <code>{recipe?.repository ?? remote}</code>}
       </Fact>
-      <Fact name="Git commit" copy={commit === null ? null : `git checkout ${commit}`}>
+      <Fact name="Git commit" copy={commit}>
         {commit !== null && <code>{commit}</code>}
+      </Fact>
+      <Fact name="Git state" copy={recipe?.gitState ?? null}>
+        {recipe?.gitState != null && <code>{recipe.gitState}</code>}
       </Fact>
       <Fact name="Group">{run.group}</Fact>
       <Fact name="Job type">{run.jobType}</Fact>
