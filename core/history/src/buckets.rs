@@ -29,10 +29,10 @@ impl Extent {
     /// Takes in more points.
     pub fn add(&mut self, points: &Points) {
         self.points += points.len() as u64;
-        for &x in points.x() {
+        if let Some((low, high)) = points.span() {
             // `min` and `max` ignore a NaN, which is what an empty extent holds.
-            self.x_min = self.x_min.min(x);
-            self.x_max = self.x_max.max(x);
+            self.x_min = self.x_min.min(low);
+            self.x_max = self.x_max.max(high);
         }
     }
 
@@ -183,6 +183,12 @@ impl Bucketizer {
     /// Takes in the points of one chunk.
     pub fn add(&mut self, points: &Points) {
         self.extent.add(points);
+        if points
+            .span()
+            .is_none_or(|(low, high)| high < self.low || low > self.high)
+        {
+            return;
+        }
         for (x, y) in points.iter() {
             if x < self.low || x > self.high {
                 continue;

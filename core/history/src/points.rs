@@ -56,6 +56,8 @@ impl Numbers {
 pub struct Points {
     x: Vec<f64>,
     y: Vec<f64>,
+    /// Smallest and largest x.
+    span: Option<(f64, f64)>,
 }
 
 impl Points {
@@ -82,6 +84,11 @@ impl Points {
         self.x.iter().copied().zip(self.y.iter().copied())
     }
 
+    /// Smallest and largest x; none without points.
+    pub fn span(&self) -> Option<(f64, f64)> {
+        self.span
+    }
+
     /// The x values in row order.
     pub fn x(&self) -> &[f64] {
         &self.x
@@ -96,8 +103,11 @@ impl Points {
 /// Points from pairs; those without a finite x are left out.
 impl FromIterator<(f64, f64)> for Points {
     fn from_iter<I: IntoIterator<Item = (f64, f64)>>(pairs: I) -> Self {
-        let (x, y) = pairs.into_iter().filter(|(x, _)| x.is_finite()).unzip();
-        Self { x, y }
+        let (x, y): (Vec<f64>, Vec<f64>) = pairs.into_iter().filter(|(x, _)| x.is_finite()).unzip();
+        let span = x.iter().fold(None, |span: Option<(f64, f64)>, &x| {
+            Some(span.map_or((x, x), |(low, high)| (low.min(x), high.max(x))))
+        });
+        Self { x, y, span }
     }
 }
 

@@ -104,13 +104,15 @@ fn lines(rows: &[Object]) -> Vec<String> {
 
 /// Reads the columns of `keys` from the bytes that they need.
 fn read_parts(index: &FileIndex, stored: &Bytes, keys: Option<&[&str]>) -> Chunk {
-    let place = |at: u64| usize::try_from(at).unwrap();
+    let place = |at: u64| usize::try_from(at).expect("a small file");
     let ranges = index.ranges(keys);
     assert!(ranges.windows(2).all(|pair| pair[0].end <= pair[1].start));
     let parts = ranges
         .iter()
         .map(|range| Bytes::copy_from_slice(&stored[place(range.start)..place(range.end)]));
-    index.decode(parts.collect(), keys).unwrap()
+    index
+        .decode(parts.collect(), keys)
+        .expect("the bytes of its columns")
 }
 
 proptest! {

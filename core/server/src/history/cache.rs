@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use runlane_history::{Chunk, FileIndex, KeyTable, Points};
 
 use super::lines;
+use super::recent::Recent;
 use crate::error::StoreError;
 use crate::store::chunks::{self, ObjectRow};
 use crate::store::streams::{self, StreamKind, StreamRow};
@@ -77,24 +78,10 @@ enum Kept {
     Series(Arc<Points>),
 }
 
-struct Entry {
-    kept: Kept,
-    bytes: usize,
-    used: u64,
-}
-
-#[derive(Default)]
-struct Entries {
-    map: BTreeMap<Key, Entry>,
-    by_use: BTreeMap<u64, Key>,
-    bytes: usize,
-    clock: u64,
-}
-
 /// The bounded cache; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct HistoryCache {
-    entries: Arc<Mutex<Entries>>,
+    entries: Arc<Mutex<Recent<Key, Kept>>>,
     limit_bytes: usize,
 }
 
@@ -135,9 +122,8 @@ impl HistoryCache {
                 }
             }
             for chunk in &view.tail.chunks {
-                for (at, key) in keys.iter().enumerate() {
-                    let known = chunk.column(key).is_some();
-                    add(at, known, Arc::new(chunk.points(x, key)));
+                for (at, points) in points_over(chunk, x, keys).into_iter().enumerate() {
+                    add(at, chunk.column(keys[at]).is_some(), points);
                 }
             }
         }
@@ -256,8 +242,8 @@ impl HistoryCache {
             let mut wanted = vec![x.clone()];
             wanted.extend(missing.iter().filter(|y| **y != x).cloned());
             let decoded = self.object_columns(store, object, wanted, move |chunk| {
-                let points = missing.iter().map(|y| Arc::new(chunk.points(&x, y)));
-                points.collect::<Vec<_>>()
+                let missing: Vec<&str> = missing.iter().map(String::as_str).collect();
+                points_over(chunk, &x, &missing)
             });
             let decoded = decoded.await?;
             let places = keys
@@ -372,44 +358,6 @@ impl HistoryCache {
     }
 }
 
-impl Entries {
-    fn get(&mut self, key: &Key) -> Option<Kept> {
-        self.clock += 1;
-        let entry = self.map.get_mut(key)?;
-        self.by_use.remove(&entry.used);
-        entry.used = self.clock;
-        self.by_use.insert(self.clock, key.clone());
-        Some(entry.kept.clone())
-    }
-
-    fn remove(&mut self, key: &Key) {
-        if let Some(entry) = self.map.remove(key) {
-            self.by_use.remove(&entry.used);
-            self.bytes -= entry.bytes;
-        }
-    }
-
-    fn insert(&mut self, key: Key, kept: Kept, bytes: usize, limit_bytes: usize) {
-        self.remove(&key);
-        if bytes > limit_bytes {
-            return;
-        }
-        self.clock += 1;
-        let used = self.clock;
-        self.by_use.insert(used, key.clone());
-        self.map.insert(key, Entry { kept, bytes, used });
-        self.bytes += bytes;
-        while self.bytes > limit_bytes {
-            let Some((_, oldest)) = self.by_use.pop_first() else {
-                break;
-            };
-            if let Some(entry) = self.map.remove(&oldest) {
-                self.bytes -= entry.bytes;
-            }
-        }
-    }
-}
-
 /// Decodes the lines of a stream that `old` does not have.
 async fn grow(
     reader: &mut Connection,
@@ -484,6 +432,16 @@ pub(crate) fn row_or_nothing(text: &str) -> &str {
         Ok(()) => text,
         Err(_no_row) => "{}",
     }
+}
+
+/// The points of each of `keys` over `x`.
+fn points_over(chunk: &Chunk, x: &str, keys: &[&str]) -> Vec<Arc<Points>> {
+    let over = chunk.numbers(x);
+    let points = keys.iter().map(|key| match (&over, chunk.numbers(key)) {
+        (Some(x), Some(y)) => Arc::new(Points::zip(x, &y)),
+        _ => Arc::default(),
+    });
+    points.collect()
 }
 
 fn numbered_steps(start: i64, chunk: &Chunk) -> Vec<i64> {

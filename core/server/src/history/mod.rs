@@ -4,3 +4,4 @@ pub(crate) mod cache;
 pub(crate) mod compact;
 pub(crate) mod lines;
 pub(crate) mod reader;
+mod recent;

@@ -12,6 +12,7 @@ pub(crate) mod log_bound;
 pub(crate) mod objects;
 pub(crate) mod projects;
 pub(crate) mod runs;
+mod stream_lines;
 pub(crate) mod streams;
 
 use std::path::Path;
