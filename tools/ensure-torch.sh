@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A virtual environment with torch for the tests of `watch`, and wandb to compare with.
+# A virtual environment with torch for the tests of `watch` and of its TensorBoard writer, and wandb to compare with.
 #   tools/ensure-torch.sh VENV PYTHON WANDB_VERSION
 # torch from PyPI has gigabytes; Debian's package (CPU only, with the numpy that it was built for) has 40 MB. Where it cannot be
 # installed the tests that need it are skipped and say so. PYTHON is the environment whose runlane is used.
@@ -19,12 +19,13 @@ if ! "$debian" -c "import torch" >/dev/null 2>&1; then
     exit 0
   fi
 fi
-if [ ! -e "$venv/.done" ] || [ "$(cat "$venv/.done")" != "$wandb" ]; then
+content="$wandb tensorboard"
+if [ ! -e "$venv/.done" ] || [ "$(cat "$venv/.done")" != "$content" ]; then
   rm -rf "$venv"
   "$debian" -m venv --without-pip --system-site-packages "$venv"
   "$python" -m pip --python "$venv/bin/python" install -q \
-    "wandb==$wandb" click 'grpcio>=1.65' 'protobuf<8' psutil pynvml PyYAML rich
-  echo "$wandb" >"$venv/.done"
+    "wandb==$wandb" click 'grpcio>=1.65' 'protobuf<8' psutil pynvml PyYAML rich tensorboard
+  echo "$content" >"$venv/.done"
 fi
 # The package as it is installed, native part included (it is built for the stable ABI): nothing to keep up to date.
 package=$("$python" -c "import runlane, os; print(os.path.dirname(runlane.__file__))")

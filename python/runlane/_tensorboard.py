@@ -116,7 +116,8 @@ class _Patch:
     def tell(self, logdir: Any) -> None:
         """Tell the active run of a directory. Never raises: a writer must not fail for it."""
         run = _active_run()
-        if run is None:
+        # Somebody else may have wrapped what is undone.
+        if run is None or _patch is not self:
             return
         try:
             record = log_directory(os.fsdecode(logdir), self.root_logdir, self.save)
@@ -204,11 +205,11 @@ def log_directory(logdir: str, root_logdir: str, save: bool) -> dict[str, Any]:
     if "://" in logdir:
         return record
     path = os.path.abspath(logdir)
-    made_up = re.search(rf"-\d+_{re.escape(host)}", path)
+    made_up = re.search(rf"-\d+_{re.escape(host)}", logdir)
     root = ""
     if made_up is not None:
         # The writer was given no directory and made one up: what follows the host's name tells runs apart.
-        root = path[: made_up.end()]
+        root = os.path.abspath(logdir[: made_up.end()])
     elif root_logdir:
         root = os.path.abspath(root_logdir)
         if not _is_below(path, root):
@@ -252,7 +253,7 @@ def patch(
     _patch = _Patch(save, os.fspath(root_logdir), modules, owner)
     _patch.begin()
     for run in _setup.process().runs:
-        _mark(run, patched=True)
+        _mark(run, by_hand=owner is None)
 
 
 def unpatch() -> None:
@@ -262,14 +263,15 @@ def unpatch() -> None:
     if ended is not None:
         ended.end()
         for run in _setup.process().runs:
-            _mark(run, patched=False)
+            if not run.disabled:
+                run._ignore_steps(False)
 
 
-def _mark(run: Run, *, patched: bool) -> None:
+def _mark(run: Run, *, by_hand: bool) -> None:
     if run.disabled or run._finished:
         return
-    run._ignore_steps(patched)
-    if patched:
+    run._ignore_steps(True)
+    if by_hand:
         run._record_feature(_telemetry.TENSORBOARD_PATCH)
 
 
@@ -281,7 +283,7 @@ def run_begins(run: Run) -> None:
             patch(owner=run)
             return
     if _patch is not None:
-        _mark(run, patched=True)
+        _mark(run, by_hand=_patch.owner is None)
 
 
 def run_ends(run: Run) -> None:

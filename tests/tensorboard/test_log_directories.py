@@ -37,7 +37,11 @@ def test_paths_are_absolute_and_roots_hold_below_them(
 def test_a_directory_that_a_writer_made_up_is_its_own_root(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The name of a directory above says nothing.
+    tmp_path = tmp_path / f"job-12_{os.uname().nodename}"
+    tmp_path.mkdir()
     monkeypatch.chdir(tmp_path)
+    assert told("logs/a")[1] == ""
     made_up = f"runs/Nov27_17-38-38_{os.uname().nodename}"
     assert told(f"{made_up}comment", "logs")[:2] == (
         f"{tmp_path}/{made_up}comment",

@@ -365,7 +365,8 @@ impl Mirror {
             ),
         };
         let name = name.trim_start_matches("./").trim_matches('/').to_owned();
-        if name.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        let is_odd = |part: &str| matches!(part, "" | "." | "..") || part.contains(['\\', '\n']);
+        if name.split('/').any(is_odd) {
             return None;
         }
         match self.disk.link(&found.path, &name) {

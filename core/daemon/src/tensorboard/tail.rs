@@ -4,7 +4,7 @@
 //! a function of the bytes alone, wherever they are cut. `cursor` is the end of the last event that is in a logged row: after
 //! a restart the file is read from its beginning, for what its tags are, and gives rows from the cursor on.
 
-use runlane_model::json::Value;
+use runlane_model::json::Object;
 use runlane_model::limits;
 
 use super::convert::{Converter, LeftOut};
@@ -19,8 +19,8 @@ pub(crate) struct TailRow {
     pub(crate) step: i64,
     /// Unix seconds of the last event.
     pub(crate) wall_time: f64,
-    /// Tag and value, each tag once.
-    pub(crate) items: Vec<(String, Value)>,
+    /// The last value of each tag.
+    pub(crate) items: Object,
     /// Names of the files that the values name.
     pub(crate) files: Vec<String>,
     /// Where the last event ends in the file.
@@ -189,18 +189,13 @@ impl Tail {
         let open = self.open.get_or_insert_with(|| TailRow {
             step: event.step,
             wall_time: 0.0,
-            items: Vec::new(),
+            items: Object::new(),
             files: Vec::new(),
             end,
         });
         open.wall_time = event.wall_time;
         open.end = end;
-        for (tag, value) in items {
-            match open.items.iter_mut().find(|(known, _)| *known == tag) {
-                Some(known) => known.1 = value,
-                None => open.items.push((tag, value)),
-            }
-        }
+        open.items.extend(items);
         for name in files {
             if !open.files.contains(&name) {
                 open.files.push(name);
@@ -213,6 +208,7 @@ impl Tail {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use runlane_model::json::Value;
 
     use super::super::event::writing;
     use super::super::framing::framed;
@@ -286,10 +282,10 @@ mod tests {
         assert_eq!(
             shown,
             [
-                (0, 0.0, vec![item("t1", 0)]),
-                (1, 3.0, vec![item("t1", 3), item("t2", 2)]),
-                (0, 4.0, vec![item("t1", 4)]),
-                (-5, 5.0, vec![item("t1", 5)]),
+                (0, 0.0, Object::from_iter([item("t1", 0)])),
+                (1, 3.0, Object::from_iter([item("t1", 3), item("t2", 2)])),
+                (0, 4.0, Object::from_iter([item("t1", 4)])),
+                (-5, 5.0, Object::from_iter([item("t1", 5)])),
             ]
         );
     }

@@ -13,6 +13,8 @@ use crate::upload::LogEnd;
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Looking at very many files takes at most one part in so many of the time.
 const LEISURE: u32 = 20;
+/// From here on rows must not hold up the other runs.
+const MANY_ROWS: usize = 50;
 /// The end of a run waits so long for what is in the files, from the last piece of it on.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -133,14 +135,22 @@ impl Actor {
                 .drains_until
                 .map(|_| Instant::now() + DRAIN_TIMEOUT);
         }
+        self.state.remarks.extend(polled.remarks);
+        if polled.found.len() < MANY_ROWS {
+            self.take_mirrored(polled.found);
+        } else {
+            tokio::task::block_in_place(|| self.take_mirrored(polled.found));
+        }
+    }
+
+    fn take_mirrored(&mut self, found: Vec<Mirrored>) {
         let runtime = self.age.secs();
-        for found in polled.found {
+        for found in found {
             match found {
                 Mirrored::Opened(opened) => self.state.write_opened(&opened),
                 Mirrored::Row(row) => self.state.write_mirrored(row, runtime),
             }
         }
-        self.state.remarks.extend(polled.remarks);
         self.write_out();
     }
 
