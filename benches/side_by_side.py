@@ -13,10 +13,11 @@ from pathlib import Path
 from bench_world import Report, World, adopt_orphans, median
 from durable import compare_durable, measure_idle_daemon
 from ingest import measure_ingest
+from sampling import compare_sampling
 from watch_cost import compare_watch
 
 PROBE = "probe.py"
-PARTS = ("calls", "durable", "ingest", "watch")
+PARTS = ("calls", "durable", "ingest", "watch", "sampling")
 
 
 def compare_imports(ours: World, peer: World, rounds: int, report: Report) -> None:
@@ -82,6 +83,8 @@ def main() -> int:
         if "durable" in arguments.only:
             compare_durable(ours, peer, max(1, arguments.rounds // 2), report)
             measure_idle_daemon(ours, report)
+        if "sampling" in arguments.only:
+            compare_sampling(ours, peer, max(1, arguments.rounds // 2), report)
         if "ingest" in arguments.only:
             measure_ingest(ours, report)
         if "watch" in arguments.only:

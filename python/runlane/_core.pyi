@@ -116,6 +116,7 @@ class RunBase:
         """Ask the daemon and wait.
 
         Kinds: `summary` → {"json"}, `step` → {"next"}, `sampled_history` {samples} → {"items": [(path, [float])]},
+        `pause`, `resume` → {"is_paused"}, `system_metrics` → {"metrics": {key: ([seconds], [float])}},
         `flush` {level: "logged"|"synced"|"uploaded"} → {"reached"} (False when the time is over), `status` → the fields of `Status`.
 
         Raises:
@@ -164,6 +165,12 @@ class RunBase:
     @property
     def _stop_requested(self) -> bool:
         """The server asked the run to stop."""
+
+def keep_order(is_error: bool) -> None:
+    """Wait until what was written to the other of the two redirected streams has arrived where it goes, if both go to one place.
+
+    At most 50 ms; returns at once where nothing is redirected.
+    """
 
 def name_process(name: str) -> None:
     """Name this process: rows that it logs to a run of its parent carry the name."""

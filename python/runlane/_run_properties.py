@@ -42,7 +42,7 @@ class RunProperties:
         from datetime import datetime, timezone
 
         self._check_open("_system_metrics")
-        found = self._ask("system_metrics")
+        found = self._ask("system_metrics")["metrics"]
         return {
             key: [
                 (datetime.fromtimestamp(at, timezone.utc), value)

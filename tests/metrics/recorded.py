@@ -25,6 +25,16 @@ def _record_class() -> type:
         type=_FIELD.TYPE_MESSAGE,
         type_name=".samples.Item",
     )
+    time = file.message_type.add(name="Time")
+    time.field.add(name="seconds", number=1, label=_FIELD.LABEL_OPTIONAL, type=_FIELD.TYPE_INT64)
+    time.field.add(name="nanos", number=2, label=_FIELD.LABEL_OPTIONAL, type=_FIELD.TYPE_INT32)
+    stats.field.add(
+        name="timestamp",
+        number=2,
+        label=_FIELD.LABEL_OPTIONAL,
+        type=_FIELD.TYPE_MESSAGE,
+        type_name=".samples.Time",
+    )
     record = file.message_type.add(name="Record")
     record.field.add(
         name="stats",
@@ -41,11 +51,18 @@ def _record_class() -> type:
 _Record = _record_class()
 
 
-def samples_of(log: Path) -> Iterator[dict[str, float]]:
-    """The `stats` records of a log, in order; no key stands in one twice."""
+def timed_samples_of(log: Path) -> Iterator[tuple[float, dict[str, float]]]:
+    """The `stats` records of a log, in order: seconds since 1970, and values; no key stands in one twice."""
     for payload in payloads(log.read_bytes()):
         record = _Record.FromString(payload)
         if record.HasField("stats"):
             sample = {item.key: json.loads(item.value_json) for item in record.stats.item}
             assert len(sample) == len(record.stats.item), "a key stands in a sample twice"
-            yield sample
+            at = record.stats.timestamp
+            yield at.seconds + at.nanos / 1e9, sample
+
+
+def samples_of(log: Path) -> Iterator[dict[str, float]]:
+    """As `timed_samples_of`, without the times."""
+    for _at, sample in timed_samples_of(log):
+        yield sample

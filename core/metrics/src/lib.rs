@@ -28,14 +28,14 @@ pub use settings::{Filter, Settings};
 pub use system::with_ancestors;
 pub use view::View;
 
-/// The samplers that a run with these settings wants, in the order of their keys.
+/// The samplers of host, devices and endpoints that a run with these settings wants.
 pub fn wanted(settings: &Settings) -> Vec<Spec> {
     let mut specs = system::wanted(settings);
     specs.extend(devices::wanted(settings));
     specs
 }
 
-/// The samplers of a process that joins a run: of the process alone.
+/// The samplers of one process of a run.
 pub fn wanted_of_process(settings: &Settings) -> Vec<Spec> {
     vec![system::wanted_of_process(settings)]
 }

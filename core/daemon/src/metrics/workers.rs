@@ -159,3 +159,122 @@ fn name_owners(reading: &mut Reading, host: &dyn Host) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::mpsc::{Receiver, sync_channel};
+
+    use runlane_metrics::{Http, HttpRequest, SystemHost, UnaryRequest};
+
+    use super::*;
+
+    struct NoHttp;
+
+    impl Http for NoHttp {
+        fn get(&self, _request: &HttpRequest) -> io::Result<Vec<u8>> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn unary(&self, _request: &UnaryRequest) -> io::Result<Vec<u8>> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    enum Does {
+        Reads,
+        Panics,
+        /// Until the sender is gone.
+        Hangs(Receiver<()>),
+        /// Its own process uses a device.
+        Owns,
+    }
+
+    impl Sampler for Does {
+        fn sample(&mut self, _host: &dyn Host) -> Outcome {
+            match self {
+                Self::Reads => Ok(Reading::default()),
+                Self::Panics => panic!("a mistake"),
+                Self::Hangs(until) => {
+                    // An error says that the test is over.
+                    _ = until.recv();
+                    Ok(Reading::default())
+                }
+                Self::Owns => {
+                    let users = Shown::Users(vec![std::process::id()]);
+                    let group = Group::of_device(0).shown_to(users);
+                    Ok(Reading::of(Duration::ZERO, group))
+                }
+            }
+        }
+    }
+
+    fn job(id: &str, does: Does) -> Job {
+        Job {
+            id: id.to_owned(),
+            tick: 1,
+            sampler: Box::new(does),
+        }
+    }
+
+    fn workers() -> (Workers, mpsc::Receiver<Done>) {
+        let (sender, done) = mpsc::channel(8);
+        let host = Arc::new(SystemHost::new(Arc::new(NoHttp)));
+        (Workers::new(host, sender), done)
+    }
+
+    async fn next(workers: &Workers, done: &mut mpsc::Receiver<Done>) -> Done {
+        loop {
+            let pause = match workers.help() {
+                Some(at) => at.saturating_duration_since(Instant::now()),
+                None => Duration::from_secs(10),
+            };
+            tokio::select! {
+                read = done.recv() => return read.expect("workers live"),
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn a_sampler_that_hangs_or_panics_holds_nobody_up() {
+        let (workers, mut done) = workers();
+        let (release, until) = sync_channel(1);
+        workers.push(vec![
+            job("hangs", Does::Hangs(until)),
+            job("panics", Does::Panics),
+            job("reads", Does::Reads),
+        ]);
+        let mut others = [
+            next(&workers, &mut done).await,
+            next(&workers, &mut done).await,
+        ];
+        others.sort_by(|one, other| one.id.cmp(&other.id));
+        assert_eq!(
+            others.each_ref().map(|read| read.id.as_str()),
+            ["panics", "reads"]
+        );
+        assert!(matches!(others[0].outcome, Err(SampleError::Failed(_))));
+        assert!(others[1].outcome.is_ok());
+        // The next tick finds a thread as well.
+        workers.push(vec![job("again", Does::Reads)]);
+        assert_eq!(next(&workers, &mut done).await.id, "again");
+        drop(release);
+        assert_eq!(next(&workers, &mut done).await.id, "hangs");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn the_ancestors_of_a_device_s_users_own_it_too() {
+        if !std::path::Path::new("/proc/self/stat").exists() {
+            return;
+        }
+        let (workers, mut done) = workers();
+        workers.push(vec![job("owns", Does::Owns)]);
+        let reading = next(&workers, &mut done).await.outcome.expect("read");
+        let Shown::Users(owners) = &reading.groups[0].shown else {
+            panic!("of processes");
+        };
+        assert!(owners.contains(&std::process::id()));
+        assert!(owners.contains(&std::os::unix::process::parent_id()));
+    }
+}

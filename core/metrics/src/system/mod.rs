@@ -24,7 +24,7 @@ fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
-/// The samplers of the host and of the monitored process.
+/// The samplers of the host.
 pub(crate) fn wanted(settings: &Settings) -> Vec<Spec> {
     let (pid, no_cgroup) = (settings.pid, settings.no_cgroup);
     // Its limits are those of the cgroup that the process is in.
@@ -35,7 +35,6 @@ pub(crate) fn wanted(settings: &Settings) -> Vec<Spec> {
     };
     let paths = settings.disk_paths.clone();
     let mut specs = vec![
-        wanted_of_process(settings),
         Spec::new("memory", memory_id, Pace::Quick, move || {
             Memory::new((!no_cgroup).then_some(pid))
         }),
@@ -52,7 +51,7 @@ pub(crate) fn wanted(settings: &Settings) -> Vec<Spec> {
     specs
 }
 
-/// The sampler of the monitored process alone, for processes that join a run.
+/// The sampler of the monitored process.
 pub(crate) fn wanted_of_process(settings: &Settings) -> Spec {
     let (pid, is_tree, no_cgroup) = (
         settings.pid,

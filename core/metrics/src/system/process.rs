@@ -143,6 +143,7 @@ impl Sampler for Process {
 /// Samples the daemon itself.
 #[derive(Debug, Default)]
 pub(super) struct SelfUsage {
+    cores: Option<usize>,
     buffer: Vec<u8>,
 }
 
@@ -151,7 +152,12 @@ impl Sampler for SelfUsage {
         let pid = host.own_pid();
         let usage = Usage::read(host, pid, &mut self.buffer).ok_or(SampleError::Absent)?;
         let mut group = Group::default();
-        group.add("wandb.cpu", usage.cpu_secs, Kind::Rate { scale: 100.0 });
+        #[expect(clippy::cast_precision_loss, reason = "a small number")]
+        let cores = *self.cores.get_or_insert_with(|| physical_cores(host)) as f64;
+        let kind = Kind::Rate {
+            scale: 100.0 / cores,
+        };
+        group.add("wandb.cpu", usage.cpu_secs, kind);
         group.gauge("wandb.memory.rssMB", mebibytes(usage.resident_bytes));
         Ok(Reading::of(host.now(), group))
     }
@@ -313,6 +319,6 @@ mod tests {
             stat("runlane-core", 'S', [101, 0, 0, 0], 3, 1),
         );
         let second = shown(&mut view, &mut own, &host);
-        assert!((second[0].1 - 0.1).abs() < 1e-9, "{second:?}");
+        assert!((second[0].1 - 0.05).abs() < 1e-9, "{second:?}");
     }
 }

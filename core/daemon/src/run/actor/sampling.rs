@@ -177,7 +177,7 @@ mod tests {
     fn counts_have_no_fraction() {
         assert_eq!(number(4.0), "4");
         assert_eq!(number(-0.5), "-0.5");
-        assert_eq!(number(1e300), "1e300");
+        assert_eq!(number(1e300), "1e+300");
         assert_eq!(number(70.28125), "70.28125");
     }
 }
