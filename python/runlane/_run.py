@@ -219,8 +219,8 @@ class Run(RunProperties, RunTraining, RunLater, _core.RunBase):
         return metrics.Metric(record)
 
     def save(
-        self, glob_str: Any = None, base_path: Any = None, policy: str = "live", glob: bool = True
-    ) -> bool | list[str]:
+        self, glob_str: Any, base_path: Any = None, policy: str = "live", glob: bool = True
+    ) -> list[str]:
         """Upload files that match a path or pattern; it is expanded now.
 
         Args:
@@ -237,8 +237,6 @@ class Run(RunProperties, RunTraining, RunLater, _core.RunBase):
             ValueError: Unknown policy, or a pattern that leaves its base path.
         """
         self._check_open("save")
-        if glob_str is None:
-            return True
         from . import _run_files
 
         saved, published = _run_files.save(

@@ -17,6 +17,10 @@ POLICIES = ("now", "end", "live")
 #: A pattern that matches more files is most likely a mistake.
 _MAX_MATCHES = 100_000
 _COMPONENT_BYTES = 255
+#: What the run itself keeps in its directory; a pattern that is meant for the user's files does not mean these.
+_OWN = frozenset(
+    "config.yaml output.log requirements.txt wandb-metadata.json wandb-summary.json runlane-code.json".split()
+)
 
 
 def _checked_pattern(glob_str: Any) -> str:
@@ -30,31 +34,41 @@ def _checked_pattern(glob_str: Any) -> str:
     return str(pattern)
 
 
-def _base(pattern: str, base_path: Any) -> str:
+def _base(pattern: str, base_path: Any) -> str | None:
+    """The directory that names in the run are relative to; None: of each file the one above its own."""
     if base_path is not None:
         if not isinstance(base_path, (str, bytes, os.PathLike)):
             raise TypeError(f"`base_path` must be a path, got {type(base_path).__name__}")
-        base = os.path.abspath(os.fsdecode(base_path))
-    elif os.path.isabs(pattern):
-        # One directory level is kept in the run.
-        base = os.path.dirname(os.path.dirname(pattern))
-        if globbing.has_magic(base):
-            raise ValueError(f"`{pattern}` has a pattern above its last directory; pass `base_path`")
-        terminal.termwarn(
-            f"Saving files without folders. If you want to preserve subdirectories pass base_path to wandb.save, i.e."
-            f' wandb.save("{pattern}", base_path="{base}")',
-            repeat=False,
-        )
-    else:
-        base = os.getcwd()
-    return base
+        return os.path.abspath(os.fsdecode(base_path))
+    if not os.path.isabs(pattern):
+        return os.getcwd()
+    base = os.path.dirname(os.path.dirname(pattern))
+    terminal.termwarn(
+        f"Saving files without folders. If you want to preserve subdirectories pass base_path to wandb.save, i.e."
+        f' wandb.save("{pattern}", base_path="{base}")',
+        repeat=False,
+    )
+    return None
 
 
-def _matches(pattern: str, base: str, literal: bool) -> list[str]:
+def _matches(pattern: str, base: str | None, literal: bool) -> list[str]:
     full = os.path.abspath(pattern)
-    if full != base and not (full + os.sep).startswith(base.rstrip(os.sep) + os.sep):
+    if base is not None and full != base and not (full + os.sep).startswith(base.rstrip(os.sep) + os.sep):
         raise ValueError(f"`{pattern}` is not below the base path `{base}`")
-    found = [full] if literal else sorted(globbing.glob(full, recursive=True))
+    return _regular(pattern, [full] if literal else sorted(globbing.glob(full, recursive=True)))
+
+
+def _matches_in_run(pattern: str, base: str | None, inside: str) -> list[str]:
+    """Files that lie in the run's directory already, and that the pattern matches as it does outside."""
+    if base is None or os.path.abspath(pattern).startswith(inside):
+        return []
+    below = os.path.relpath(os.path.abspath(pattern), base)
+    return _regular(
+        pattern, sorted(globbing.glob(os.path.join(globbing.escape(inside), below), recursive=True))
+    )
+
+
+def _regular(pattern: str, found: list[str]) -> list[str]:
     if len(found) > _MAX_MATCHES:
         raise ValueError(f"`{pattern}` matches {len(found)} files, the limit is {_MAX_MATCHES}")
     files: list[str] = []
@@ -94,10 +108,10 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _place(source: str, target: str, link: bool) -> bool:
-    """Put `source` at `target` of the run; False if it is a copy, which does not follow later changes."""
+def _place(source: str, target: str, link: bool) -> str:
+    """Put `source` at `target` of the run: as a `symlink`, a hard `link`, or a `copy`, which does not follow later changes."""
     if os.path.exists(target) and os.path.samefile(source, target) and not os.path.islink(target):
-        return True
+        return "link"
     os.makedirs(os.path.dirname(target), exist_ok=True)
     if os.path.lexists(target):
         os.unlink(target)
@@ -107,13 +121,14 @@ def _place(source: str, target: str, link: bool) -> bool:
         except OSError:
             pass
         else:
-            return True
+            return "symlink"
     try:
-        os.link(source, target)
+        # Of a link the file behind it: a hard link to the link itself would lead nowhere from there.
+        os.link(os.path.realpath(source), target)
     except OSError:
         shutil.copyfile(source, target)
-        return False
-    return True
+        return "copy"
+    return "link"
 
 
 def save(
@@ -132,35 +147,53 @@ def save(
         raise ValueError(f'policy must be one of "live", "now" or "end", got {policy!r}')
     pattern = _checked_pattern(glob_str)
     if pattern.startswith(("gs://", "s3://")):
-        terminal.termlog(f"{pattern} is a cloud storage url, can't save file to wandb.")
+        terminal.termlog(f"{pattern} is a cloud storage url, can't save file to W&B.")
         return [], []
     base = _base(pattern, base_path)
-    saved: list[str] = []
+    # In order, each once.
+    saved: dict[str, None] = {}
     published: list[tuple[str, str, str]] = []
     inside = os.path.abspath(files_dir)
-    for path in _matches(pattern, base, literal=not use_glob):
+    ways: dict[str, int] = {}
+    found = _matches(pattern, base, literal=not use_glob)
+    there = _matches_in_run(pattern, base, inside) if use_glob else []
+    for path in (*found, *there):
         in_run = path.startswith(inside + os.sep)
-        name = os.path.relpath(path, inside if in_run else base)
+        root = inside if in_run else base or os.path.dirname(os.path.dirname(path))
+        name = os.path.relpath(path, root)
         _check_name(name)
         target = os.path.join(inside, name)
-        follows = True if in_run else _place(path, target, symlink)
+        if target in saved:
+            continue
+        way = "" if in_run else _place(path, target, symlink)
+        follows = way != "copy"
+        if way:
+            ways[way] = ways.get(way, 0) + 1
         if not follows and policy == "live":
             terminal.termwarn(
                 f"Can't follow changes of `{path}`: it was copied and is uploaded once", repeat=False
             )
-        saved.append(target)
+        saved[target] = None
         published.append(
             (name.replace(os.sep, "/"), "now" if policy == "live" and not follows else policy, "other")
         )
     if not saved:
-        terminal.termwarn(f"no file matches `{pattern}`: nothing is saved")
-    elif symlink:
-        terminal.termlog(
-            f"Symlinked {len(saved)} file{'s' if len(saved) > 1 else ''} into the W&B run directory; call wandb.save again to"
-            " sync new files.",
-            repeat=False,
+        hint = (
+            "" if use_glob or not globbing.has_magic(pattern) else "\nhint: with `glob=True` it is a pattern"
         )
-    return saved, published
+        terminal.termwarn(f"no file matches `{pattern}`: nothing is saved{hint}")
+    _tell(ways)
+    return list(saved), published
+
+
+def _tell(ways: dict[str, int]) -> None:
+    """Say once how files got into the run's directory."""
+    for way, (verb, how) in {"symlink": ("Symlinked", ""), "link": ("Linked", " (hardlinks)")}.items():
+        count = ways.get(way, 0)
+        if count:
+            files = f"{count} file{'s' if count > 1 else ''}"
+            text = f"{verb} {files} into the W&B run directory{how}; call wandb.save again to sync new files."
+            terminal.termlog(text, repeat=False)
 
 
 def restore_file(name: str, run_path: str, replace: bool, root: str) -> TextIO | None:

@@ -12,7 +12,6 @@ REFUSED: list[tuple[str, str, str]] = [
     ("run.save('sub/../../above.txt')", "ValueError", "not below the base path"),
     ("run.save('/etc/passwd', base_path='/work-elsewhere')", "ValueError", "not below the base path"),
     ("run.save('sub/*.txt', base_path='other')", "ValueError", "not below the base path"),
-    ("run.save('/*/passwd/x')", "ValueError", "base_path"),
     ("run.save('')", "ValueError", "empty"),
     ("run.save('a\\0b')", "ValueError", "NUL"),
     ("run.save('a\\nb')", "ValueError", "newline"),
