@@ -108,13 +108,16 @@ def run_html(run: Run, height: int, hidden: bool) -> str:
         return (
             f"<p>Run <b>{escape(run.id)}</b> is kept on this machine: <code>{escape(run.sync_dir)}</code></p>"
         )
-    link = f'<a href="{escape(url, quote=True)}" target="_blank">{escape(run.name or run.id)}</a>'
-    whole = f"<p>Run {link} of project {escape(run.project)}</p>{frame(url, height)}"
-    return (
-        f"<details><summary>Show run {escape(run.name or run.id)}</summary>{whole}</details>"
-        if hidden
-        else whole
-    )
+    return page_html(url, f"Run {run.name or run.id} of project {run.project}", height, hidden)
+
+
+def page_html(url: str, name: str, height: int, hidden: bool) -> str:
+    """A page with a link to it above; `hidden` behind a line that opens it."""
+    from html import escape
+
+    link = f'<a href="{escape(url, quote=True)}" target="_blank">{escape(name)}</a>'
+    whole = f"<p>{link}</p>{frame(url, height)}"
+    return f"<details><summary>{escape(name)}</summary>{whole}</details>" if hidden else whole
 
 
 def show(html: str, text: str) -> bool:
@@ -161,7 +164,6 @@ def _magic(line: str, cell: str | None = None) -> None:
     parser.add_argument("-h", "--height", type=int, default=HEIGHT)
     parser.add_argument("-w", "--workspace", action="store_true")
     parser.add_argument("-q", "--quiet", action="store_true")
-    parser.add_argument("-d", "--display", default=True)
     parser.add_argument("path", nargs="?")
     try:
         given = parser.parse_args(shlex.split(line))

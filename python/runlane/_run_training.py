@@ -66,7 +66,7 @@ class RunTraining:
             unwatch(self, models)  # type: ignore[arg-type]
 
     def alert(self, title: str, text: str, level: Any = None, wait_duration: Any = None) -> None:
-        """Store an alert and have the server send it.
+        """Store an alert; the run's page shows it.
 
         Args:
             title: Short title; the waiting time is counted per title.

@@ -118,6 +118,9 @@ def test_a_run_at_the_end_of_a_cell_is_shown(kernel: Kernel, server: Server) -> 
     assert "notebook/shown" in shown["text/plain"]
     cell = kernel.run("print(wandb.run.display(height=700, hidden=True))")
     assert "True" in cell.text
+    api = "wandb.Api().run(wandb.run.path)"
+    (stored,) = kernel.run(api).shown
+    assert f'src="{page}?jupyter=true"' in stored["text/html"] and "shown" in stored["text/plain"]
     assert "height:700px" in cell.shown[0]["text/html"] and "<details>" in cell.shown[0]["text/html"]
 
 

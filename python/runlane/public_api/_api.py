@@ -8,6 +8,7 @@ from runlane.errors import CommError, UsageError
 
 from . import _queries as queries
 from ._client import GraphQLClient
+from ._page import Page
 from ._runs import Runs
 from ._stored_run import Run
 
@@ -36,7 +37,7 @@ class _RawClient:
         return self._client.execute(query, variable_values or {})
 
 
-class Project:
+class Project(Page):
     """A project, as `Api.projects` lists it."""
 
     def __init__(self, api: Api, attributes: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from runlane.errors import CommError
 from . import _history
 from . import _queries as queries
 from ._files import File, Files
+from ._page import Page
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class HTTPSummary(dict):  # type: ignore[type-arg]
         )
 
 
-class Run:
+class Run(Page):
     """A run as the server stores it. Attributes are loaded when they are first read."""
 
     def __init__(
