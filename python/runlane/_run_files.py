@@ -63,9 +63,9 @@ def _matches_in_run(pattern: str, base: str | None, inside: str) -> list[str]:
     if base is None or os.path.abspath(pattern).startswith(inside):
         return []
     below = os.path.relpath(os.path.abspath(pattern), base)
-    return _regular(
-        pattern, sorted(globbing.glob(os.path.join(globbing.escape(inside), below), recursive=True))
-    )
+    found = globbing.glob(os.path.join(globbing.escape(inside), below), recursive=True)
+    own = {os.path.join(inside, name) for name in _OWN}
+    return _regular(pattern, sorted(path for path in found if path not in own))
 
 
 def _regular(pattern: str, found: list[str]) -> list[str]:
