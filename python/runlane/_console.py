@@ -91,6 +91,11 @@ class _Stream:
         finally:
             self._busy.discard(thread)
 
+    def renew(self) -> None:
+        """Wrap the stream again if its own `write` was put back: IPython does that at the end of each cell."""
+        if self.sinks and getattr(sys, self.name).write is not self._wrapper:
+            self._wrap(getattr(sys, self.name))
+
     def remove(self, sink: Sink) -> None:
         """Undo `add`; the last one restores the stream."""
         self.sinks = tuple(other for other in self.sinks if other != sink)
@@ -105,6 +110,12 @@ class _Stream:
 
 
 _stdout, _stderr = _Stream("stdout"), _Stream("stderr")
+
+
+def renew() -> None:
+    """Go on capturing in a new cell of a notebook."""
+    _stdout.renew()
+    _stderr.renew()
 
 
 def start(run: Run) -> None:

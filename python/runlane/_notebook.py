@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import sys
 
-from . import _setup, terminal
+from . import _console, _setup, terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class CellHooks:
         tell_listeners(self._run)
 
     def _before(self, *_: Any) -> None:
+        _console.renew()
         self._ask("resume")
 
     def _after(self, *_: Any) -> None:

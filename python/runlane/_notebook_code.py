@@ -61,8 +61,12 @@ class Recorder:
 
         setattr(target, name, wrapped)
 
+    def _cell(self) -> int:
+        """The number of the running cell in the history; the shell's own count is one ahead of it in some versions."""
+        return len(self.shell.history_manager.input_hist_raw) - 1
+
     def _on_text(self, is_error: bool, text: str) -> None:
-        cell = self.shell.execution_count
+        cell = self._cell()
         stream = "stderr" if is_error else "stdout"
         room = _PRINTED_CHARACTERS - self._printed.get(cell, 0)
         if room <= 0 or not self._takes(len(text)):
@@ -79,8 +83,7 @@ class Recorder:
         self._add({"output_type": "display_data"}, data, metadata)
 
     def _on_result(self, format_dict: Any, md_dict: Any = None) -> None:
-        cell = self.shell.execution_count
-        self._add({"output_type": "execute_result", "execution_count": cell}, format_dict, md_dict)
+        self._add({"output_type": "execute_result", "execution_count": self._cell()}, format_dict, md_dict)
 
     def _add(self, output: dict[str, Any], data: Any, metadata: Any) -> None:
         bundle = _bundle(data)
@@ -88,7 +91,7 @@ class Recorder:
         if size > _ONE_OUTPUT_BYTES or not self._takes(size):
             bundle = {"text/plain": f"an output of {size} bytes, which is not kept here"}
         entry = {**output, "data": bundle, "metadata": _bundle(metadata or {})}
-        self.outputs.setdefault(self.shell.execution_count, []).append(entry)
+        self.outputs.setdefault(self._cell(), []).append(entry)
 
     def _takes(self, size: int) -> bool:
         if self._bytes + size > _OUTPUT_BYTES:
@@ -98,13 +101,12 @@ class Recorder:
 
     def _after(self, result: Any = None) -> None:
         error = getattr(result, "error_in_exec", None) or getattr(result, "error_before_exec", None)
-        cell = getattr(result, "execution_count", None)
-        if error is None or cell is None:
+        if error is None:
             return
         import traceback
 
         lines = traceback.format_exception(type(error), error, error.__traceback__)
-        self.outputs.setdefault(cell, []).append(
+        self.outputs.setdefault(self._cell(), []).append(
             {
                 "output_type": "error",
                 "ename": type(error).__name__,
