@@ -262,17 +262,23 @@ def locate(settings: Any, shell: Any, directory: str) -> tuple[str | None, str |
         for root in roots:
             path = os.path.join(root or "", str(candidate))
             if os.path.isfile(path):
-                return os.path.basename(path), path
+                return _name(path, directory), path
     if given:
         return str(given), None
     for found in _sessions(_kernel_id()):
         path = os.path.join(found[0], found[1])
-        return os.path.basename(path), path if os.path.isfile(path) else None
+        return _name(path, directory), path if os.path.isfile(path) else None
     if "google.colab" in sys.modules:
         return _colab_name(), None
     if os.environ.get("KAGGLE_KERNEL_RUN_TYPE"):
         return "kaggle.ipynb", None
     return None, None
+
+
+def _name(path: str, directory: str) -> str:
+    """The notebook relative to the directory that the kernel was started in, or its bare name."""
+    below = os.path.relpath(os.path.realpath(path), os.path.realpath(directory or "."))
+    return os.path.basename(path) if below.startswith("..") else below
 
 
 def _kernel_id() -> str | None:
