@@ -63,7 +63,7 @@ def alerts_of(server: Server, project: str, run: str) -> list[tuple[str, str, st
 
 # The same lines for both libraries.
 ALERTS = """
-import datetime
+import datetime, time
 import {module} as wandb
 from {module} import AlertLevel
 run = wandb.init(id={id!r}, project={project!r}, settings={{"console": "off", "x_disable_stats": True}})
@@ -84,6 +84,11 @@ for bad, kind in (
         pass
     else:
         raise AssertionError(bad)
+run.mark_preempting()
+deadline = time.time() + 30
+while (state := wandb.Api().run(run.path).state) != "preempting" and time.time() < deadline:
+    time.sleep(0.1)
+print("STATE", state)
 run.finish()
 """
 
@@ -91,7 +96,11 @@ run.finish()
 def test_alerts_arrive_as_those_of_wandb(home: Home, server: Server, project: str, wandb_python: str) -> None:
     """Titles, texts, levels, order, and which of them wait."""
     for module, python in (("runlane", PYTHON), ("wandb", wandb_python)):
-        home.python(ALERTS.format(module=module, id=module, project=project), env=server.env, python=python)
+        done = home.python(
+            ALERTS.format(module=module, id=module, project=project), env=server.env, python=python
+        )
+        assert "STATE preempting" in done.stdout, module
+        assert run_of(server, project, module, "state") == {"state": "finished"}
     ours, theirs = alerts_of(server, project, "runlane"), alerts_of(server, project, "wandb")
     assert [alert[0] for alert in ours] == ["High Loss", "Disk", "Disk full", "Ünïcode <@U1234ABCD>"]
     # Which of two alerts of one title comes first is up to the sender.
@@ -164,23 +173,6 @@ def test_a_preempting_run_ends_as_documented(
         leaving.do(end)
     wait_for(server, project, "leaves", "state", lambda run: run["state"] == state)
     assert alerts_of(server, project, "leaves") == []
-
-
-def test_wandb_says_that_it_is_preempting_in_the_same_way(
-    home: Home, server: Server, project: str, wandb_python: str
-) -> None:
-    """The unmodified client against our server."""
-    code = f"""
-import time, wandb
-run = wandb.init(project={project!r}, id="theirs", settings={{"console": "off", "x_disable_stats": True}})
-run.mark_preempting()
-deadline = time.time() + 20
-while wandb.Api().run(run.path).state != "preempting" and time.time() < deadline:
-    time.sleep(0.2)
-print("STATE", wandb.Api().run(run.path).state)
-"""
-    assert "STATE preempting" in home.python(code, env=server.env, python=wandb_python).stdout
-    assert run_of(server, project, "theirs", "state") == {"state": "finished"}
 
 
 def stop(server: Server, project: str, run: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -161,6 +162,19 @@ def test_the_end_of_the_kernel_finishes_its_run(server: Server, tmp_path: Any, k
         assert (found["state"], len(found["rows"])) == ("finished", 1)
     finally:
         home.stop_daemon()
+
+
+def test_pages_may_be_framed_by_notebooks_of_this_machine_only(server: Server) -> None:
+    def headers(query: str) -> dict[str, str]:
+        with urllib.request.urlopen(f"{server.base_url}/e/p{query}", timeout=20) as answer:
+            return {name.lower(): value for name, value in answer.headers.items()}
+
+    plain, framed = headers(""), headers("?jupyter=true")
+    assert plain["x-frame-options"] == "SAMEORIGIN"
+    assert plain["content-security-policy"].endswith("frame-ancestors 'self'")
+    assert "x-frame-options" not in framed
+    ancestors = framed["content-security-policy"].rpartition("frame-ancestors ")[2]
+    assert ancestors == "'self' http://localhost:* http://127.0.0.1:* http://[::1]:*"
 
 
 def test_outside_of_notebooks_nothing_of_it_is_loaded(home: Home) -> None:
