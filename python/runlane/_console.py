@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from _thread import get_ident
 
-from . import _redact, terminal
+from . import _core, _redact, terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,10 +40,25 @@ class _Stream:
         self._wrapper: Callable[[str], int] | None = None
         self._busy: set[int] = set()
         self._told = False
+        #: Called before each write.
+        self.before: Callable[[bool], None] | None = None
 
     def add(self, sink: Sink) -> None:
         """Send what is written to `sink`."""
         self.sinks = (*self.sinks, sink)
+        self._wrap_current()
+
+    def order(self, before: Callable[[bool], None]) -> None:
+        """Call `before` ahead of each write that follows one to the other stream, if the stream is one of the two descriptors."""
+        try:
+            is_ours = getattr(sys, self.name).fileno() == 1 + self.is_error
+        except Exception:
+            is_ours = False
+        if is_ours:
+            self.before = before
+            self._wrap_current()
+
+    def _wrap_current(self) -> None:
         stream = getattr(sys, self.name)
         if stream is None or (self._stream is stream and self._wrapper is not None):
             return
@@ -57,6 +72,9 @@ class _Stream:
         tell, busy = self._tell, self._busy
 
         def write(text: str) -> int:
+            if self.before is not None and _last_written != [self.is_error]:
+                _last_written[:] = [self.is_error]
+                self.before(self.is_error)
             written: int = original(text)
             # A sink that prints would call itself for ever.
             if self.sinks and get_ident() not in busy:
@@ -94,12 +112,21 @@ class _Stream:
     def renew(self) -> None:
         """Wrap the stream again if its own `write` was put back: IPython does that at the end of each cell."""
         if self.sinks and getattr(sys, self.name).write is not self._wrapper:
-            self._wrap(getattr(sys, self.name))
+            self._stream = self._wrapper = None
+            self._wrap_current()
 
     def remove(self, sink: Sink) -> None:
         """Undo `add`; the last one restores the stream."""
         self.sinks = tuple(other for other in self.sinks if other != sink)
-        if self.sinks or self._stream is None:
+        self._unwrap()
+
+    def disorder(self) -> None:
+        """Undo `order`."""
+        self.before = None
+        self._unwrap()
+
+    def _unwrap(self) -> None:
+        if self.sinks or self.before is not None or self._stream is None:
             return
         if getattr(self._stream, "__dict__", {}).get("write") is self._wrapper:
             del self._stream.write
@@ -110,6 +137,10 @@ class _Stream:
 
 
 _stdout, _stderr = _Stream("stdout"), _Stream("stderr")
+#: The stream that was written to last, while the order of the two is kept.
+_last_written: list[bool] = []
+#: Runs whose descriptors are captured.
+_redirecting: list[Run] = []
 
 
 def renew() -> None:
@@ -137,6 +168,9 @@ def start(run: Run) -> None:
             )
         else:
             run._redirects = True
+            _redirecting.append(run)
+            for stream in (_stdout, _stderr):
+                stream.order(_core.keep_order)
             return
     _stdout.add(run._print)
     _stderr.add(run._print)
@@ -149,6 +183,10 @@ def stop(run: Run) -> None:
         run._loggers = None
     if run._redirects:
         run._redirects = False
+        _redirecting.remove(run)
+        if not _redirecting:
+            _stdout.disorder()
+            _stderr.disorder()
         _flush()
         run._restore()
         return

@@ -44,6 +44,13 @@ const SHOTS: readonly Shot[] = [
   { name: "run-system-broken", path: "/ada/digits/runs/lr-high/system", fail: "/api/charts/series" },
   { name: "workspace-system", path: "/ada/two-nodes?system=open", prepare: scrollToSystem },
   { name: "run-logs", path: "/ada/digits/runs/lr-high/logs" },
+  { name: "run-logs-ranks", path: "/ada/two-nodes/runs/pretrain/logs" },
+  { name: "run-logs-gap", path: "/ada/two-nodes/runs/pretrain/logs?time=elapsed", prepare: scrollToGap },
+  { name: "run-logs-wrap", path: "/ada/two-nodes/runs/pretrain/logs?lines=wrap" },
+  { name: "run-logs-search", path: "/ada/two-nodes/runs/pretrain/logs?q=norm&label=rank-1" },
+  { name: "run-logs-none", path: "/ada/two-nodes/runs/pretrain/logs?q=nowhere" },
+  { name: "run-logs-empty", path: "/ada/nothing-logged/runs/quiet/logs" },
+  { name: "run-logs-broken", path: "/ada/digits/runs/lr-high/logs", fail: "/logs" },
   { name: "run-files", path: "/ada/digits/runs/lr-high/files?file=code/train.py" },
   { name: "not-found", path: "/ada/none" },
   { name: "sign-in", path: "/", signedOut: true },
@@ -76,6 +83,11 @@ export async function takeScreenshots(names: readonly string[]): Promise<void> {
   } finally {
     await browser.close();
   }
+}
+
+async function scrollToGap(page: Page): Promise<void> {
+  await page.getByRole("log").evaluate((element) => element.scrollTo(0, 1_190 * 20));
+  await page.getByText("are not kept").waitFor();
 }
 
 async function takeShot(

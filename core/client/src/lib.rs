@@ -41,6 +41,12 @@ mod _core {
         py.detach(|| crate::fork::flush_all(timeout))
     }
 
+    /// Wait until what was written to the other of the two captured streams has arrived, if both go to one place.
+    #[pyfunction]
+    fn keep_order(py: Python<'_>, is_error: bool) {
+        py.detach(|| crate::console::redirect::keep_order(is_error));
+    }
+
     /// Name this process: rows that it logs to a run of its parent carry the name.
     #[pyfunction]
     fn name_process(name: String) {

@@ -6,6 +6,7 @@
 import { readFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { extname, join, normalize } from "node:path";
+import { stripAnsi } from "../../src/model/ansi";
 import { answer, type GraphqlBody } from "./graphql";
 import { packSeries, type SeriesBody } from "./series";
 import { createWorld, type MockProject, type MockRun } from "./world";
@@ -205,18 +206,44 @@ export class MockServer {
   }
 }
 
+/** Lines of one search request, so that a long search takes several. */
+const SEARCHED_LINES = 5_000;
+
 function sendLogs(run: MockRun, query: URLSearchParams, response: ServerResponse): void {
   const from = Number(query.get("from") ?? 0);
   const limit = Number(query.get("limit") ?? 1000);
   const start = Date.parse(`${run.createdAt}Z`);
-  const lines = run.log.slice(from, from + limit).map((text, offset) => ({
-    number: from + offset,
-    timestamp: new Date(start + (from + offset) * 1500).toISOString(),
-    level: text.startsWith("Traceback") ? "error" : null,
-    label: null,
-    text,
-  }));
-  json(response, 200, { total: run.log.length, lines });
+  const [gapFrom, gapTo] = run.logGap;
+  const lineAt = (number: number) => {
+    const text = run.log[number] ?? "";
+    return {
+      number,
+      timestamp: new Date(start + number * 1500).toISOString(),
+      level: text.startsWith("Traceback") ? "error" : null,
+      label: run.logLabels.length === 0 ? null : (run.logLabels[number % run.logLabels.length] ?? null),
+      text,
+    };
+  };
+  const isKept = ({ number }: { number: number }) => number < gapFrom || number >= gapTo;
+  const search = query.get("search");
+  const label = query.get("label");
+  const level = query.get("level");
+  const isFiltered = search !== null || label !== null || level !== null;
+  const end = Math.min(run.log.length, from + (isFiltered ? SEARCHED_LINES : limit));
+  const all = Array.from({ length: Math.max(0, end - from) }, (_, offset) => lineAt(from + offset));
+  const pattern = new RegExp(search ?? "", "i");
+  const passes = (line: ReturnType<typeof lineAt>) =>
+    pattern.test(stripAnsi(line.text)) &&
+    (label ?? line.label) === line.label &&
+    (level ?? line.level) === line.level;
+  const lines = all.filter(isKept).filter((line) => !isFiltered || passes(line));
+  json(response, 200, {
+    total: run.log.length,
+    gaps: gapFrom < gapTo ? [[gapFrom, gapTo]] : [],
+    writers: [],
+    lines,
+    next: isFiltered && end < run.log.length ? end : null,
+  });
 }
 
 async function bodyOf(request: IncomingMessage): Promise<string> {

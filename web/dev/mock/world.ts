@@ -16,6 +16,10 @@ export interface MockRun {
   readonly system: readonly string[];
   samples: number;
   readonly log: string[];
+  /** Lines `[from, to)` that are not kept. */
+  logGap: [number, number];
+  /** Labels that lines have in turn; empty for none. */
+  logLabels: readonly string[];
   readonly config: string;
   readonly files: ReadonlyMap<string, { readonly type: string; readonly bytes: Uint8Array }>;
 }
@@ -91,10 +95,28 @@ function mockRun(entity: string, project: string, index: number, patch: Partial<
     system: machineKeys(0),
     samples: 60,
     log: patch.log ?? Array.from({ length: 120 }, (_, line) => logLine(line)),
+    logGap: patch.logGap ?? [0, 0],
+    logLabels: patch.logLabels ?? [],
     config: `{"lr":{"value":${lr}},"batch_size":{"value":${32 << (index % 3)}},"optimizer":{"value":{"name":"adamw","betas":[0.9,0.999],"eps":1e-8}},"clip":{"value":Infinity},"seed":{"value":9007199254740993},"_wandb":{"value":{"cli_version":"0.31.0"}}}`,
     files: FILES,
     ...patch,
   };
+}
+
+/** What two ranks print: colours, errors, bars and a line that no screen is wide enough for. */
+function rankLine(at: number): string {
+  switch (at % 8) {
+    case 1:
+      return `\u001b[32mINFO\u001b[0m  saved checkpoint \u001b[1mstep-${at}.pt\u001b[0m in 2.1 s`;
+    case 3:
+      return "Traceback (most recent call last): NCCL watchdog has been waiting for 30 s";
+    case 5:
+      return `train:  ${at % 100}%|${"█".repeat(at % 20).padEnd(20)}| ${at}/3000 [00:12<00:20, 55.1it/s]`;
+    case 7:
+      return `\u001b[33mWARN\u001b[0m  gradient norms per layer: ${Array.from({ length: 40 }, (_, layer) => (layer * 0.37).toFixed(2)).join(", ")}`;
+    default:
+      return `epoch ${Math.floor(at / 100)}\tstep ${at}\tloss ${(2 / (1 + at / 200)).toFixed(4)}`;
+  }
 }
 
 function logLine(line: number): string {
@@ -155,6 +177,9 @@ export function createWorld(): MockProject[] {
       name: "pretrain",
       displayName: "pretrain 16 GPUs",
       state: "running",
+      log: Array.from({ length: 3_000 }, (_, at) => rankLine(at)),
+      logGap: [1_200, 2_900],
+      logLabels: ["rank-0", "rank-1"],
       steps: 2000,
       samples: 240,
       system: [...machineKeys(8, 64, "node-1"), ...machineKeys(8, 64, "node-2")],

@@ -87,7 +87,20 @@ describe("run", () => {
     expect(colour).toBe("rgb(179, 38, 30)");
   });
 
-  it("reads a long log page by page, and a search reads all of it", async () => {
+  it("follows lines that change, such as progress bars", async () => {
+    const { page, server } = await open("/ada/digits/runs/lr-high/logs");
+    await page.getByText("step 1190").waitFor();
+    const run = server.run("digits", "lr-high");
+    server.advance(run, 1, ["bar  10%|#   |", "behind it"]);
+    await page.getByText("bar  10%").waitFor();
+    run.log[run.log.length - 2] = "bar 100%|####|";
+    server.advance(run, 1, []);
+    await page.getByText("bar 100%|####|").waitFor();
+    expect(await page.getByText("bar  10%").count()).toBe(0);
+    await page.getByText("122 lines").waitFor();
+  });
+
+  it("reads a long log page by page, and a search finds lines of all of it", async () => {
     const world = createWorld();
     const run = world.find((project) => project.name === "digits")?.runs[1];
     run?.log.push(...Array.from({ length: 12_000 }, (_, at) => (at === 7777 ? "the needle" : `line ${at}`)));
@@ -100,6 +113,28 @@ describe("run", () => {
     await page.getByRole("searchbox").fill("needle");
     await page.getByText("the needle").waitFor();
     await page.getByText("1 of 12.1k lines", { exact: true }).waitFor();
+  });
+
+  it("says where lines of a long log are not kept, and picks lines of one process", async () => {
+    const world = createWorld();
+    const run = world.find((project) => project.name === "digits")?.runs[1];
+    if (run === undefined) throw new Error("no run");
+    run.log.splice(0, run.log.length, ...Array.from({ length: 100_000 }, (_, at) => `line ${at}`));
+    run.logGap = [1_010, 99_000];
+    run.logLabels = ["rank-0", "rank-1"];
+    const { page } = await open("/ada/digits/runs/lr-mid-3/logs?time=elapsed", { world });
+    await page.getByText("100k lines").waitFor();
+    await page.getByText("+1.5s").waitFor();
+    await page.getByRole("log").evaluate((element) => element.scrollTo(0, 1_010 * 20));
+    await page.getByText("97,990 lines are not kept").or(page.getByText("98k lines are not kept")).waitFor();
+    await page.getByText("line 99000").waitFor();
+    await page.getByRole("combobox", { name: "Label" }).selectOption("rank-1");
+    await page.getByText("line 1", { exact: true }).waitFor();
+    expect(await page.getByText("line 2", { exact: true }).count()).toBe(0);
+    await page.getByRole("button", { name: "Wrap" }).click();
+    await expect.poll(() => new URL(page.url()).searchParams.get("lines")).toBe("wrap");
+    await page.getByRole("button", { name: "stderr" }).click();
+    await page.getByText("No line matches").waitFor();
   });
 
   it("shows text and pictures of files", async () => {

@@ -3,6 +3,7 @@
 
 pub(crate) mod decoder;
 pub(crate) mod flow;
+pub(crate) mod marker;
 pub(crate) mod redirect;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

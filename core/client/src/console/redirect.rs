@@ -25,6 +25,7 @@ use rustix::termios::{LocalModes, tcsetwinsize};
 use rustix::termios::{OptionalActions, OutputModes, isatty, tcgetattr, tcgetwinsize, tcsetattr};
 
 use super::decoder::Decoder;
+use super::marker::{MARKER, Markers};
 use crate::fork;
 use crate::hub::{Stream, unix_micros};
 use crate::io::descriptor::{Descriptor, Identity};
@@ -36,6 +37,8 @@ const READ_BYTES: usize = 64 << 10;
 const SIZE_INTERVAL: Duration = Duration::from_millis(500);
 /// How long the end of a run waits for a terminal that takes nothing.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a write waits for what was written to the other stream.
+const ORDER_PATIENCE: Duration = Duration::from_millis(50);
 /// What stands for a secret in the log.
 const REDACTED: &str = "[redacted]";
 
@@ -100,9 +103,36 @@ pub(crate) fn stop(run: &Arc<Stream>) {
     }
 }
 
+/// Waits until what was written to the other of the two streams has arrived where it goes, if that is where this one goes too:
+/// otherwise a line of output could overtake an error that was written before it. Called before a write.
+pub(crate) fn keep_order(is_error: bool) {
+    let Some(capture) = CAPTURES
+        .newest()
+        .filter(|capture| capture.generation == fork::generation())
+    else {
+        return;
+    };
+    // Whoever starts or stops a capture sees to the order itself.
+    let Ok(active) = capture.active.try_lock() else {
+        return;
+    };
+    let Some(active) = active.as_ref().filter(|active| active.are_together) else {
+        return;
+    };
+    let other = active
+        .streams
+        .iter()
+        .find(|stream| stream.is_error != is_error);
+    if let Some(other) = other.filter(|other| other.is_in_place()) {
+        active.shared.wait_for_marker(other);
+    }
+}
+
 struct Active {
     shared: Arc<Shared>,
     streams: Vec<Arc<Captured>>,
+    /// Output and errors go to the same place.
+    are_together: bool,
 }
 
 /// What the thread has of a descriptor.
@@ -110,6 +140,7 @@ struct Source {
     stream: Arc<Captured>,
     /// Where its output arrives.
     end: Descriptor,
+    markers: Markers,
     decoder: Decoder,
     /// Its number with the heir.
     place: u8,
@@ -128,6 +159,7 @@ struct Captured {
 /// What callers and the thread share.
 struct Shared {
     sinks: Mutex<Sinks>,
+
     progress: Mutex<Progress>,
     changed: Condvar,
     event: Descriptor,
@@ -143,6 +175,9 @@ struct Progress {
     asked: u64,
     done: u64,
     ends: bool,
+    /// Markers that were written, and that have arrived, in output and errors.
+    marked: [u64; 2],
+    arrived: [u64; 2],
 }
 
 impl Active {
@@ -169,6 +204,7 @@ impl Active {
             sources.push(Source {
                 stream: Arc::clone(&stream),
                 end: source,
+                markers: Markers::default(),
                 decoder: Decoder::default(),
                 place,
             });
@@ -176,6 +212,7 @@ impl Active {
             ends.push(end);
         }
         let life = start_heir(&sources, binary);
+        let are_together = matches!(&streams[..], [one, other] if one.before.identity() == other.before.identity());
         let reader = Reader {
             shared: Arc::clone(&shared),
             sources,
@@ -189,15 +226,17 @@ impl Active {
         for (stream, end) in streams.iter().zip(&ends) {
             stream.put_in_place(end.as_fd())?;
         }
-        Ok(Self { shared, streams })
+        Ok(Self {
+            shared,
+            streams,
+            are_together,
+        })
     }
 
     fn restore(&self) {
         for stream in &self.streams {
-            let current = if stream.is_error { stderr() } else { stdout() };
-            let is_still_ours = Identity::of(current).is_ok_and(|found| found == stream.identity);
             // Whoever has put something else there since wants to keep it.
-            if is_still_ours
+            if stream.is_in_place()
                 && stream.before.is_ours()
                 && let Err(error) = stream.put_in_place(stream.before.as_fd())
             {
@@ -208,6 +247,12 @@ impl Active {
 }
 
 impl Captured {
+    /// Whether the descriptor is what it was made.
+    fn is_in_place(&self) -> bool {
+        let current = if self.is_error { stderr() } else { stdout() };
+        Identity::of(current).is_ok_and(|found| found == self.identity)
+    }
+
     fn put_in_place(&self, end: BorrowedFd<'_>) -> io::Result<()> {
         if self.is_error {
             dup2_stderr(end)?;
@@ -335,6 +380,43 @@ impl Shared {
         }
     }
 
+    /// Writes a marker to a stream and waits until it has arrived.
+    fn wait_for_marker(&self, stream: &Captured) {
+        let place = usize::from(stream.is_error);
+        let wanted = {
+            let mut progress = lock(&self.progress);
+            progress.marked[place] += 1;
+            progress.marked[place]
+        };
+        // Not with the lock: a full pipe waits for the thread, which needs it.
+        let descriptor = if stream.is_error { stderr() } else { stdout() };
+        let is_written = rustix::io::write(descriptor, MARKER) == Ok(MARKER.len());
+        let mut progress = lock(&self.progress);
+        if !is_written {
+            progress.marked[place] -= 1;
+            return;
+        }
+        let deadline = Instant::now() + ORDER_PATIENCE;
+        while progress.arrived[place] < wanted && progress.done != u64::MAX {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            progress = self
+                .changed
+                .wait_timeout(progress, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    fn markers_arrived(&self, is_error: bool, count: u64) {
+        if count > 0 {
+            lock(&self.progress).arrived[usize::from(is_error)] += count;
+            self.changed.notify_all();
+        }
+    }
+
     /// Tells the runs what was written.
     fn tell(&self, is_error: bool, mut text: String) {
         if text.is_empty() {
@@ -438,12 +520,16 @@ impl Reader {
             let count = match rustix::io::read(&source.end, &mut *buffer) {
                 Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => return true,
                 // Of a pseudo-terminal that nobody writes to any more, EIO.
-                Ok(0) | Err(_) => return false,
+                Ok(0) | Err(_) => {
+                    write_all(&source.stream.before, &source.markers.end());
+                    return false;
+                }
                 Ok(count) => count,
             };
-            let bytes = &buffer[..count];
-            let is_wanted = write_all(&source.stream.before, bytes);
-            shared.tell(source.stream.is_error, source.decoder.next(bytes));
+            let (bytes, markers) = source.markers.take_out(&buffer[..count]);
+            let is_wanted = write_all(&source.stream.before, &bytes);
+            shared.markers_arrived(source.stream.is_error, markers);
+            shared.tell(source.stream.is_error, source.decoder.next(&bytes));
             if !is_wanted && let Some(life) = life.as_ref().filter(|life| life.is_ours()) {
                 // Whoever read the output is gone: the program is to learn it as it would have without us.
                 _ = rustix::io::write(life, &[source.place]);

@@ -21,6 +21,11 @@ const BOUND: Bound = Bound {
     lines: 200_000,
     bytes: 32 << 20,
 };
+/// A part ends by the user's own bounds.
+const UNBOUNDED: Bound = Bound {
+    lines: u64::MAX / 4,
+    bytes: u64::MAX / 4,
+};
 /// Lines that may still change are written anew at most this often.
 const OPEN_LINES_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -154,7 +159,6 @@ impl OutputFile {
         if self.is_broken || (fixed.is_empty() && self.open.is_empty()) {
             return;
         }
-        let text: String = fixed.values().map(String::as_str).collect();
         let open: String = if with_open {
             self.last_open = Some(now);
             self.open.values().map(String::as_str).collect()
@@ -162,40 +166,74 @@ impl OutputFile {
             self.due = self.last_open.map(|last| last + OPEN_LINES_INTERVAL);
             String::new()
         };
+        let mut lines = fixed.values().peekable();
+        loop {
+            let (mut text, mut count) = (String::new(), 0);
+            let had = self.current.as_ref().map_or(0, |(file, _)| file.bytes());
+            while !self.is_full(had + text.len() as u64)
+                && let Some(line) = lines.next()
+            {
+                text.push_str(line);
+                count += 1;
+            }
+            // Lines that may change stand behind the last part only.
+            let is_last = lines.peek().is_none();
+            let open = if is_last { open.as_str() } else { "" };
+            if !self.put(&text, count, open, at, now) {
+                return;
+            }
+            if is_last {
+                break;
+            }
+        }
+        if let Some((_, began)) = &self.current
+            && let Some(limits) = &self.parts
+            && let Ok(seconds @ 1..) = u64::try_from(limits.chunk_max_secs)
+        {
+            let ends = *began + Duration::from_secs(seconds);
+            self.due = Some(self.due.map_or(ends, |due| due.min(ends)));
+        }
+    }
+
+    /// Whether a part with so many bytes takes no more lines.
+    fn is_full(&self, bytes: u64) -> bool {
+        let limit = self
+            .parts
+            .as_ref()
+            .map_or(0, |limits| limits.chunk_max_bytes);
+        u64::try_from(limit).is_ok_and(|limit| limit > 0 && bytes >= limit)
+    }
+
+    /// Writes lines into the present part, and closes it if it is complete; false if it cannot be written.
+    fn put(&mut self, text: &str, lines: u64, open: &str, at: (i64, i32), now: Instant) -> bool {
         let name = self.name(at);
         let (file, began) = self.current.get_or_insert_with(|| {
             let bound = if self.parts.is_some() {
-                Bound {
-                    lines: u64::MAX / 4,
-                    bytes: u64::MAX / 4,
-                }
+                UNBOUNDED
             } else {
                 BOUND
             };
             (Growing::new(self.files.join(name), bound), now)
         });
-        if let Err(error) = file.write(&text, fixed.len() as u64, &open) {
+        if let Err(error) = file.write(text, lines, open) {
             self.is_broken = true;
             tracing::warn!(%error, path = %file.path().display(), "console file cannot be written");
-            return;
+            return false;
         }
-        let Some(limits) = &self.parts else { return };
-        let is_over = |limit: i64, value: u64| {
-            u64::try_from(limit).is_ok_and(|limit| limit > 0 && value >= limit)
-        };
-        let age = now.saturating_duration_since(*began).as_secs();
-        if file.bytes() > 0
-            && (is_over(limits.chunk_max_bytes, file.bytes())
-                || is_over(limits.chunk_max_secs, age))
-        {
+        let (bytes, age) = (file.bytes(), now.saturating_duration_since(*began));
+        let limits = self.parts.as_ref();
+        let is_old = limits
+            .and_then(|limits| u64::try_from(limits.chunk_max_secs).ok())
+            .is_some_and(|limit| limit > 0 && age.as_secs() >= limit);
+        if bytes > 0 && (is_old || self.is_full(bytes)) {
             // Lines that may change go into the next part.
-            if file.write("", 0, "").is_ok() {
+            if let Some((file, _)) = &mut self.current
+                && file.write("", 0, "").is_ok()
+            {
                 self.close_part();
             }
-        } else if let Ok(seconds @ 1..) = u64::try_from(limits.chunk_max_secs) {
-            let ends = *began + Duration::from_secs(seconds);
-            self.due = Some(self.due.map_or(ends, |due| due.min(ends)));
         }
+        true
     }
 
     fn close_part(&mut self) {
@@ -219,7 +257,15 @@ impl OutputFile {
         let digits: String = time.chars().filter(char::is_ascii_digit).collect();
         let (date, clock) = digits.split_at(8.min(digits.len()));
         let clock = &clock[..6.min(clock.len())];
-        format!("logs/output{label}_{date}_{clock}_{:09}.log", at.1)
+        let mut nanos = at.1;
+        loop {
+            let name = format!("logs/output{label}_{date}_{clock}_{nanos:09}.log");
+            // Several parts may begin with lines of one moment.
+            if nanos >= 999_999_999 || !self.files.join(&name).exists() {
+                return name;
+            }
+            nanos += 1;
+        }
     }
 }
 
@@ -264,4 +310,73 @@ fn text_of(line: &Line) -> String {
     let mut text = String::with_capacity(line.text.len() + 1);
     writeln!(text, "{}", line.text).expect("writing to a string never fails");
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(numbers: std::ops::Range<u64>, fixed: u64) -> Changes {
+        let line = |number: u64| {
+            let line = Line {
+                writer: 0,
+                is_error: false,
+                at: (1_767_323_045, 5),
+                text: format!("line {number}"),
+            };
+            (number, line)
+        };
+        Changes {
+            lines: numbers.map(line).collect(),
+            fixed,
+        }
+    }
+
+    #[test]
+    fn one_file_shows_lines_that_may_change_every_few_seconds() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut output = OutputFile::within(directory.path(), "a/b", None);
+        let path = directory.path().join("output_a-b.log");
+        let read = || std::fs::read_to_string(&path).unwrap_or_default();
+        let now = Instant::now();
+        output.take(lines(0..3, 1), now);
+        assert_eq!(read(), "line 0\nline 1\nline 2\n");
+        output.take(lines(3..4, 1), now);
+        assert_eq!(read(), "line 0\nline 1\nline 2\n");
+        assert_eq!(output.due(), Some(now + OPEN_LINES_INTERVAL));
+        output.flush(now + OPEN_LINES_INTERVAL);
+        assert_eq!(read(), "line 0\nline 1\nline 2\nline 3\n");
+        output.end(lines(4..5, 5), now);
+        assert_eq!(read().lines().count(), 5);
+        assert_eq!(names_in(directory.path()), ["output_a-b.log"]);
+    }
+
+    #[test]
+    fn parts_are_closed_at_their_size_and_age() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let settings = ConsoleSettings {
+            is_multipart: true,
+            chunk_max_bytes: 20,
+            chunk_max_secs: 60,
+        };
+        let mut output = OutputFile::within(directory.path(), "", Some(&settings));
+        let now = Instant::now();
+        output.take(lines(0..7, 6), now);
+        let closed = output.take_closed();
+        let first = "logs/output_20260102_030405_000000005.log";
+        assert_eq!(closed, [first, "logs/output_20260102_030405_000000006.log"]);
+        let read = |name: &str| std::fs::read_to_string(directory.path().join(name));
+        assert_eq!(read(first).expect("readable"), "line 0\nline 1\nline 2\n");
+        output.take(lines(7..8, 7), now);
+        assert_eq!(output.take_closed(), Vec::<String>::new());
+        output.flush(now + Duration::from_secs(61));
+        assert_eq!(output.take_closed().len(), 1);
+        output.end(lines(8..9, 9), now + Duration::from_secs(61));
+        let names = names_in(directory.path());
+        let text: String = names
+            .iter()
+            .map(|name| read(name).expect("readable"))
+            .collect();
+        assert_eq!(text.lines().count(), 9, "{text}");
+    }
 }
