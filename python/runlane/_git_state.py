@@ -30,8 +30,8 @@ UNTRACKED = "untracked.patch"
 BUNDLE = "snapshot.bundle"
 
 #: One `git` may take so long, all together so long.
-_COMMAND_SECS = 5.0
-_TOTAL_SECS = 20.0
+_COMMAND_SECS = 4.0
+_TOTAL_SECS = 15.0
 _PATCH_BYTES = 64 << 20
 _BUNDLE_BYTES = 128 << 20
 #: Lists of files, commits and the like.
