@@ -105,6 +105,11 @@ class DisabledRun(Run):
             node.pop(keys[-1], None)
 
     @property
+    def _system_metrics(self) -> dict[str, Any]:
+        """Nothing is sampled."""
+        return {}
+
+    @property
     def step(self) -> int:
         """How often `log` closed a row."""
         return self._step

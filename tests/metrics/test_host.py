@@ -291,6 +291,8 @@ print(times == sorted(times))
     assert result.stdout.split() == ["3", "True", "True", "True", "True"]
     result = train(home, '"silent": True', "time.sleep(0.2); print(run._system_metrics)")
     assert result.stdout.strip() == "{}"
+    disabled = "import runlane; print(runlane.init(mode='disabled')._system_metrics)"
+    assert home.python(disabled).stdout.strip() == "{}"
 
 
 def test_nothing_is_sampled_while_the_run_is_paused(home: Home) -> None:

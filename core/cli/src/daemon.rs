@@ -43,7 +43,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start the daemon's threads")?;
-    runtime.block_on(serve(directory, idle_timeout, ready))
+    let outcome = runtime.block_on(serve(directory, idle_timeout, ready));
+    // Every run is written out. A sampler may hang in a file system or a driver for ever.
+    runtime.shutdown_timeout(LAST_THREADS_TIMEOUT);
+    outcome
 }
 
 async fn serve(
@@ -93,6 +96,8 @@ async fn serve(
 /// One thread waits for everybody: a second one would be woken for each small batch, which costs more than the batch.
 /// What takes long goes through `block_in_place`, which hands the waiting over to another thread meanwhile.
 const WORKER_THREADS: usize = 1;
+/// How long threads that block are waited for at the end.
+const LAST_THREADS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Has the allocator return the memory of runs that have ended; it would keep it for the next ones.
 fn give_back_memory() {

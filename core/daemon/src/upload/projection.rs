@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use prost::Message;
 use runlane_model::config::Config;
 use runlane_model::environment;
-use runlane_model::json::{Object, Value, parse, write_f64, write_string, write_value};
+use runlane_model::json::{Object, Value, parse};
 use runlane_model::key_path::KeyPath;
 use runlane_model::metric::MetricTable;
 use runlane_model::row::{KeyTable, Row};
@@ -18,7 +18,7 @@ use runlane_proto::wandb_internal as pb;
 use runlane_proto::wandb_internal::record::RecordType;
 
 pub(crate) use self::lines::LineFormat;
-use self::lines::{console_line, line_of};
+use self::lines::{console_line, line_of, metrics_line};
 use self::writers::LogWriters;
 use super::stream::Lines;
 use crate::run::console::{Changes, Console};
@@ -358,33 +358,13 @@ impl Projection {
             .as_ref()
             .and_then(|run| run.start_time.as_ref())
             .map_or(at, seconds_of);
-        let mut line = String::from("{\"_wandb\":true,\"_timestamp\":");
-        write_f64(&mut line, at);
         let label = if self.format.label.is_empty() {
             self.writers.own_label()
         } else {
             &self.format.label
         };
-        let label = if label.is_empty() {
-            String::new()
-        } else {
-            format!("/l:{label}")
-        };
-        line.push_str(",\"_runtime\":");
-        write_f64(&mut line, (at - started).max(0.0) + self.shift.runtime);
-        for item in &stats.item {
-            let Ok(value) = parse(&item.value_json) else {
-                continue;
-            };
-            line.push(',');
-            // A process that joined the run has its own label already.
-            let label = if item.key.contains("/l:") { "" } else { &label };
-            write_string(&mut line, &format!("system.{}{label}", item.key));
-            line.push(':');
-            write_value(&mut line, &value);
-        }
-        line.push('}');
-        (Lines::Events, line)
+        let runtime = (at - started).max(0.0) + self.shift.runtime;
+        (Lines::Events, metrics_line(at, runtime, &stats.item, label))
     }
 
     fn take_console(&mut self) -> ConsoleLines {

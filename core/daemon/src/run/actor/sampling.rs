@@ -16,8 +16,8 @@ pub(in crate::run) struct Sampling {
     watch: Option<Watch>,
     samples: Option<mpsc::Receiver<Sample>>,
     recent: Recent,
-    /// `x_stats_pid`: another process is looked at than the one that logs.
-    pid: u32,
+    /// `x_stats_pid`: the process that is looked at in the place of the one that opened the run.
+    other_pid: Option<u32>,
 }
 
 impl Sampling {
@@ -55,7 +55,7 @@ impl Actor {
             && self.end.is_none()
         {
             let settings = settings_of(wanted, pid);
-            self.sampling.pid = settings.pid;
+            self.sampling.other_pid = u32::try_from(wanted.pid).ok().filter(|&pid| pid > 0);
             self.sampling.recent = Recent::of_size(wanted.buffer_size);
             let carried = self.state.take_carried_metrics();
             let (watch, samples) =
@@ -67,7 +67,7 @@ impl Actor {
         }
         if let Some(watch) = &self.sampling.watch {
             if is_first {
-                watch.joined(open.writer, self.sampling.pid, "");
+                watch.joined(open.writer, self.sampling.other_pid.unwrap_or(pid), "");
             } else {
                 watch.joined(open.writer, pid, &label);
             }
