@@ -163,6 +163,7 @@ import torch
 from torch import nn
 import runlane
 
+from runlane._watch.watcher import MAX_TENSORS as MAX
 checks = []
 def check(function):
     checks.append(function)
@@ -350,9 +351,14 @@ def a_model_with_parts_that_do_not_run_has_a_graph_too(run):
 def what_is_watched_is_bounded(run):
     net = nn.ModuleList(nn.Linear(1, 1) for _ in range(2000))
     run.watch(net, log_freq=1, idx=0)
-    assert sum(len(p._backward_hooks or ()) for p in net.parameters()) == 3000
+    assert sum(len(p._backward_hooks or ()) for p in net.parameters()) == MAX
     run.unwatch()
-    run.watch(nn.Linear(1, 1), log_freq=1, idx=0)
+    again = nn.Linear(1, 1)
+    for _ in range(MAX + 1):
+        run.watch(again, log="all", idx=0)
+        run.unwatch(again)
+    run.watch(again, idx=0)
+    assert len(again.weight._backward_hooks) == 1
 
 @check
 def watching_a_finished_run_is_no_error(run):

@@ -35,10 +35,9 @@ class Watcher:
         self._run = weakref.ref(run)
         self._lock = allocate_lock()
         self._gradients = Batch()
-        # By the model's id: the model itself, as long as it lives, and its hooks by the name that they take.
-        self._models: dict[int, tuple[weakref.ref[Any], list[tuple[str | None, Any]]]] = {}
+        # By the model's id: the model itself, as long as it lives, and its hooks.
+        self._models: dict[int, tuple[weakref.ref[Any], list[_Hook]]] = {}
         self._warned: set[str] = set()
-        self._watched = 0
 
     # -- hooking -----------------------------------------------------------------------------------------------------
 
@@ -56,7 +55,7 @@ class Watcher:
         self._claim(key for key, _ in named)
         for key, parameter in self._within_limit(named):
             hook = _GradientHook(self, key, log_freq)
-            self._keep(model, key, parameter.register_hook(hook))
+            self._keep(model, _Hook(key, parameter.register_hook(hook), 1))
 
     def watch_parameters(self, model: Any, prefix: str, log_freq: float) -> None:
         """Have all parameters taken at every `log_freq`-th forward pass.
@@ -68,29 +67,29 @@ class Watcher:
         named = [f"parameters/{prefix}{name}" for name, _ in model.named_parameters()]
         keys = {key for key, _ in self._within_limit([(key, None) for key in named])}
         hook = _ParameterHook(self, prefix, keys if len(keys) < len(named) else None, log_freq)
-        self._keep(model, f"parameters/{prefix}", model.register_forward_hook(hook))
+        handle = model.register_forward_hook(hook)
+        self._keep(model, _Hook(f"parameters/{prefix}", handle, len(keys)))
 
     def watch_graph(self, model: Any, key: str) -> None:
         """Have the model's graph stored as `key` of the summary, once it has run."""
         recorder = GraphRecorder(lambda graph: self._publish_graph(key, graph))
         for handle in recorder.hook(model):
-            self._keep(model, None, handle)
+            self._keep(model, _Hook("", handle, 0))
 
     def _claim(self, names: Iterable[str]) -> None:
-        taken = {name for name, _ in self._hooks()}
+        taken = {hook.name for hook in self._hooks()}
         for name in names:
             if name in taken:
                 raise ValueError(f'A hook has already been set under name "{name}"')
 
-    def _hooks(self) -> list[tuple[str | None, Any]]:
+    def _hooks(self) -> list[_Hook]:
         """The hooks of all models that still live."""
         for number in [number for number, (model, _) in self._models.items() if model() is None]:
             del self._models[number]
         return [hook for _, hooks in self._models.values() for hook in hooks]
 
     def _within_limit(self, named: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-        room = max(0, MAX_TENSORS - self._watched)
-        self._watched += min(room, len(named))
+        room = max(0, MAX_TENSORS - sum(hook.tensors for hook in self._hooks()))
         if len(named) > room:
             self._warn(
                 "limit",
@@ -99,8 +98,12 @@ class Watcher:
             )
         return named[:room]
 
-    def _keep(self, model: Any, name: str | None, handle: Any) -> None:
-        self._models.setdefault(id(model), (weakref.ref(model), []))[1].append((name, handle))
+    def _keep(self, model: Any, hook: _Hook) -> None:
+        known = self._models.get(id(model))
+        if known is None or known[0]() is not model:
+            # Not watched so far, or another model had this id and is gone.
+            known = self._models[id(model)] = (weakref.ref(model), [])
+        known[1].append(hook)
 
     def release_model(self, model: Any) -> None:
         """Remove the hooks of a model; one that is not watched has none."""
@@ -112,11 +115,10 @@ class Watcher:
         """Remove all hooks."""
         for number in list(self._models):
             self._remove(number)
-        self._watched = 0
 
     def _remove(self, number: int) -> None:
-        for _, handle in self._models.pop(number)[1]:
-            handle.remove()
+        for hook in self._models.pop(number)[1]:
+            hook.handle.remove()
 
     # -- what hooks call ---------------------------------------------------------------------------------------------
 
@@ -183,6 +185,15 @@ class Watcher:
         if reason not in self._warned:
             self._warned.add(reason)
             terminal.termwarn(text)
+
+
+class _Hook:
+    """A hook of torch: what it takes (nothing twice), its handle, and how many tensors it takes."""
+
+    __slots__ = ("handle", "name", "tensors")
+
+    def __init__(self, name: str, handle: Any, tensors: int) -> None:
+        self.name, self.handle, self.tensors = name, handle, tensors
 
 
 class _GradientHook:
