@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from world import PYTHON, Home
+from world import PYTHON, Home, Server
 
 CALLS = {
     "relative": "run.save('a/x.txt')",
@@ -84,3 +84,30 @@ def test_how_files_got_there_is_said_once(home: Home) -> None:
     assert told.count("`glob=True`") == 1
     told = home.python(code.format(symlink=False)).stderr
     assert told.count("Linked 1 file into the W&B run directory (hardlinks)") == 1
+
+
+def test_restore_fetches_a_file_of_this_or_another_run(home: Home, server: Server, project: str) -> None:
+    home.python(
+        "import runlane as wandb\nopen('w.txt', 'w').write('first')\n"
+        f"run = wandb.init(project={project!r}, id='one', save_code=False)\nrun.save('w.txt')\nrun.finish()\n",
+        env=server.env,
+    )
+    told = home.python(
+        "import json, os, runlane as wandb\nfound = []\n"
+        f"run = wandb.init(project={project!r}, id='two', save_code=False)\n"
+        f"path = run.entity + '/' + {project!r} + '/one'\n"
+        "with run.restore('w.txt', run_path=path) as file: found.append([file.read(), os.path.relpath(file.name, run.dir)])\n"
+        "open(os.path.join(run.dir, 'w.txt'), 'w').write('mine')\n"
+        "found.append(wandb.restore('w.txt', run_path=path).read())\n"
+        "found.append(wandb.restore('w.txt', run_path=path, replace=True).read())\n"
+        "found.append(wandb.restore('w.txt', run_path=path, root='elsewhere').name)\n"
+        "for call in (lambda: run.restore('none.txt', run_path=path), lambda: run.restore('w.txt', run_path=path + 'x', root='nowhere')):\n"
+        "    try:\n        call()\n    except Exception as error:\n        found.append(type(error).__name__)\n"
+        "run.finish()\n"
+        f"run = wandb.init(project={project!r}, id='one', resume='must', save_code=False)\n"
+        "found.append(wandb.restore('w.txt').read())\nrun.finish()\nprint(json.dumps(found))\n",
+        env=server.env,
+    )
+    found = json.loads(told.stdout.splitlines()[-1])
+    elsewhere = str(home.work / "elsewhere" / "w.txt")
+    assert found == [["first", "w.txt"], "mine", "first", elsewhere, "ValueError", "CommError", "first"]

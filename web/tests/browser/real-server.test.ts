@@ -3,7 +3,7 @@
  * the app itself and must hold at least one run that has logged a number.
  */
 
-import type { Browser } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { launchChromium } from "../../dev/chromium";
 
@@ -33,10 +33,11 @@ describe.skipIf(url === undefined || apiKey === undefined)("a real server", () =
     const run = page.getByRole("table").getByRole("link").first();
     await run.click();
     await page.locator("[data-panel] canvas").first().waitFor();
-    for (const tab of ["Overview", "Logs", "Files"]) {
+    for (const tab of ["Overview", "Logs", "Files", "Code"]) {
       await page.getByRole("navigation", { name: "Run" }).getByRole("link", { name: tab }).click();
       await page.waitForURL(`**/${tab.toLowerCase()}`);
       await page.locator("main [class*=skeleton]").first().waitFor({ state: "detached" });
+      if (tab === "Overview") await expectCommands(page);
     }
     await page.getByRole("navigation", { name: "Breadcrumb" }).getByRole("link").nth(1).click();
     await page.locator("[data-panel] canvas").first().waitFor();
@@ -44,3 +45,13 @@ describe.skipIf(url === undefined || apiKey === undefined)("a real server", () =
     expect(faults).toEqual([]);
   });
 });
+
+/** The page shows the commands that the server gives, word for word and in their order. */
+async function expectCommands(page: Page): Promise<void> {
+  const shown = await page.locator("section[aria-labelledby=reproduce-title] pre code").allInnerTexts();
+  const path = new URL(page.url()).pathname.replace("/runs/", "/").replace("/overview", "");
+  const answer = await page.request.get(new URL(`/api/runs${path}/reproduce`, page.url()).href);
+  const recipe: { steps: { commands: string[] }[] } = await answer.json();
+  expect(shown.map((text) => text.trimEnd())).toEqual(recipe.steps.flatMap((step) => step.commands));
+  expect(shown.length).toBeGreaterThan(0);
+}
