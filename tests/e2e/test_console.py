@@ -167,12 +167,9 @@ def test_a_killed_daemon_changes_nothing_of_the_lines(
 
 def test_a_million_lines_keep_the_first_and_the_last(home: Home, server: Server, project: str) -> None:
     body = """
-import os, time
-begin = time.perf_counter()
+import sys, resource
 for number in range(1_000_000):
-    os.write(1, b"") if False else print("line", number)
-print("PRINTED", time.perf_counter() - begin)
-import resource
+    sys.stdout.write(f"line {number}\\n")
 print("PEAK", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
     code = script(project, "million", body, console="wrap")
@@ -188,17 +185,17 @@ print("PEAK", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     finally:
         started.kill()
         started.wait()
-    page = pages(server, f"{project}/million", limit=3)
-    assert page["total"] == 1_000_002
+    page = pages(server, f"{project}/million", limit=2)
+    assert page["total"] == 1_000_001
     assert page["lines"][0]["text"] == "line 999999"
     ((start, end),) = page["gaps"]
-    assert start >= 200_000 and 1_000_002 - end >= 200_000
+    assert start >= 200_000 and 1_000_001 - end >= 200_000
     first = pages(server, f"{project}/million", **{"from": 0, "limit": 2})
     assert [line["text"] for line in first["lines"]] == ["line 0", "line 1"]
     kept = output_log(home).splitlines()
-    assert (kept[0], kept[-3]) == ("line 0", "line 999999")
+    assert (kept[0], kept[-2]) == ("line 0", "line 999999")
     assert len(kept) < 700_000
-    peak_mib = float(page["lines"][2]["text"].split()[1]) / 1024
+    peak_mib = float(page["lines"][1]["text"].split()[1]) / 1024
     assert peak_mib < 300
 
 
