@@ -28,8 +28,10 @@ export function setUpBrowser(): void {
     browser = await launchChromium();
   });
   afterEach(async () => {
-    for (const cleanup of cleanups.reverse()) await cleanup();
+    // taken first: one that fails must not come up again after the next test
+    const due = cleanups.reverse();
     cleanups = [];
+    for (const cleanup of due) await cleanup();
   });
   afterAll(() => browser.close());
 }

@@ -128,15 +128,19 @@ describe("system metrics of a run", () => {
   });
 
   it("is searched from the keyboard, and opens a panel in full screen with its keys", async () => {
-    const { page } = await open("/ada/two-nodes/runs/pretrain/overview");
-    await page.getByRole("region", { name: "Config" }).waitFor();
+    const { page } = await open("/ada/two-nodes/runs/pretrain/files");
+    await page.getByText("train.py").first().waitFor();
     await page.keyboard.press("[");
-    await page.waitForURL("**/pretrain");
+    await page.waitForURL("**/logs");
+    await page.getByRole("log").waitFor();
     await page.keyboard.press("Control+k");
-    await page.keyboard.type("overview of");
+    await page.keyboard.type("charts of");
     await page.keyboard.press("Enter");
-    await page.getByRole("region", { name: "Config" }).waitFor();
-    await page.keyboard.press("]");
+    await page.waitForURL("**/pretrain");
+    await page.locator('[data-panel="loss"]').waitFor();
+    await page.keyboard.press("Control+k");
+    await page.keyboard.type("system metrics");
+    await page.keyboard.press("Enter");
     await page.locator('[data-panel="GPU/gpu@node-1"]').waitFor();
     await page.keyboard.press("/");
     await page.keyboard.type("nothing like this");
