@@ -17,7 +17,7 @@ pub(crate) fn wanted(settings: &Settings) -> Vec<Spec> {
     let neuron = settings.clone();
     let neuron_id = format!("trainium {}", settings.neuron_monitor_config_path);
     let mut specs = vec![
-        Spec::of_host("nvidia", Pace::Slow, nvidia::NvidiaGpus::default),
+        nvidia(!settings.dcgm_profiling),
         Spec::of_host("amd", Pace::Slow, amd::AmdGpus::default),
         Spec::of_host("apple", Pace::Slow, apple::AppleSilicon::default),
         Spec::of_host("tpu", Pace::Slow, tpu::Tpus::default),
@@ -26,9 +26,20 @@ pub(crate) fn wanted(settings: &Settings) -> Vec<Spec> {
         }),
         Spec::of_host("ipu", Pace::Slow, || ipu::Ipus),
     ];
+    if settings.dcgm_profiling {
+        let make = nvidia::dcgm::DcgmProfiling::default;
+        specs.push(Spec::of_host("dcgm profiling", Pace::Slow, make));
+    }
     specs.extend(endpoints::open_metrics::wanted(settings));
     specs.extend(endpoints::dcgm::wanted(settings));
     specs
+}
+
+/// The sampler of NVIDIA's devices, with profiling by the driver or without.
+fn nvidia(is_profiling: bool) -> Spec {
+    let id = format!("nvidia profiling={is_profiling}");
+    let make = move || nvidia::NvidiaGpus::new(is_profiling);
+    Spec::new("nvidia", id, Pace::Slow, make)
 }
 
 /// Whether there is anything at an absolute path.

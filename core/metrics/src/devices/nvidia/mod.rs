@@ -3,6 +3,7 @@
 //! The library is opened when the first reading is taken, and only on a host with the driver's device file. A question that a
 //! device does not support is asked once. Units are turned from the driver's into those of the keys here; [`nvml`] asks only.
 
+pub(super) mod dcgm;
 mod nvml;
 
 use std::collections::BTreeSet;
@@ -121,13 +122,28 @@ type Open = fn() -> Result<Option<Vec<Box<dyn Gpu>>>, String>;
 pub(super) struct NvidiaGpus {
     open: Open,
     devices: Vec<Device>,
+    /// Whether the driver's performance monitoring is asked; not if DCGM is, which gives the same keys.
+    is_profiling: bool,
 }
 
-impl Default for NvidiaGpus {
-    fn default() -> Self {
+impl NvidiaGpus {
+    pub(super) fn new(is_profiling: bool) -> Self {
         Self {
             open: nvml::devices,
             devices: Vec::new(),
+            is_profiling,
+        }
+    }
+}
+
+impl NvidiaGpus {
+    fn take(&mut self, gpus: Vec<Box<dyn Gpu>>) {
+        for (index, gpu) in (0..).zip(gpus) {
+            let mut device = Device::new(index, gpu);
+            if !self.is_profiling {
+                device.unsupported.insert(Query::Profile);
+            }
+            self.devices.push(device);
         }
     }
 }
@@ -144,10 +160,7 @@ impl Sampler for NvidiaGpus {
             if gpus.is_empty() {
                 return Err(SampleError::Absent);
             }
-            self.devices = (0..)
-                .zip(gpus)
-                .map(|(at, gpu)| Device::new(at, gpu))
-                .collect();
+            self.take(gpus);
         }
         let mut reading = Reading {
             at: host.now(),

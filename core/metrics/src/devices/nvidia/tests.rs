@@ -59,11 +59,11 @@ impl Gpu for FakeGpu {
 }
 
 fn sampler(gpus: &[&FakeGpu]) -> NvidiaGpus {
-    let device = |(index, gpu): (u32, &&FakeGpu)| Device::new(index, Box::new((*gpu).clone()));
-    NvidiaGpus {
-        open: || Err("not opened again".into()),
-        devices: (0..).zip(gpus).map(device).collect(),
-    }
+    let mut sampler = NvidiaGpus::new(true);
+    sampler.open = || Err("not opened again".into());
+    let boxed = |gpu: &&FakeGpu| Box::new((*gpu).clone()) as Box<dyn Gpu>;
+    sampler.take(gpus.iter().map(boxed).collect());
+    sampler
 }
 
 fn sampled(sampler: &mut NvidiaGpus) -> Reading {
@@ -170,10 +170,8 @@ fn a_lost_device_is_told_and_disturbs_no_other() {
 #[test]
 fn the_library_is_opened_only_where_the_driver_is() {
     let host = RecordedHost::default();
-    let mut sampler = NvidiaGpus {
-        open: || panic!("opened without a driver"),
-        devices: Vec::new(),
-    };
+    let mut sampler = NvidiaGpus::new(true);
+    sampler.open = || panic!("opened without a driver");
     assert!(matches!(sampler.sample(&host), Err(SampleError::Absent)));
     host.device("/dev/nvidiactl", 195, 255);
     let absent: [Open; 2] = [|| Ok(None), || Ok(Some(Vec::new()))];
@@ -186,4 +184,13 @@ fn the_library_is_opened_only_where_the_driver_is() {
     assert_eq!(failed.to_string(), "no");
     sampler.open = || Ok(Some(vec![Box::new(FakeGpu::complete())]));
     assert_eq!(sampler.sample(&host).expect("a device").groups.len(), 1);
+}
+
+#[test]
+fn where_dcgm_profiles_the_driver_is_not_asked_to() {
+    let gpu = FakeGpu::complete();
+    *gpu.profile.lock().expect("no panic") = Some(vec![("smActive", 77.0)]);
+    let mut sampler = NvidiaGpus::new(false);
+    sampler.take(vec![Box::new(gpu)]);
+    assert!(!keys(&sampled(&mut sampler)).contains(&"gpu.0.smActive".to_owned()));
 }
