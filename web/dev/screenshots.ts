@@ -52,6 +52,8 @@ const SHOTS: readonly Shot[] = [
   { name: "run-logs-empty", path: "/ada/nothing-logged/runs/quiet/logs" },
   { name: "run-logs-broken", path: "/ada/digits/runs/lr-high/logs", fail: "/logs" },
   { name: "run-files", path: "/ada/digits/runs/lr-high/files?file=code/train.py" },
+  { name: "run-code", path: "/ada/digits/runs/lr-high/code?file=code/train.py" },
+  { name: "run-code-empty", path: "/ada/nothing-logged/runs/quiet/code" },
   { name: "not-found", path: "/ada/none" },
   { name: "sign-in", path: "/", signedOut: true },
   { name: "authorize", path: "/authorize" },

@@ -8,6 +8,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { extname, join, normalize } from "node:path";
 import { stripAnsi } from "../../src/model/ansi";
 import { answer, type GraphqlBody } from "./graphql";
+import { recipeOf } from "./recipe";
 import { packSeries, type SeriesBody } from "./series";
 import { createWorld, type MockProject, type MockRun } from "./world";
 
@@ -184,6 +185,7 @@ export class MockServer {
     const [, , , , project = "", name = "", kind, ...rest] = url.pathname.split("/").map(decodeURIComponent);
     const run = this.run(project, name);
     if (kind === "logs") return sendLogs(run, url.searchParams, response);
+    if (kind === "reproduce") return json(response, 200, recipeOf(run, url));
     const file = run.files.get(rest.join("/"));
     if (file === undefined)
       return json(response, 404, { error: { code: "not_found", message: "no such file" } });
