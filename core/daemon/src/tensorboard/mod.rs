@@ -9,6 +9,7 @@
 mod convert;
 mod disk;
 mod event;
+mod exchange;
 mod framing;
 mod media;
 mod mirror;
@@ -19,6 +20,7 @@ mod tail;
 pub(crate) use self::disk::OsDisk;
 #[cfg(test)]
 pub(crate) use self::event::writing;
+pub(crate) use self::exchange::{Logged, Mirrored, Opened, Polled, Row, Told};
 #[cfg(test)]
 pub(crate) use self::framing::framed;
-pub(crate) use self::mirror::{Logged, Mirror, Mirrored, Opened, Polled, Row, Told};
+pub(crate) use self::mirror::Mirror;
