@@ -9,7 +9,7 @@ import os
 import shutil
 import stat
 
-from . import terminal
+from . import _redact, terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 FOLDER = "code"
 _FILE_BYTES = 100 << 20
+#: Source code is smaller; what is larger is not searched for keys.
+_SEARCHED_BYTES = 8 << 20
 _ALL_BYTES = 1 << 30
 _FILES = 20_000
 #: Directories looked into; beyond, the root is most likely a mistake.
@@ -91,6 +93,16 @@ def _problem(path: str, root: str) -> str | None:
     return None
 
 
+def _hide_own_keys(path: str) -> None:
+    """Take the API key of this process out of a copy: programs that sign in by themselves name it."""
+    with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+        text = file.read()
+    hidden = _redact.own_keys(text)
+    if hidden != text:
+        with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            file.write(hidden)
+
+
 def copy(source: str, files_dir: str, name: str) -> bool:
     """Copy a file to `code/<name>` of the run; False with a warning if that fails."""
     target = os.path.join(files_dir, FOLDER, name)
@@ -99,6 +111,8 @@ def copy(source: str, files_dir: str, name: str) -> bool:
         if os.path.lexists(target):
             os.unlink(target)
         shutil.copyfile(source, target)
+        if os.path.getsize(target) <= _SEARCHED_BYTES:
+            _hide_own_keys(target)
     except OSError as error:
         terminal.termwarn(f"`{source}` cannot be saved: {error.strerror}")
         return False

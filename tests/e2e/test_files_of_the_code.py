@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from test_reproduce import git
-from world import PYTHON, Home
+from world import PYTHON, Home, Server
 
 TRAIN = """
 import sys
@@ -174,3 +174,18 @@ def test_log_code_takes_sources_and_leaves_the_rest(home: Home) -> None:
     assert (two, three, four, five, six) == (["code/mod.py"], ["code/notes.txt"], None, None, "TypeError")
     for name in ("leads-out.py", "loop.py", "pipe.py"):
         assert told.stderr.count(f"{name}` ") == 1, told.stderr
+
+
+def test_the_key_of_the_process_is_not_in_saved_programs(home: Home, server: Server, project: str) -> None:
+    (home.work / "other.py").write_bytes(f"KEY = '{server.api_key}'\r\nODD = '\xff'\n".encode("latin-1"))
+    home.python(
+        f"import runlane as wandb\nwandb.login(key='{server.api_key}', host='{server.base_url}')\n"
+        f"run = wandb.init(project={project!r}, save_code=True)\nrun.log_code('.')\nrun.finish()\n",
+        env={"WANDB_BASE_URL": server.base_url},
+    )
+    (directory,) = home.run_dirs()
+    files = [path for path in directory.rglob("*") if path.is_file()]
+    assert {path.name for path in files} >= {"script.py", "other.py"}
+    assert not [path for path in files if server.api_key.encode() in path.read_bytes()]
+    other = directory / "files" / "code" / "other.py"
+    assert other.read_bytes() == "KEY = '[redacted]'\r\nODD = '\xff'\n".encode("latin-1")
