@@ -164,9 +164,14 @@ def _fetch(run: Run, plan: dict[str, Any], root: str) -> None:
     if _git("cat-file", "-t", base, cwd=root, quiet=True) == "commit":
         return
     if plan["source"] == "bundle":
-        _git("fetch", _bundle(run, plan, root), "HEAD", cwd=root)
-    else:
-        _git("fetch", "--", str(plan["remote"]), base, cwd=root)
+        bundle = _bundle(run, plan, root)
+        _git("fetch", bundle, "HEAD", cwd=root)
+        os.unlink(bundle)
+        return
+    # Not every server hands out a commit by its name.
+    _git("fetch", "--", str(plan["remote"]), base, cwd=root, quiet=True)
+    if _git("cat-file", "-t", base, cwd=root, quiet=True) != "commit":
+        _git("fetch", "--all", cwd=root)
 
 
 def _clone(run: Run, plan: dict[str, Any], root: str) -> None:

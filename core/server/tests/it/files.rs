@@ -235,3 +235,43 @@ async fn names_cannot_leave_their_run() {
         );
     }
 }
+
+#[tokio::test]
+async fn how_a_run_is_made_again_follows_from_its_files() {
+    let server = TestServer::start().await;
+    server.create_run("r").await;
+    let path = "/api/runs/me/p/r/reproduce";
+    let base = "a".repeat(40);
+    let manifest = json!({"version": 1, "directory": "src", "program": "train.py", "code": {
+        "source": "remote", "remote": "https://example.org/x.git", "base": base, "patches": ["diff.patch"]}});
+    upload(
+        &server,
+        "runlane-code.json",
+        manifest.to_string().as_bytes(),
+    )
+    .await;
+    upload(&server, "diff.patch", b"a patch").await;
+    let recipe = server.get(path).await.json();
+    assert_eq!(recipe["repository"], "https://example.org/x.git");
+    let commands = &recipe["steps"][0]["commands"];
+    assert_eq!(commands[0], "git clone https://example.org/x.git x");
+    let patch = commands[3].as_str().expect("a command");
+    let url = format!("http://{HOST}/api/runs/me/p/r/files/diff.patch");
+    assert!(patch.contains(&url), "{patch}");
+    assert!(!recipe.to_string().contains("local-"), "no key is shown");
+    // A manifest that is none is as good as none.
+    upload(
+        &server,
+        "runlane-code.json",
+        b"{\"version\": 1, \"directory\": \"..\"",
+    )
+    .await;
+    let recipe = server.get(path).await.json();
+    assert_eq!(recipe["plan"]["source"], "files");
+    let stranger = server.raw(Method::GET, path, &[], Body::empty()).await;
+    assert_eq!(stranger.status, 401);
+    assert_eq!(
+        server.get("/api/runs/me/p/none/reproduce").await.status,
+        404
+    );
+}

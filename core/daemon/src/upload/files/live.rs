@@ -86,12 +86,19 @@ impl LiveFiles {
         }
         self.is_looking = true;
         let start = self.behind.take().map_or(Bound::Unbounded, Bound::Excluded);
-        let range = self.files.range::<Arc<str>, _>((start, Bound::Unbounded));
-        let names: Vec<Arc<str>> = range.map(|(name, _)| Arc::clone(name)).take(LOOK).collect();
+        let mut names = self.names_from(start);
+        if names.is_empty() {
+            names = self.names_from(Bound::Unbounded);
+        }
         if names.len() == LOOK {
             self.behind = names.last().cloned();
         }
         names
+    }
+
+    fn names_from(&self, start: Bound<Arc<str>>) -> Vec<Arc<str>> {
+        let range = self.files.range::<Arc<str>, _>((start, Bound::Unbounded));
+        range.map(|(name, _)| Arc::clone(name)).take(LOOK).collect()
     }
 
     /// Takes in a look that took so long; returns the files that have changed. A file that is not there has no fingerprint:
@@ -218,6 +225,17 @@ mod tests {
         live.was_read(now, "a", state(version), Duration::from_hours(2));
         now += LONGEST_REST;
         assert_eq!(look(&mut live, &mut now, Some(state(0))).1, ["a"]);
+    }
+
+    #[test]
+    fn a_full_look_that_was_the_last_one_is_followed_by_the_first() {
+        let (mut live, mut now) = (LiveFiles::default(), Instant::now());
+        for number in 0..LOOK {
+            live.add(&format!("{number:05}"));
+        }
+        for _turn in 0..3 {
+            assert_eq!(look(&mut live, &mut now, Some(state(1))).0, LOOK);
+        }
     }
 
     #[test]
