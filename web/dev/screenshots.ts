@@ -50,7 +50,7 @@ const SHOTS: readonly Shot[] = [
   { name: "run-logs-search", path: "/ada/two-nodes/runs/pretrain/logs?q=norm&label=rank-1" },
   { name: "run-logs-none", path: "/ada/two-nodes/runs/pretrain/logs?q=nowhere" },
   { name: "run-logs-empty", path: "/ada/nothing-logged/runs/quiet/logs" },
-  { name: "run-logs-broken", path: "/ada/digits/runs/lr-high/logs", fail: "/logs" },
+  { name: "run-logs-broken", path: "/ada/digits/runs/lr-high/logs", fail: "/api/runs" },
   { name: "run-files", path: "/ada/digits/runs/lr-high/files?file=code/train.py" },
   { name: "run-code", path: "/ada/digits/runs/lr-high/code?file=code/train.py" },
   { name: "run-code-empty", path: "/ada/nothing-logged/runs/quiet/code" },

@@ -219,12 +219,16 @@ impl FileStream {
         self.stored.output = self.output.stored();
     }
 
-    /// Feeds the next line of a file other than the console. Lines that the server has already are dropped by number.
+    /// Feeds the next line of a file; one of the console will not change any more. Lines that the server has already are dropped by
+    /// number.
     pub(crate) fn push(&mut self, file: Lines, line: String) {
-        let pushed = self.pushed.of(file);
-        *pushed += 1;
-        let number = *pushed;
-        if number <= *self.stored.of(file) {
+        let number = self.pushed.get(file);
+        if file == Lines::Output {
+            self.set_console(vec![(number, line)], number + 1);
+            return;
+        }
+        *self.pushed.of(file) = number + 1;
+        if number < self.stored.get(file) {
             return;
         }
         let waiting = self.waiting(file);

@@ -456,3 +456,54 @@ fn n4_a_summary_without_rows_says_where_it_stands() {
         }})
     );
 }
+
+#[test]
+fn console_lines_are_sent_again_while_they_change_and_count_when_they_are_fixed() {
+    let start = Instant::now();
+    let later = start + Duration::from_secs(60);
+    let mut stream = stream();
+    let console = |stream: &mut FileStream, lines: &[(u64, &str)], fixed: u64| {
+        let lines = lines
+            .iter()
+            .map(|(number, text)| (*number, (*text).to_owned()));
+        stream.set_console(lines.collect(), fixed);
+    };
+    console(&mut stream, &[(0, "a"), (1, "10%"), (2, "b")], 1);
+    let sent = body(&mut stream, start);
+    let expected = serde_json::json!({"offset": 0, "content": ["a", "10%", "b"]});
+    assert_eq!(sent["files"]["output.log"], expected);
+    assert_eq!((stream.reach().output, stream.stored().output), (1, 0));
+    // It changes while it is under way: the text that was sent is not the last one.
+    console(&mut stream, &[(1, "50%")], 1);
+    stream.succeeded(start, None);
+    assert_eq!((stream.stored().output, stream.waiting_lines()), (1, 1));
+    let sent = body(&mut stream, later);
+    let expected = serde_json::json!({"offset": 1, "content": ["50%"]});
+    assert_eq!(sent["files"]["output.log"], expected);
+    stream.succeeded(later, None);
+    assert_eq!((stream.waiting_lines(), stream.waiting_bytes()), (0, 0));
+    // What is at the server already is stored as soon as it is fixed.
+    console(&mut stream, &[], 3);
+    assert_eq!((stream.stored().output, stream.pushed().output), (3, 3));
+    // A failed request is sent again as the lines are then.
+    console(&mut stream, &[(3, "x"), (4, "y")], 3);
+    assert_eq!(body(&mut stream, later)["files"]["output.log"]["offset"], 3);
+    let at = stream.failed(later, 1.0, None, None);
+    console(&mut stream, &[(3, "z")], 5);
+    let sent = body(&mut stream, at);
+    let expected = serde_json::json!({"offset": 3, "content": ["z", "y"]});
+    assert_eq!(sent["files"]["output.log"], expected);
+    stream.succeeded(at, None);
+    assert_eq!(stream.stored().output, 5);
+    // After a restart, lines that are stored are not sent again; open ones are.
+    let known = Offsets {
+        output: 5,
+        ..Offsets::default()
+    };
+    let interval = Duration::from_secs(1);
+    let mut again = FileStream::new(interval, true, Offsets::default(), known);
+    console(&mut again, &[(0, "a"), (4, "y"), (5, "open")], 5);
+    let sent = body(&mut again, start);
+    let expected = serde_json::json!({"offset": 5, "content": ["open"]});
+    assert_eq!(sent["files"]["output.log"], expected);
+}
