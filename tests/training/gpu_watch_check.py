@@ -37,7 +37,7 @@ def check(name: str, tensor: torch.Tensor) -> bool:
     """Compare one tensor; values within rounding of an edge may lie on either side of it."""
     batch = Batch()
     batch.add(name, tensor)
-    waits = name in {key for entries in batch._waiting.values() for key, _, _ in entries}
+    waits = name in batch.waiting()
     found = batch.take()[name]
     counts, edges = expected(tensor)
     got = np.array(found["values"], dtype=float)
