@@ -1,5 +1,7 @@
 //! What a run records by itself: `MetricSettings` and `ConsoleSettings` from mappings, samples to dicts.
 
+use std::collections::BTreeMap;
+
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use runlane_proto::local::{ConsoleSettings, MetricSettings, OpenMetricsFilter, SystemMetrics};
@@ -56,12 +58,10 @@ pub(super) fn console(fields: &Fields<'_>) -> PyResult<ConsoleSettings> {
 }
 
 /// `{key: (timestamps, values)}`.
-pub(super) fn samples<'py>(
-    py: Python<'py>,
-    found: &SystemMetrics,
-) -> PyResult<Bound<'py, PyDict>> {
+pub(super) fn samples<'py>(py: Python<'py>, found: &SystemMetrics) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
-    for (key, samples) in &found.metrics {
+    let sorted: BTreeMap<_, _> = found.metrics.iter().collect();
+    for (key, samples) in sorted {
         dict.set_item(key, (&samples.timestamp, &samples.value))?;
     }
     Ok(dict)
