@@ -25,6 +25,8 @@ export interface Search {
   readonly system?: string;
   /** Open file of the files tab. */
   readonly file?: string;
+  /** Run whose code is compared with that of this one. */
+  readonly with?: string;
   /** Console lines: only those with this label, of this level, of this process. */
   readonly label?: string;
   readonly level?: string;
@@ -53,6 +55,7 @@ const NAMES: readonly SearchName[] = [
   "counters",
   "system",
   "file",
+  "with",
   "label",
   "level",
   "writer",

@@ -27,7 +27,7 @@ export function RunCode() {
       </Notice>
     );
   }
-  return <FileBrowser path={path} files={code} label="Code" />;
+  return <FileBrowser path={path} files={code} label="Code" compares />;
 }
 
 function isCode({ name }: RunFile): boolean {

@@ -20,10 +20,12 @@ interface FileBrowserProps {
   /** Not there while they are being loaded. */
   readonly files: readonly RunFile[] | undefined;
   readonly label: string;
+  /** Whether an open file can be compared with that of another run. */
+  readonly compares?: boolean;
 }
 
 /** A tree of files beside the one that is open; which one, and the search, are part of the address. */
-export function FileBrowser({ path, files, label }: FileBrowserProps) {
+export function FileBrowser({ path, files, label, compares = false }: FileBrowserProps) {
   const [search, change] = useSearchState();
   const query = search.q ?? "";
   const shown = useMemo(() => {
@@ -63,7 +65,12 @@ export function FileBrowser({ path, files, label }: FileBrowserProps) {
           <Notice title="No file is open">Choose a file to see what is in it.</Notice>
         </div>
       ) : (
-        <FilePreview path={path} file={open} onClose={() => change({ file: undefined }, "push")} />
+        <FilePreview
+          path={path}
+          file={open}
+          compares={compares}
+          onClose={() => change({ file: undefined }, "push")}
+        />
       )}
     </div>
   );

@@ -3,23 +3,27 @@ import { useState } from "react";
 import { fileUrl, type RunFile } from "../../api/files";
 import { PREVIEW_BYTES, textPreviewQuery } from "../../api/queries";
 import type { RunPath } from "../../api/runs";
+import { useSearchState } from "../../app/use-search-state";
 import { IconButton } from "../../kit/button";
 import { Icon } from "../../kit/icon";
 import kit from "../../kit/kit.module.css";
 import { Failure, Notice, Skeleton } from "../../kit/notice";
 import { previewOf } from "../../model/file-tree";
 import { formatBytes, formatTime } from "../../model/format";
+import { CodeDiff, CompareSelect } from "./code-compare";
 import css from "./files.module.css";
 import { Highlighted } from "./highlighted";
 
 interface FilePreviewProps {
   readonly path: RunPath;
   readonly file: RunFile;
+  readonly compares: boolean;
   readonly onClose: () => void;
 }
 
-export function FilePreview({ path, file, onClose }: FilePreviewProps) {
+export function FilePreview({ path, file, compares, onClose }: FilePreviewProps) {
   const kind = previewOf(file.name);
+  const [search] = useSearchState();
   return (
     <section className={css.preview} aria-label={file.name}>
       <header>
@@ -29,11 +33,12 @@ export function FilePreview({ path, file, onClose }: FilePreviewProps) {
           {formatBytes(file.sizeBytes)}
           {file.updatedAt !== null && ` · ${formatTime(file.updatedAt)}`}
         </small>
+        {compares && kind === "text" && <CompareSelect path={path} />}
         <a className={kit.button} href={fileUrl(path, file.name, true)} download>
           <Icon name="download" /> Download
         </a>
       </header>
-      {kind === "text" && <TextPreview path={path} file={file} />}
+      {kind === "text" && <TextPreview path={path} file={file} other={compares ? search.with : undefined} />}
       {kind === "image" && <ImagePreview key={file.name} path={path} file={file} />}
       {kind === "none" && (
         <Notice title="No preview">Files of this kind are not shown; download it to open it.</Notice>
@@ -47,7 +52,12 @@ interface ContentProps {
   readonly file: RunFile;
 }
 
-function TextPreview({ path, file }: ContentProps) {
+interface TextProps extends ContentProps {
+  /** The run to compare with. */
+  readonly other: string | undefined;
+}
+
+function TextPreview({ path, file, other }: TextProps) {
   const preview = useQuery(textPreviewQuery(path, file.name));
   if (preview.isError && preview.data === undefined) {
     return (
@@ -69,6 +79,7 @@ function TextPreview({ path, file }: ContentProps) {
   }
   const { text, cut } = preview.data;
   if (text.includes("\0")) return <Notice title="No preview">The file is not text.</Notice>;
+  if (other !== undefined) return <CodeDiff path={path} other={other} name={file.name} text={text} />;
   return (
     <div className={css.text}>
       <Highlighted name={file.name} text={text} />
