@@ -189,3 +189,15 @@ def test_the_key_of_the_process_is_not_in_saved_programs(home: Home, server: Ser
     assert not [path for path in files if server.api_key.encode() in path.read_bytes()]
     other = directory / "files" / "code" / "other.py"
     assert other.read_bytes() == "KEY = '[redacted]'\r\nODD = '\xff'\n".encode("latin-1")
+
+
+@pytest.mark.parametrize(("words", "saved"), [("", True), ("save_code=False", False)])
+def test_the_account_s_switch_counts_where_nobody_said_anything(
+    home: Home, server: Server, project: str, words: str, saved: bool
+) -> None:
+    home.python(
+        f"import runlane as wandb\nrun = wandb.init(project={project!r}, {words})\nrun.finish()\n",
+        env=server.env,
+    )
+    (directory,) = home.run_dirs()
+    assert (directory / "files" / "code" / "script.py").exists() is saved
