@@ -43,9 +43,13 @@ class StartupWork:
         """In a notebook with code saving on, what cells show is collected from now on."""
         if not self._run._settings._jupyter or not self._saves_code():
             return None
-        from . import _notebook_code
+        try:
+            from . import _notebook_code
 
-        return _notebook_code.cells_of(self._run)
+            return _notebook_code.cells_of(self._run)
+        except Exception as error:  # noqa: BLE001, RUF100 - a shell of another kind must not keep a run from starting
+            self._run._note(f"cells are not kept: {type(error).__name__}: {error}")
+            return None
 
     def _saves_code(self) -> bool:
         """Whether code is saved: an explicit setting wins over the account's switch, `disable_code` over both."""
@@ -80,7 +84,7 @@ class StartupWork:
         from . import _code_capture
 
         notebook = None if self._cells is None else self._cells.locate(self._directory)
-        if notebook is not None:
+        if notebook is not None and not self._run._settings.x_disable_meta:
             self._run._publish("environment", {"writer_id": self._writer_id, "program": notebook})
         _code_capture.gather(self._run, self._directory, notebook)
 
