@@ -130,8 +130,8 @@ class DisabledRun(Run):
         return None
 
     def save(
-        self, glob_str: Any = None, base_path: Any = None, policy: str = "live", glob: bool = True
-    ) -> bool | list[str]:
+        self, glob_str: Any, base_path: Any = None, policy: str = "live", glob: bool = True
+    ) -> list[str]:
         """Save nothing."""
         del glob_str, base_path, policy, glob
         return []
