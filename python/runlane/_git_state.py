@@ -60,10 +60,11 @@ _FOREIGN = (
     "GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_COMMON_DIR GIT_NAMESPACE"
     " GIT_EXTERNAL_DIFF GIT_DIFF_OPTS GIT_PREFIX GIT_TRACE GIT_LITERAL_PATHSPECS GIT_GLOB_PATHSPECS GIT_ICASE_PATHSPECS"
 ).split()
-_DIFF = (
-    "diff --binary --submodule=diff --no-color --no-ext-diff --no-textconv --src-prefix=a/ --dst-prefix=b/ --ignore-submodules=none"
-    " --unified=3"
-).split()
+_DIFF = ("diff --binary --no-color --no-ext-diff --no-textconv --ignore-submodules=all --unified=3").split()
+_PREFIXES = ("--src-prefix=a/", "--dst-prefix=b/")
+#: Submodules that are looked into, and how deep.
+_SUBMODULES = 100
+_SUBMODULE_DEPTH = 5
 _CONFIG = (
     "core.fsmonitor=false core.quotePath=true diff.noprefix=false diff.mnemonicPrefix=false diff.suppressBlankEmpty=false"
     " diff.orderFile=/dev/null diff.renames=true submodule.recurse=false"
@@ -90,22 +91,27 @@ class _Repository:
         }
 
     def to_file(
-        self, arguments: Sequence[str | bytes], file: BinaryIO, limit: int, env: dict[str, str] | None = None
+        self,
+        arguments: Sequence[str | bytes],
+        file: BinaryIO,
+        limit: int,
+        env: dict[str, str] | None = None,
+        below: str = "",
     ) -> int:
-        """Write what git prints to a file; the number of bytes.
+        """Write what git prints, in a directory below the root, to a file; the number of bytes.
 
         Raises:
             GitError: git is missing, fails, or passes the limit of time or bytes.
         """
         size = 0
-        for chunk in self._chunks(arguments, env):
+        for chunk in self._chunks(arguments, env, below):
             size += len(chunk)
             if size > limit:
                 raise GitError(f"it has more than {limit >> 20} MiB")
             file.write(chunk)
         return size
 
-    def text(self, *arguments: str | bytes, env: dict[str, str] | None = None) -> bytes:
+    def text(self, *arguments: str | bytes, env: dict[str, str] | None = None, below: str = "") -> bytes:
         """What git prints.
 
         Raises:
@@ -114,7 +120,7 @@ class _Repository:
         import io
 
         buffer = io.BytesIO()
-        self.to_file(arguments, buffer, _TEXT_BYTES, env)
+        self.to_file(arguments, buffer, _TEXT_BYTES, env, below)
         return buffer.getvalue()
 
     def line(self, *arguments: str, env: dict[str, str] | None = None) -> str | None:
@@ -126,7 +132,9 @@ class _Repository:
         lines = text.decode(errors="replace").splitlines()
         return lines[0].strip() or None if lines else None
 
-    def _chunks(self, arguments: Sequence[str | bytes], env: dict[str, str] | None) -> Iterator[bytes]:
+    def _chunks(
+        self, arguments: Sequence[str | bytes], env: dict[str, str] | None, below: str
+    ) -> Iterator[bytes]:
         deadline = min(self._deadline, time.monotonic() + _COMMAND_SECS)
         if time.monotonic() >= self._deadline:
             raise GitError(f"git takes more than {_TOTAL_SECS:.0f} s")
@@ -134,7 +142,7 @@ class _Repository:
         try:
             process = subprocess.Popen(  # noqa: S603 - the words are ours, names of files stand behind `--`
                 ["git", *settings, *arguments],  # noqa: S607 - the git that the user would get
-                cwd=self.root,
+                cwd=os.path.join(self.root, below),
                 env={**self._env, **(env or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -279,24 +287,75 @@ class Capture:
         Raises:
             GitError: It is too large, or git fails.
         """
-        return self._write(name, [*_DIFF, base, "--"], _PATCH_BYTES)
+        found = self._write(name, [*_DIFF, *_PREFIXES, base, "--"], _PATCH_BYTES)
+        for path, commit in self._submodules("", base):
+            # What git prints of submodules by itself leaves binary files out.
+            prefixes = [f"--{side}-prefix={letter}/{path}/" for side, letter in (("src", "a"), ("dst", "b"))]
+            arguments = [*_DIFF, *prefixes, commit, "--"]
+            try:
+                found = self._write(name, arguments, _PATCH_BYTES, below=path) or found
+            except GitError as error:
+                self.warnings.append(f"changes of the submodule `{path}` are not saved: {error}")
+        return found
+
+    def _submodules(self, parent: str, base: str, depth: int = 0) -> Iterator[tuple[str, str]]:
+        """Paths of the submodules that are checked out, and the commits that `base` has them at."""
+        where = os.path.join(self._root, parent)
+        if depth >= _SUBMODULE_DEPTH or not os.path.exists(os.path.join(where, ".gitmodules")):
+            return
+        words = ("config", "--null", "--file", ".gitmodules", "--get-regexp", r"^submodule\..*\.path$")
+        try:
+            listed = self._git.text(*words, below=parent).decode(errors="replace").split("\0")
+            for entry in listed[:_SUBMODULES]:
+                path = entry.partition("\n")[2]
+                if not path or not os.path.exists(os.path.join(where, path, ".git")):
+                    continue
+                found = (
+                    self._git.text("ls-tree", base, "--", path, below=parent).decode(errors="replace").split()
+                )
+                if len(found) >= 3 and found[1] == "commit":
+                    inner = os.path.join(parent, path)
+                    yield inner, found[2]
+                    yield from self._submodules(inner, found[2], depth + 1)
+        except GitError as error:
+            self.warnings.append(f"submodules are not looked at: {error}")
 
     def _write(
-        self, name: str, arguments: Sequence[str], limit: int, env: dict[str, str] | None = None
+        self,
+        name: str,
+        arguments: Sequence[str],
+        limit: int,
+        env: dict[str, str] | None = None,
+        below: str = "",
     ) -> str | None:
+        """Write what git prints into a file of the run, behind what this capture has put there; None if that is nothing.
+
+        Raises:
+            GitError: It is too much, or git fails: the file is as before.
+        """
         path = os.path.join(self._files_dir, name)
+        is_new = name not in self.files
+        before = 0 if is_new else os.path.getsize(path)
         try:
-            with open(path, "wb") as file:
-                size = self._git.to_file(arguments, file, limit, env)
+            with open(path, "wb" if is_new else "ab") as file:
+                try:
+                    size = self._git.to_file(arguments, file, limit - before, env, below)
+                except GitError:
+                    file.flush()
+                    file.truncate(before)
+                    raise
         except OSError as error:
             raise GitError(f"`{name}` cannot be written: {error.strerror}") from error
         except GitError as error:
-            _remove(path)
+            if is_new:
+                _remove(path)
             raise GitError(f"`{name}`: {error}") from error
         if size == 0:
-            _remove(path)
+            if is_new:
+                _remove(path)
             return None
-        self.files.append(name)
+        if is_new:
+            self.files.append(name)
         return name
 
     # -- untracked files ---------------------------------------------------------------------------------------------
@@ -343,7 +402,7 @@ class Capture:
         for chunk in _chunked(names):
             words = ["--literal-pathspecs", "add", "--intent-to-add", "--force", "--"]
             self._git.text(*words, *chunk, env=env)
-        arguments = [*_DIFF, "--no-renames"]
+        arguments = [*_DIFF, *_PREFIXES, "--no-renames"]
         return self._write(UNTRACKED, arguments, _PATCH_BYTES, env)
 
     def _scratch_store(self) -> dict[str, str]:

@@ -199,3 +199,45 @@ def test_restore_does_the_same_in_an_empty_directory_and_in_a_clone(
     config_only.mkdir()
     restore(config_only, "--no-git", "r1", "-p", project, "-e", server.entity)
     assert [path.name for path in config_only.iterdir()] == ["wandb"]
+
+
+def test_changes_in_submodules_come_back(home: Home, server: Server, project: str, tmp_path: Path) -> None:
+    """Text and binary ones, committed there or not; of one that is nested, too."""
+    (Path(home.env["HOME"]) / ".gitconfig").write_text('[protocol "file"]\n\tallow = always\n')
+
+    def sub(name: str, inside: Path) -> Path:
+        """A repository as a submodule of another one."""
+        origin, made = tmp_path / f"{name}.git", tmp_path / f"{name}-first"
+        git("init", "--bare", "-q", str(origin), cwd=tmp_path)
+        git("clone", "-q", str(origin), str(made), cwd=tmp_path)
+        (made / "text").write_text("text\n")
+        (made / "binary").write_bytes(b"\0" * 100)
+        git("add", "-A", cwd=made)
+        git("commit", "-qm", "first", cwd=made)
+        git("push", "-q", "origin", "HEAD", cwd=made)
+        git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(origin), name, cwd=inside)
+        git("add", "-A", cwd=inside)
+        git("commit", "-qm", f"add {name}", cwd=inside)
+        git("push", "-q", "origin", "HEAD", cwd=inside)
+        return inside / name
+
+    git("init", "--bare", "-q", str(tmp_path / "top.git"), cwd=tmp_path)
+    git("clone", "-q", str(tmp_path / "top.git"), str(tmp_path / "top"), cwd=tmp_path)
+    top = tmp_path / "top"
+    (top / "src").mkdir()
+    (top / "src" / "train.py").write_text(TRAIN)
+    middle = sub("middle", top)
+    deep = sub("deep", middle)
+    git("add", "-A", cwd=top)
+    git("commit", "-qm", "newer middle", cwd=top)
+    git("push", "-q", "origin", "HEAD", cwd=top)
+    (middle / "text").write_text("committed\n")
+    git("commit", "-qam", "not pushed", cwd=middle)
+    for place in (middle, deep):
+        (place / "binary").write_bytes(b"\0changed\xff")
+    (deep / "text").unlink()
+    expected = tree_of(top)
+    train(home, server, top, project, "online")
+    recipe = ask(server, f"{server.entity}/{project}/r1/reproduce")
+    found = make_again(home, server, recipe["steps"][0]["commands"], tmp_path / "again")
+    assert tree_of(found) == expected

@@ -158,6 +158,10 @@ pub(crate) struct Upsert {
 
 /// What the server can do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, as the server tells them"
+)]
 pub(crate) struct Features {
     /// It is ours: it takes requests every second, and extra members.
     pub(crate) fast_stream: bool,

@@ -103,6 +103,12 @@ impl Engine {
     pub(super) fn files_stored(&mut self, epoch: u32, outcome: &Uploaded) -> Result<(), Halt> {
         self.has_old_key = epoch != self.epoch;
         for (name, md5) in &outcome.stored {
+            let before = self.target.files.insert(name.clone(), md5.clone());
+            self.stream.file_uploaded(name.clone());
+            if before.is_some() {
+                // A live file counts once, however often it changes.
+                continue;
+            }
             self.links
                 .status
                 .send_modify(|status| match Kind::of(name) {
@@ -110,8 +116,6 @@ impl Engine {
                     Kind::Media => status.media_files += 1,
                     Kind::Other => status.other_files += 1,
                 });
-            self.target.files.insert(name.clone(), md5.clone());
-            self.stream.file_uploaded(name.clone());
         }
         let now = self.now();
         let (waits_for, given_up) = self.files.ended(now, outcome);
