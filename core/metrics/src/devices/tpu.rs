@@ -106,6 +106,7 @@ impl Sampler for Tpus {
         }
         self.is_found = true;
         let mut group = Group::default();
+        let mut troubles = Vec::new();
         for port in ports(host) {
             match self.read_service(host, port, &mut group) {
                 Ok(()) => {}
@@ -113,17 +114,19 @@ impl Sampler for Tpus {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                     self.offered.remove(&port);
                 }
+                // One process that does not answer hides no other.
                 Err(error) => {
                     self.offered.remove(&port);
-                    let text = format!("libtpu's metrics on port {port}: {error}");
-                    return Err(SampleError::Failed(text));
+                    troubles.push(format!("libtpu's metrics on port {port}: {error}"));
                 }
             }
         }
         if !self.offered.is_empty() {
             self.read_tool(host, &mut group);
         }
-        Ok(Reading::of(host.now(), group))
+        let mut reading = Reading::of(host.now(), group);
+        reading.troubles = troubles;
+        Ok(reading)
     }
 }
 

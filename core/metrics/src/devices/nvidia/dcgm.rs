@@ -57,7 +57,7 @@ impl Sampler for DcgmProfiling {
     }
 }
 
-/// The last row of each device.
+/// The last row of each device, by index.
 fn groups(output: &str) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for line in output.lines() {
@@ -80,6 +80,7 @@ fn groups(output: &str) -> Vec<Group> {
             None => groups.push(group),
         }
     }
+    groups.sort_by_key(|group| group.device);
     groups
 }
 

@@ -155,18 +155,23 @@ fn a_program_that_does_not_use_the_devices_yet_is_waited_for() {
 }
 
 #[test]
-fn garbage_is_an_error() {
-    let host = host(&[(DUTY_CYCLE, Vec::new())]);
+fn garbage_of_one_process_hides_no_other() {
+    let duty = || vec![of_device(0, GaugeValue::Double(1.0))];
+    let host = host(&[(DUTY_CYCLE, duty())]);
+    host.set_variable("TPU_RUNTIME_METRICS_PORTS", "8001,8431");
     let request = MetricRequest {
-        metric_name: DUTY_CYCLE.to_owned(),
+        metric_name: CAPACITY.to_owned(),
         skip_node_aggregation: false,
     };
-    host.called(DEFAULT_PORT, request.encode_to_vec(), vec![0xff; 9]);
-    let error = Tpus::default().sample(&host).expect_err("garbage");
+    host.called(8_001, request.encode_to_vec(), vec![0xff; 9]);
+    let reading = Tpus::default().sample(&host).expect("one that answers");
+    assert_eq!(keys(&reading), ["tpu.0.dutyCycle"]);
+    let [trouble] = reading.troubles.as_slice() else {
+        panic!("it is not told: {:?}", reading.troubles)
+    };
     assert!(
-        error
-            .to_string()
-            .starts_with("libtpu's metrics on port 8431")
+        trouble.starts_with("libtpu's metrics on port 8001"),
+        "{trouble}"
     );
 }
 
