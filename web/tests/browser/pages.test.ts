@@ -152,6 +152,20 @@ describe("run", () => {
     await image.waitFor();
   });
 
+  it("shows the code, compared with that of another run, and how it is made again", async () => {
+    const { page } = await open("/ada/digits/runs/lr-high/code");
+    await page.getByRole("button", { name: /^train\.py/ }).click();
+    await page.getByText('runlane.init(project="digits")').waitFor();
+    expect(await page.getByRole("button", { name: /^model\.pt/ }).count()).toBe(0);
+    await page.getByRole("combobox", { name: "Compare with" }).selectOption("lr-low");
+    await page.getByText("No difference").waitFor();
+    expect(new URL(page.url()).searchParams.get("with")).toBe("lr-low");
+    await page.getByRole("navigation", { name: "Run" }).getByRole("link", { name: "Overview" }).click();
+    const commands = page.getByRole("region", { name: "Reproduce this run" });
+    await commands.getByText("git clone https://example.org/ada/digits.git digits").waitFor();
+    await commands.getByText("data.bin (size)").waitFor();
+  });
+
   it("shows config and summary exactly, and finds in them", async () => {
     const { page } = await open("/ada/digits/lr-high");
     await page.waitForURL("**/ada/digits/runs/lr-high/overview");
