@@ -88,7 +88,10 @@ def test_files_that_are_written_to_all_the_time(
     over = threading.Event()
 
     def write() -> None:
-        with (home.work / "grows").open("ab", buffering=0) as grows, (home.work / "rewritten").open("r+b") as again:
+        with (
+            (home.work / "grows").open("ab", buffering=0) as grows,
+            (home.work / "rewritten").open("r+b") as again,
+        ):
             for number in range(1 << 30):
                 grows.write(b"%08d\n" % number)
                 again.seek(0)
