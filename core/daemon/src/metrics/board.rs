@@ -78,16 +78,14 @@ struct Tick {
     number: u64,
     at_secs: f64,
     deadline: Duration,
-    /// How often its runs are sampled, at most.
-    interval: Duration,
-    runs: Vec<u64>,
     outstanding: usize,
     samples: BTreeMap<u64, Sample>,
 }
 
-/// What a tick that is closed leaves: readings that come late go to its runs.
-struct Late {
+/// For whom a sampler is being read, also when its tick is closed.
+struct Asked {
     runs: Arc<[u64]>,
+    /// How often these runs are sampled, at most.
     interval: Duration,
 }
 
@@ -109,7 +107,8 @@ pub(super) struct Board {
     runs: BTreeMap<u64, Run>,
     pool: Pool,
     ticks: Vec<Tick>,
-    late: BTreeMap<(u64, String), Late>,
+    /// By tick and sampler.
+    asked: BTreeMap<(u64, String), Asked>,
     next_run: u64,
     next_tick: u64,
 }
@@ -122,7 +121,7 @@ impl Board {
             runs: BTreeMap::new(),
             pool: Pool::default(),
             ticks: Vec::new(),
-            late: BTreeMap::new(),
+            asked: BTreeMap::new(),
             next_run: 1,
             next_tick: 1,
         }
@@ -276,20 +275,18 @@ impl Board {
             }
         }
         errands.sort_by_key(|errand| errand.is_slow);
-        let runs: Arc<[u64]> = due.clone().into();
+        let runs: Arc<[u64]> = due.into();
         for errand in &errands {
-            let late = Late {
+            let asked = Asked {
                 runs: Arc::clone(&runs),
                 interval,
             };
-            self.late.insert((number, errand.id.clone()), late);
+            self.asked.insert((number, errand.id.clone()), asked);
         }
         self.ticks.push(Tick {
             number,
             at_secs: now_secs,
             deadline: now + GATHER.min(interval / 2),
-            interval,
-            runs: due,
             outstanding: errands.len(),
             samples: BTreeMap::new(),
         });
@@ -305,20 +302,14 @@ impl Board {
         outcome: &Outcome,
         now: (Duration, f64),
     ) -> Vec<(u64, Sample)> {
-        let late = self.late.remove(&(tick, id.to_owned()));
-        let open = self.ticks.iter().position(|open| open.number == tick);
-        let (runs, interval): (Arc<[u64]>, Duration) = match (&late, open) {
-            (Some(late), _) => (Arc::clone(&late.runs), late.interval),
-            (None, Some(index)) => {
-                let tick = &self.ticks[index];
-                (tick.runs.clone().into(), tick.interval)
-            }
-            (None, None) => (Arc::default(), GATHER),
+        let Some(asked) = self.asked.remove(&(tick, id.to_owned())) else {
+            return Vec::new();
         };
         let name = self.pool.name(id).to_owned();
+        let interval = asked.interval;
         self.pool.put_back(id, sampler, outcome, now.0, interval);
-        let mut samples = Vec::new();
-        for &run in &*runs {
+        let mut taken = Vec::new();
+        for &run in &*asked.runs {
             let sample = match outcome {
                 Ok(reading) => self.shown(run, id, reading),
                 Err(SampleError::Absent) => Sample::default(),
@@ -327,18 +318,17 @@ impl Board {
                     self.warned(run, id, "", text)
                 }
             };
-            samples.push((run, sample));
+            taken.push((run, sample));
         }
-        let Some(index) = open else {
-            samples.retain(|(_, sample)| !sample.items.is_empty() || !sample.warnings.is_empty());
-            for (_, sample) in &mut samples {
+        let Some(tick) = self.ticks.iter_mut().find(|open| open.number == tick) else {
+            taken.retain(|(_, sample)| !sample.items.is_empty() || !sample.warnings.is_empty());
+            for (_, sample) in &mut taken {
                 sample.at_secs = now.1;
             }
-            return samples;
+            return taken;
         };
-        let tick = &mut self.ticks[index];
         tick.outstanding = tick.outstanding.saturating_sub(1);
-        for (run, sample) in samples {
+        for (run, sample) in taken {
             let whole = tick.samples.entry(run).or_default();
             whole.items.extend(sample.items);
             whole.warnings.extend(sample.warnings);

@@ -100,7 +100,8 @@ impl Pool {
                 // The first time, the next tick may try again; then every second, every fourth …
                 let ticks = 1u32 << (entry.failures_in_a_row - 1).min(16);
                 let pause = interval.saturating_mul(ticks).min(LONGEST_PAUSE);
-                entry.not_before = now + pause - (interval / 2).min(pause);
+                // A tick that comes a little early is the one that is meant.
+                entry.not_before = now + pause.saturating_sub(interval / 2);
             }
         }
     }

@@ -52,12 +52,12 @@ mod tests {
                 key: key.to_owned(),
                 value_json: value.to_owned(),
             };
-            let stats = pb::StatsRecord {
+            let sample = pb::StatsRecord {
                 item: vec![item("network.sent")],
                 ..Default::default()
             };
             state.replay(&pb::Record {
-                record_type: Some(RecordType::Stats(stats)),
+                record_type: Some(RecordType::Stats(sample)),
                 ..Default::default()
             });
         }
