@@ -62,7 +62,10 @@ demo: $(VENV)/.wheel
 FAULT_TABLE := $(abspath .cache/fault-table)
 
 test: export RUNLANE_FAULT_TABLE = $(FAULT_TABLE)
-test: clear-fault-table test-rust setup test-web test-python
+# The web tests wait for a browser while Rust compiles.
+test: clear-fault-table
+	+$(MAKE) --no-print-directory -j2 --output-sync=target test-rust test-web
+	+$(MAKE) --no-print-directory test-python
 	tools/fault_table.py $(FAULT_TABLE)
 
 clear-fault-table:
@@ -77,7 +80,8 @@ test-faults: clear-fault-table setup
 
 test-rust:
 	$(PYTHON) tools/check_arrows.py
-	cargo run -q --locked -p xtask -- proto --check
+	nice -n 5 cargo run -q --locked -p xtask -- proto --check
+	nice -n 5 cargo test -q --locked --workspace --no-run
 	cargo test -q --locked --workspace
 
 test-web: web/node_modules/.package-lock.json
