@@ -127,7 +127,7 @@ pub(crate) async fn of_run(
         }
         Some(filter) => {
             let from = query.from.unwrap_or(0).max(0);
-            search::run(&mut reader, &wanted, &filter, from, limit).await?
+            search::run(&mut reader, &wanted, filter, from, limit).await?
         }
     };
     Ok(Json(LogPage {

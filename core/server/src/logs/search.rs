@@ -1,11 +1,15 @@
 //! Lines that match, over the whole log: so many lines a request, so that a long log holds up nobody.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use regex::{Regex, RegexBuilder};
 
 use super::line::{LogLine, parse};
 use super::{PAGE_CHUNKS, Streams};
 use crate::error::{ApiError, StoreError};
 use crate::history::lines;
+use crate::store::chunks::ChunkRow;
 use crate::store::{Connection, chunks};
 
 /// Lines that one request looks at.
@@ -100,10 +104,11 @@ fn without_colours(text: &str) -> std::borrow::Cow<'_, str> {
 pub(super) async fn run(
     reader: &mut Connection,
     wanted: &Streams,
-    filter: &Filter,
+    filter: Filter,
     from: i64,
     limit: i64,
-) -> Result<Found, StoreError> {
+) -> Result<Found, ApiError> {
+    let filter = Arc::new(filter);
     let mut found = Found {
         lines: Vec::new(),
         next: None,
@@ -117,26 +122,74 @@ pub(super) async fn run(
             let page = chunks::page_from(reader, stream.id, next, count, PAGE_CHUNKS).await?;
             let Some(last) = page.last() else { break };
             let behind = last.start_line + last.line_count;
-            for chunk in &page {
-                for (number, text) in (chunk.start_line..).zip(lines::decode(&chunk.lines)?) {
-                    if !(next..count).contains(&number) {
-                        continue;
-                    }
-                    if left == 0 || found.lines.len() == limit {
-                        found.next = Some(base + number);
-                        return Ok(found);
-                    }
-                    left -= 1;
-                    let line = parse(base + number, text);
-                    if filter.passes(&line) {
-                        found.lines.push(line);
-                    }
-                }
+            let part = Part {
+                page,
+                base,
+                numbers: next..count,
+                room: limit - found.lines.len(),
+                left,
+            };
+            let filter = Arc::clone(&filter);
+            // Thousands of lines: not on the network's threads.
+            let scanned = tokio::task::spawn_blocking(move || part.scan(&filter))
+                .await
+                .map_err(|_panicked| ApiError::unavailable("the search failed; try again"))??;
+            left -= scanned.looked_at;
+            found.lines.extend(scanned.lines);
+            if scanned.next.is_some() {
+                found.next = scanned.next;
+                return Ok(found);
             }
             next = behind;
         }
     }
     Ok(found)
+}
+
+/// Chunks of one stream to look through.
+struct Part {
+    page: Vec<ChunkRow>,
+    /// The number of the stream's first line.
+    base: i64,
+    /// Lines of the stream that are wanted.
+    numbers: Range<i64>,
+    /// How many may be found, and looked at.
+    room: usize,
+    left: i64,
+}
+
+struct Scanned {
+    lines: Vec<LogLine>,
+    looked_at: i64,
+    /// The line that was not looked at any more.
+    next: Option<i64>,
+}
+
+impl Part {
+    fn scan(&self, filter: &Filter) -> Result<Scanned, StoreError> {
+        let mut scanned = Scanned {
+            lines: Vec::new(),
+            looked_at: 0,
+            next: None,
+        };
+        for chunk in &self.page {
+            for (number, text) in (chunk.start_line..).zip(lines::decode(&chunk.lines)?) {
+                if !self.numbers.contains(&number) {
+                    continue;
+                }
+                if scanned.looked_at == self.left || scanned.lines.len() == self.room {
+                    scanned.next = Some(self.base + number);
+                    return Ok(scanned);
+                }
+                scanned.looked_at += 1;
+                let line = parse(self.base + number, text);
+                if filter.passes(&line) {
+                    scanned.lines.push(line);
+                }
+            }
+        }
+        Ok(scanned)
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 mod growing;
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -29,6 +28,13 @@ const UNBOUNDED: Bound = Bound {
 /// Lines that may still change are written anew at most this often.
 const OPEN_LINES_INTERVAL: Duration = Duration::from_secs(5);
 
+/// A line as it is written, and when it began.
+#[derive(Debug)]
+struct Text {
+    at: (i64, i32),
+    text: String,
+}
+
 /// Writes the lines of a run's console.
 #[derive(Debug)]
 pub(crate) struct OutputFile {
@@ -38,7 +44,7 @@ pub(crate) struct OutputFile {
     parts: Option<ConsoleSettings>,
     current: Option<(Growing, Instant)>,
     /// Lines that may change.
-    open: BTreeMap<u64, String>,
+    open: BTreeMap<u64, Text>,
     /// When those in the file must be written anew.
     due: Option<Instant>,
     last_open: Option<Instant>,
@@ -75,9 +81,7 @@ impl OutputFile {
 
     /// Takes in what has changed. The log has it as well, so a failure costs only this file: it is reported once.
     pub(crate) fn take(&mut self, changes: Changes, now: Instant) {
-        let mut first = None;
         for (number, line) in changes.lines {
-            first.get_or_insert(line.at);
             self.open.insert(number, text_of(&line));
         }
         let open = self.open.split_off(&changes.fixed);
@@ -89,7 +93,7 @@ impl OutputFile {
             self.due = self.last_open.map(|last| last + OPEN_LINES_INTERVAL);
             return;
         }
-        self.write(&fixed, waited, first.unwrap_or_default(), now);
+        self.write(&fixed, waited, now);
     }
 
     /// Takes in the last changes. The part that is open is complete, and not announced: the end of a run uploads it.
@@ -139,7 +143,7 @@ impl OutputFile {
     /// Writes what is due: lines that may still change, the end of a part.
     pub(crate) fn flush(&mut self, now: Instant) {
         if self.due.is_some_and(|due| due <= now) {
-            self.write(&BTreeMap::new(), true, (0, 0), now);
+            self.write(&BTreeMap::new(), true, now);
         }
     }
 
@@ -148,20 +152,14 @@ impl OutputFile {
         std::mem::take(&mut self.closed)
     }
 
-    fn write(
-        &mut self,
-        fixed: &BTreeMap<u64, String>,
-        with_open: bool,
-        at: (i64, i32),
-        now: Instant,
-    ) {
+    fn write(&mut self, fixed: &BTreeMap<u64, Text>, with_open: bool, now: Instant) {
         self.due = None;
         if self.is_broken || (fixed.is_empty() && self.open.is_empty()) {
             return;
         }
         let open: String = if with_open {
             self.last_open = Some(now);
-            self.open.values().map(String::as_str).collect()
+            self.open.values().map(|line| line.text.as_str()).collect()
         } else {
             self.due = self.last_open.map(|last| last + OPEN_LINES_INTERVAL);
             String::new()
@@ -169,11 +167,13 @@ impl OutputFile {
         let mut lines = fixed.values().peekable();
         loop {
             let (mut text, mut count) = (String::new(), 0);
+            let first = lines.peek().copied().or_else(|| self.open.values().next());
+            let at = first.map_or((0, 0), |line| line.at);
             let had = self.current.as_ref().map_or(0, |(file, _)| file.bytes());
             while !self.is_full(had + text.len() as u64)
                 && let Some(line) = lines.next()
             {
-                text.push_str(line);
+                text.push_str(&line.text);
                 count += 1;
             }
             // Lines that may change stand behind the last part only.
@@ -306,10 +306,11 @@ fn safe(label: &str) -> String {
         .collect()
 }
 
-fn text_of(line: &Line) -> String {
+fn text_of(line: &Line) -> Text {
     let mut text = String::with_capacity(line.text.len() + 1);
-    writeln!(text, "{}", line.text).expect("writing to a string never fails");
-    text
+    text.push_str(&line.text);
+    text.push('\n');
+    Text { at: line.at, text }
 }
 
 #[cfg(test)]

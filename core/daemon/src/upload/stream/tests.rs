@@ -487,6 +487,7 @@ fn console_lines_are_sent_again_while_they_change_and_count_when_they_are_fixed(
     assert_eq!((stream.stored().output, stream.pushed().output), (3, 3));
     // A failed request is sent again as the lines are then.
     console(&mut stream, &[(3, "x"), (4, "y")], 3);
+    let later = later + Duration::from_secs(60);
     assert_eq!(body(&mut stream, later)["files"]["output.log"]["offset"], 3);
     let at = stream.failed(later, 1.0, None, None);
     console(&mut stream, &[(3, "z")], 5);
