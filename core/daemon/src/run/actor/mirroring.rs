@@ -121,7 +121,9 @@ impl Actor {
         if self.end.is_some() {
             return;
         }
-        let pause = if polled.more {
+        // A poll that began before the end of the run says nothing of the end.
+        let is_ending = self.mirroring.drains_until.is_some() && !polled.done;
+        let pause = if polled.more || is_ending {
             Duration::ZERO
         } else {
             INTERVAL.max(took * LEISURE)
