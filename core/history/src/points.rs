@@ -147,6 +147,14 @@ mod tests {
     }
 
     #[test]
+    fn points_hold_no_more_than_themselves_and_know_their_span() {
+        let many: Points = (0..1_000).map(|at| (f64::from(at % 600), 0.0)).collect();
+        assert!(many.x.capacity() < 1_100 && many.y.capacity() < 1_100);
+        assert_eq!(many.span(), Some((0.0, 599.0)));
+        assert_eq!(points(&[(f64::NAN, 1.0)]).span(), None);
+    }
+
+    #[test]
     fn rates_skip_what_is_no_number_and_time_that_stands_still() {
         let counter = points(&[
             (0.0, 1.0),
