@@ -20,8 +20,8 @@ use crate::metrics::Monitor;
 use crate::run::actor::{self, Command, PeerLink, RunHandle};
 use crate::run::shelved;
 use crate::socket::acceptor::{self, Acceptor};
-use crate::socket::frame::Budget;
 use crate::socket::connection::{self, Accepted};
+use crate::socket::frame::Budget;
 use crate::socket::listener;
 use crate::upload::Outside;
 

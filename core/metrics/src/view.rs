@@ -46,11 +46,7 @@ impl View {
 
     /// What the run records of a reading. `owns` says whether one of some process ids belongs to the run. Readings of one
     /// sampler come in the order in which they were taken.
-    pub fn take(
-        &mut self,
-        reading: &Reading,
-        owns: impl Fn(&[u32]) -> bool,
-    ) -> Vec<(Key, f64)> {
+    pub fn take(&mut self, reading: &Reading, owns: impl Fn(&[u32]) -> bool) -> Vec<(Key, f64)> {
         let mut shown: Vec<(Key, f64)> = Vec::with_capacity(reading.len());
         for group in &reading.groups {
             if !self.sees(group, &owns) {

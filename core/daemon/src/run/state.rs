@@ -432,8 +432,7 @@ impl RunState {
         } else {
             self.observe(&row);
         }
-        self.encoder
-            .encode(&mut self.batch, &self.keys, &row, mark);
+        self.encoder.encode(&mut self.batch, &self.keys, &row, mark);
         self.tell_of_writer(writer);
     }
 
