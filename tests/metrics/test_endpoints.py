@@ -31,7 +31,7 @@ hidden 1
 undeclared 3
 """
 TRAIN = """
-import runlane as wandb
+import {module} as wandb
 settings = wandb.Settings(mode="offline", x_stats_sampling_interval=0.1, x_stats_disk_paths=(), {words})
 run = wandb.init(project="p", settings=settings)
 import time
@@ -118,12 +118,15 @@ def endpoint() -> Iterator[Endpoint]:
         server.server_close()
 
 
-def record(home: Home, secs: float = 1.0, **settings: Any) -> tuple[list[dict[str, float]], str]:
-    """The samples of a run with these settings, without the host's own keys, and what it printed."""
+def record(
+    home: Home, secs: float = 1.0, python: str | None = None, **settings: Any
+) -> tuple[list[dict[str, float]], str]:
+    """The samples of a run with these settings, without the host's own keys, and what it printed; `python` has the real client."""
     words = ", ".join(f"x_stats_{name}={value!r}" for name, value in settings.items())
-    printed = home.python(TRAIN.format(words=words, secs=secs))
-    (run_dir,) = home.run_dirs()
-    (log,) = Path(run_dir).glob("run-*.wandb")
+    module = "wandb" if python else "runlane"
+    code = TRAIN.format(module=module, words=words, secs=secs)
+    printed = home.python(code, **({"python": python} if python else {}))
+    (log,) = Path(home.run_dirs()[-1]).glob("run-*.wandb")
     found = [
         {key: value for key, value in sample.items() if key.startswith(("openmetrics.", "gpu."))}
         for sample in samples_of(log)
@@ -219,3 +222,23 @@ def test_a_filter_that_is_no_expression_is_one_warning(home: Home) -> None:
         assert server.requests == []
     assert samples == []
     assert printed.count("is no regular expression") == 1, printed
+
+
+def test_keys_and_values_are_those_of_the_real_client(home: Home, wandb_python: str) -> None:
+    with endpoint() as server:
+        settings = {
+            "open_metrics_endpoints": {"node": f"{server.url}/metrics"},
+            "open_metrics_filters": ["node.(requests|temp)", "nothing"],
+            "dcgm_exporter": f"{server.url}/api/v1/query?query=DCGM_FI_DEV_GPU_TEMP",
+        }
+        theirs, _ = record(home, python=wandb_python, **settings)
+        ours, _ = record(home, **settings)
+
+    def fixed(samples: list[dict[str, float]]) -> dict[str, float | None]:
+        """The values that do not change. What is no number stands in theirs as null, and not in ours."""
+        merged = {key: value for sample in samples for key, value in sample.items()}
+        merged.pop("openmetrics.node.requests_total.0")
+        return {key: value for key, value in merged.items() if value is not None}
+
+    assert fixed(ours) == fixed(theirs)
+    assert len(fixed(ours)) == 4
