@@ -196,18 +196,17 @@ class Batch:
         copied, self._copied = self._copied, {}
         done, self._done = self._done, {}
         self._copied_bytes = 0
-        torch = sys.modules.get("torch")
+        torch: Any = sys.modules.get("torch")
         for entries in counted.values():
-            rows = torch.stack([counts for _, counts, _ in entries]).cpu().tolist()  # type: ignore[union-attr]
+            rows = torch.stack([counts for _, counts, _ in entries]).cpu().tolist()
             for (key, _, single), row in zip(entries, rows, strict=True):
                 found = object_of_counts(row, single)
                 if found is not None:
                     done[key] = found
         for small in copied.values():
-            values = torch.cat([copy for _, copy, _ in small]).cpu()  # type: ignore[union-attr]
-            for (key, _, zeros), part in zip(
-                small, values.split([copy.numel() for _, copy, _ in small]), strict=True
-            ):
+            values = torch.cat([copy for _, copy, _ in small]).cpu()
+            parts = values.split([copy.numel() for _, copy, _ in small])
+            for (key, _, zeros), part in zip(small, parts, strict=True):
                 found = host_histogram(part, zeros)
                 if found is not None:
                     done[key] = found
