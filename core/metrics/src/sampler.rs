@@ -20,11 +20,11 @@ pub trait Sampler: Send {
 /// How long a reading takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
-    /// Files of `/proc` and `/sys` only, well below a millisecond: all quick samplers of a tick share a thread.
+    /// Files of `/proc` and `/sys` only, well below a millisecond: read first.
     Quick,
-    /// Commands, HTTP, drivers, file systems that may hang: a thread of its own while it reads. It must bound its waiting by
-    /// the timeouts of [`Command`](crate::Command) and [`HttpRequest`](crate::HttpRequest) where it can; what takes
-    /// longer than a tick is left out of that tick and comes as a record of its own.
+    /// Commands, HTTP, drivers, file systems that may hang: read behind the quick ones. One that takes long keeps its thread,
+    /// and others go on with the rest. It must bound its waiting by the timeouts of [`Command`](crate::Command) and
+    /// [`HttpRequest`](crate::HttpRequest) where it can; what takes longer than a tick waits for it comes as a record of its own.
     Slow,
 }
 
