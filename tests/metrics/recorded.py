@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,7 +58,10 @@ def timed_samples_of(log: Path) -> Iterator[tuple[float, dict[str, float]]]:
         record = _Record.FromString(payload)
         if record.HasField("stats"):
             sample = {item.key: json.loads(item.value_json) for item in record.stats.item}
-            assert len(sample) == len(record.stats.item), "a key stands in a sample twice"
+            twice = [
+                key for key, count in Counter(item.key for item in record.stats.item).items() if count > 1
+            ]
+            assert not twice, f"keys that stand in a sample twice: {twice}"
             at = record.stats.timestamp
             yield at.seconds + at.nanos / 1e9, sample
 
