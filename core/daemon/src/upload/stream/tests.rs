@@ -489,7 +489,7 @@ fn console_lines_are_sent_again_while_they_change_and_count_when_they_are_fixed(
     console(&mut stream, &[(3, "x"), (4, "y")], 3);
     let later = later + Duration::from_secs(60);
     assert_eq!(body(&mut stream, later)["files"]["output.log"]["offset"], 3);
-    let at = stream.failed(later, 1.0, None, None);
+    let at = stream.failed(later, 1.0, None, None) + Duration::from_secs(60);
     console(&mut stream, &[(3, "z")], 5);
     let sent = body(&mut stream, at);
     let expected = serde_json::json!({"offset": 3, "content": ["z", "y"]});
