@@ -187,8 +187,8 @@ class Batch:
 
     def waiting(self) -> set[str]:
         """Keys whose histograms wait on a device."""
-        waiting = [*self._counted.values(), *self._copied.values()]
-        return {entry[0] for entries in waiting for entry in entries}
+        counted = {key for entries in self._counted.values() for key, _, _ in entries}
+        return counted | {key for entries in self._copied.values() for key, _, _ in entries}
 
     def take(self) -> dict[str, Any]:
         """The histogram objects by key; waits for the devices, once for each kind of number. The batch is empty afterwards."""
