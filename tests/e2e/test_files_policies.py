@@ -71,6 +71,7 @@ def test_policies(home: Home, server: Server, project: str, trainer: Start, tmp_
     (work / "live").write_text("at the end, too")
     one.do("run.finish()")
     one.end()
+    assert "and 5 other file(s)" in one.said(), "a live file counts once"
     assert stored.content("end", tmp_path) == b"at the end"
     assert stored.content("live", tmp_path) == b"at the end, too"
     assert stored.content("now", tmp_path) == b"first"
