@@ -13,6 +13,7 @@ use runlane_daemon::socket::listener::{self, BindError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::allocator;
 use crate::log_file::LogFile;
 
 #[derive(Debug, clap::Args)]
@@ -86,7 +87,7 @@ async fn serve(
     let options = runlane_daemon::Options {
         runtime_dir: directory.to_owned(),
         idle_timeout,
-        give_back_memory,
+        give_back_memory: allocator::give_back,
     };
     runlane_daemon::serve(options, listener, stop).await;
     signals.abort();
@@ -98,18 +99,6 @@ async fn serve(
 const WORKER_THREADS: usize = 1;
 /// How long threads that block are waited for at the end.
 const LAST_THREADS_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Has the allocator return the memory of runs that have ended; it would keep it for the next ones.
-fn give_back_memory() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    {
-        // SAFETY: no arguments that could be wrong; it only looks through the allocator's own free lists.
-        #[expect(unsafe_code, reason = "there is no safe wrapper")]
-        unsafe {
-            libc::malloc_trim(0)
-        };
-    }
-}
 
 /// reqwest is built without a TLS provider of its own.
 pub(crate) fn rustls_provider() {

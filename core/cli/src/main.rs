@@ -1,6 +1,7 @@
 //! The one binary, `runlane-core`: `daemon`, `sync`, `tail` and `server`. It reads no settings files and no `WANDB_*` variables:
 //! settings and credentials come on standard input or over the private socket.
 
+mod allocator;
 mod console_heir;
 mod daemon;
 mod log_file;

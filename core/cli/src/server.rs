@@ -164,6 +164,7 @@ fn start_here(start: Start) -> anyhow::Result<ExitCode> {
     if !start.host.is_loopback() {
         tracing::warn!(host = %start.host, "the server can be reached from other machines, without TLS: put a TLS proxy before it");
     }
+    crate::allocator::bound_arenas();
     runtime()?.block_on(async move {
         // Before anything is announced: a signal from now on ends the server in order.
         let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
