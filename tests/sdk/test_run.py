@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import time
 import os
 import subprocess
 import sys
@@ -143,7 +144,8 @@ def test_publishing_methods(offline, daemon):
         {"title": "title", "text": "text", "level": "INFO", "wait_millis": 60_000},
     ]
     assert daemon.of_kind("preempting") == [{}]
-    assert daemon.of_kind("output_logger") == [{"text": "hello\n"}]
+    (line,) = daemon.of_kind("output_logger")
+    assert line["text"] == "hello\n" and abs(line["time_micros"] / 1e6 - time.time()) < 60
 
 
 def test_alert_levels(wandb, offline, daemon):
