@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime
-import time
 import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
