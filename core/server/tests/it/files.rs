@@ -255,9 +255,9 @@ async fn how_a_run_is_made_again_follows_from_its_files() {
     assert_eq!(recipe["repository"], "https://example.org/x.git");
     let commands = &recipe["steps"][0]["commands"];
     assert_eq!(commands[0], "git clone https://example.org/x.git x");
-    let patch = commands[3].as_str().expect("a command");
+    let command = commands[3].as_str().expect("a command");
     let url = format!("http://{HOST}/api/runs/me/p/r/files/diff.patch");
-    assert!(patch.contains(&url), "{patch}");
+    assert!(command.contains(&url), "{command}");
     assert!(!recipe.to_string().contains("local-"), "no key is shown");
     // A manifest that is none is as good as none.
     upload(
