@@ -63,19 +63,21 @@ impl Parser {
     }
 
     /// Takes the next character.
+    #[expect(
+        clippy::match_same_arms,
+        reason = "the first that matches counts: they are in order of precedence"
+    )]
     pub(super) fn next(&mut self, character: char) -> Action {
         match (self.place, character) {
-            (Place::Text, '\u{7}' | '\u{9c}') => self.end(Action::Nothing),
+            (Place::Text, '\u{7}' | '\u{9c}') | (Place::TextEnd, '\\') => self.end(Action::Nothing),
             (Place::Text, '\u{1b}') => self.go(Place::TextEnd),
-            (Place::TextEnd, '\\') => self.end(Action::Nothing),
             (Place::Text | Place::TextEnd, '\n') => self.end(Action::Control('\n')),
-            (Place::Text, _) => Action::Nothing,
+            (Place::Text, _) | (_, '\u{7f}') => Action::Nothing,
             (_, '\u{1b}') => self.go(Place::Escape),
             // Cancel and substitute end any sequence.
             (_, '\u{18}' | '\u{1a}') => self.end(Action::Nothing),
             // Controls act inside sequences too.
             (_, '\0'..='\u{1f}') => Action::Control(character),
-            (_, '\u{7f}') => Action::Nothing,
             (Place::Ground, '\u{80}'..='\u{9f}') => self.eight_bit(character),
             (Place::Ground, _) => Action::Show(character),
             (Place::Escape | Place::TextEnd, _) => self.after_escape(character),

@@ -239,7 +239,14 @@ impl Screen {
         let count = first.max(1);
         match (private, last) {
             ('\0', 'm') => self.style.apply(self.parser.parameters()),
-            ('?', 'h' | 'l') if self.parser.parameters().iter().any(is_alternate_screen) => {
+            ('?', 'h' | 'l')
+                if self
+                    .parser
+                    .parameters()
+                    .iter()
+                    .copied()
+                    .any(is_alternate_screen) =>
+            {
                 if last == 'h' && !self.is_alternate {
                     self.save();
                 } else if last == 'l' && self.is_alternate {
@@ -374,6 +381,6 @@ fn span(which: usize, column: usize) -> (usize, usize) {
     }
 }
 
-fn is_alternate_screen(mode: &u16) -> bool {
+fn is_alternate_screen(mode: u16) -> bool {
     matches!(mode, 47 | 1047 | 1049)
 }

@@ -460,7 +460,7 @@ fn n4_a_summary_without_rows_says_where_it_stands() {
 #[test]
 fn console_lines_are_sent_again_while_they_change_and_count_when_they_are_fixed() {
     let start = Instant::now();
-    let later = start + Duration::from_secs(60);
+    let later = start + Duration::from_mins(1);
     let mut stream = stream();
     let console = |stream: &mut FileStream, lines: &[(u64, &str)], fixed: u64| {
         let lines = lines
@@ -487,9 +487,9 @@ fn console_lines_are_sent_again_while_they_change_and_count_when_they_are_fixed(
     assert_eq!((stream.stored().output, stream.pushed().output), (3, 3));
     // A failed request is sent again as the lines are then.
     console(&mut stream, &[(3, "x"), (4, "y")], 3);
-    let later = later + Duration::from_secs(60);
+    let later = later + Duration::from_mins(1);
     assert_eq!(body(&mut stream, later)["files"]["output.log"]["offset"], 3);
-    let at = stream.failed(later, 1.0, None, None) + Duration::from_secs(60);
+    let at = stream.failed(later, 1.0, None, None) + Duration::from_mins(1);
     console(&mut stream, &[(3, "z")], 5);
     let sent = body(&mut stream, at);
     let expected = serde_json::json!({"offset": 3, "content": ["z", "y"]});
