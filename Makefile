@@ -80,9 +80,9 @@ test-faults: clear-fault-table setup
 
 test-rust:
 	$(PYTHON) tools/check_arrows.py
-	nice -n 5 cargo run -q --locked -p xtask -- proto --check
-	nice -n 5 cargo test -q --locked --workspace --no-run
-	cargo test -q --locked --workspace
+	MAKEFLAGS= nice -n 5 cargo run -q --locked -p xtask -- proto --check
+	MAKEFLAGS= nice -n 5 cargo test -q --locked --workspace --no-run
+	MAKEFLAGS= cargo test -q --locked --workspace
 
 test-web: web/node_modules/.package-lock.json
 	tools/ensure-chromium.sh
