@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 #: The work begins this much later, so that its imports do not compete with what follows `init`; a finish starts it.
 _DELAY_SECS = 0.25
-#: A finish waits this long for the facts; what is later is dropped.
-_FINISH_WAIT_SECS = 5.0
+#: A finish waits this long for the facts, which have a limit of their own (git's 15 s); what is later is dropped.
+_FINISH_WAIT_SECS = 20.0
 
 
 class StartupWork:
