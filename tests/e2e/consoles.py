@@ -76,11 +76,13 @@ class Terminal:
     def __init__(self, home: Home, code: str, env: dict[str, str], *, columns: int = 100) -> None:
         script = home.root / "terminal.py"
         script.write_text(code, encoding="utf-8")
+        # What pytest's workers have of them would hide the terminal's own size.
+        env = {key: value for key, value in {**home.env, **env}.items() if key not in ("COLUMNS", "LINES")}
         self.output = b""
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             os.chdir(home.work)
-            os.execve(sys.executable, [sys.executable, str(script)], {**home.env, "TERM": "xterm", **env})
+            os.execve(sys.executable, [sys.executable, str(script)], {**env, "TERM": "xterm"})
         import fcntl
         import termios
 
