@@ -137,7 +137,7 @@ class RunBase:
         no more calls after it.
         """
 
-    def _ignore_steps(self, ignore: bool, /) -> None:
+    def _ignore_steps(self, ignore: bool) -> None:
         """Treat calls that name a step as if they named none, with one warning; or no longer."""
 
     def _mark_finished(self) -> None:
