@@ -111,7 +111,7 @@ def main() -> None:
     )
     time.sleep(2 * interval)
     process = psutil.Process()
-    before = counters()
+    before, counting_since = counters(), time.time()
     cpu = burn(6 * interval, interval)
     held = b"x" * ALLOCATED_BYTES
     send_over_loopback()
@@ -126,7 +126,7 @@ def main() -> None:
     )
     time.sleep(2 * interval)
     memory, used = psutil.virtual_memory(), psutil.disk_usage("/")
-    after = counters()
+    counting_until, after = time.time(), counters()
     facts = {
         "runs": [os.path.dirname(run.dir) for run in (plain, tree)],
         "cores": psutil.cpu_count(logical=False),
@@ -142,6 +142,7 @@ def main() -> None:
         "disk_percent": used.percent,
         "disk_used": used.used,
         "counted": {name: after[name] - before[name] for name in before},
+        "counted_between": (counting_since, counting_until),
         "held": len(held),
     }
     time.sleep(2 * interval)
