@@ -18,6 +18,7 @@ pub struct KeyStats {
     pub type_counts: BTreeMap<String, u64>,
     /// The last number, string or boolean.
     pub last_value: Option<Value>,
+    first_number: Option<f64>,
     last_number: Option<f64>,
     /// A number was smaller than the one before it, or NaN.
     descended: bool,
@@ -36,6 +37,7 @@ impl KeyStats {
 
     fn add_number(&mut self, number: f64) {
         self.descended |= number.is_nan() || self.last_number.is_some_and(|last| number < last);
+        self.first_number = self.first_number.or(Some(number));
         self.last_number = Some(number);
     }
 
@@ -138,6 +140,32 @@ impl KeyTable {
         self.last_step = self.last_step.max(other.last_step);
     }
 
+    /// Takes in what is known of rows that follow those of this table.
+    pub fn follow(&mut self, later: &Self) {
+        for (key, theirs) in &later.keys {
+            let Some(ours) = self.keys.get_mut(key) else {
+                self.keys.insert(key.clone(), theirs.clone());
+                continue;
+            };
+            for (name, count) in &theirs.type_counts {
+                *ours.type_counts.entry(name.clone()).or_default() += count;
+            }
+            // Tables that are older than the first number do not tell it.
+            let descends = match (ours.last_number, theirs.first_number, theirs.last_number) {
+                (Some(before), Some(first), _) => first < before,
+                (Some(_), None, Some(_)) => true,
+                _ => false,
+            };
+            ours.descended |= theirs.descended || descends;
+            ours.first_number = ours.first_number.or(theirs.first_number);
+            ours.last_number = theirs.last_number.or(ours.last_number);
+            if theirs.last_value.is_some() {
+                ours.last_value.clone_from(&theirs.last_value);
+            }
+        }
+        self.last_step = self.last_step.max(later.last_step);
+    }
+
     /// The largest `_step`.
     pub fn last_step(&self) -> Option<i64> {
         self.last_step
@@ -196,6 +224,10 @@ impl KeyTable {
                 ("types", Value::Object(counts.collect())),
                 ("last", stats.last_value.clone().unwrap_or(Value::Null)),
                 (
+                    "first",
+                    stats.first_number.map_or(Value::Null, Value::Float),
+                ),
+                (
                     "number",
                     stats.last_number.map_or(Value::Null, Value::Float),
                 ),
@@ -239,6 +271,7 @@ impl KeyTable {
                     .get("last")
                     .filter(|value| **value != Value::Null)
                     .cloned(),
+                first_number: entry.get("first").and_then(Value::as_f64),
                 last_number: entry.get("number").and_then(Value::as_f64),
                 descended: entry.get("descended") == Some(&Value::Bool(true)),
             };

@@ -241,6 +241,18 @@ fn key_statistics_follow_the_rows() {
     whole.add_chunk(&Chunk::from_lines(0, &lines).unwrap());
     assert_eq!(whole, table);
 
+    // What is known of parts that follow each other is what is known of the whole.
+    for cut in 0..=lines.len() {
+        let part = |first, lines: &[&str]| {
+            let mut table = KeyTable::default();
+            table.add_chunk(&Chunk::from_lines(first, lines).unwrap());
+            table
+        };
+        let mut joined = part(0, &lines[..cut]);
+        joined.follow(&part(u64::try_from(cut).unwrap(), &lines[cut..]));
+        assert_eq!(joined.to_json(), whole.to_json(), "cut at {cut}");
+    }
+
     assert_eq!(table.last_step(), Some(9));
     let loss = table.get("loss").unwrap();
     assert_eq!((loss.count(), loss.is_monotonic()), (3, false));

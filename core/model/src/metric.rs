@@ -1,5 +1,7 @@
 //! Metric definitions: `define_metric`, its merging and its meaning (`reference/wandb/run-semantics.md` §7).
 
+mod stored;
+
 use indexmap::IndexMap;
 use runlane_proto::wandb_internal as pb;
 use thiserror::Error;
