@@ -10,6 +10,7 @@ pub mod limits;
 pub mod metric;
 pub mod names;
 pub mod row;
+pub mod run_filter;
 pub mod run_state;
 pub mod shelf;
 pub mod spill;
