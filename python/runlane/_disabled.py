@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 
+from ._config import Config
 from ._ids import random_id
 from ._run import Run, RunStatus
+from ._settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from ._config import Config
     from ._durability import Durability
-    from ._settings import Settings
 
 
 class _Nothing:
@@ -57,7 +57,10 @@ def _no_op(*_args: Any, **_kwargs: Any) -> Any:
 class DisabledRun(Run):
     """A `Run` without files, daemon and server."""
 
-    def __init__(self, settings: Settings, config: Config) -> None:
+    def __init__(self, settings: Settings | None = None, config: Config | None = None) -> None:
+        # Frameworks make one without arguments, for ranks that do not log.
+        settings = _named(settings or Settings(mode="disabled"))
+        config = config or Config()
         settings.x_start_time = settings.x_start_time or 0.0
         super().__init__(settings, config)
         self._values: dict[str, Any] = {}
@@ -185,8 +188,8 @@ class DisabledRun(Run):
     log_model = use_model = link_model = log_code = watch = unwatch = pin_config_keys = _no_op
 
 
-def disabled_run(settings: Settings, config: Config) -> DisabledRun:
-    """A run of disabled mode, with the names that wandb gives it."""
+def _named(settings: Settings) -> Settings:
+    """Settings with the names that wandb gives a run of disabled mode."""
     import tempfile
 
     settings.run_id = settings.run_id or random_id()
@@ -196,4 +199,4 @@ def disabled_run(settings: Settings, config: Config) -> DisabledRun:
     settings.project = settings.project if settings.project not in (None, "uncategorized") else "dummy"
     settings.run_name = settings.run_name or f"dummy-{settings.run_id}"
     settings.host = settings.host or os.uname().nodename
-    return DisabledRun(settings, config)
+    return settings

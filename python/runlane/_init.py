@@ -98,7 +98,7 @@ def init(
         save_code: Save the program and the state of its repository as files of the run. Default: the account's switch at the server.
         tensorboard: Same as `sync_tensorboard`.
         sync_tensorboard: Mirror what TensorBoard writers write while the run goes on: `docs/tensorboard.md`.
-        monitor_gym: Comes with a later version.
+        monitor_gym: Log the videos of gym's recorders: comes with a later version, and says so once.
         settings: A `Settings` object or a dict of settings.
         anonymous: Accepted without effect.
 
@@ -211,9 +211,9 @@ def _init_features(settings: Settings, arguments: dict[str, Any], config: Any) -
 
 
 def _start_disabled(state: _setup.Process, settings: Settings, config: Config) -> Run:
-    from ._disabled import disabled_run
+    from ._disabled import DisabledRun
 
-    run = disabled_run(settings, config)
+    run = DisabledRun(settings, config)
     if settings.reinit != "create_new":
         _attach.bind(run)
     state.runs.append(run)
@@ -332,6 +332,10 @@ def _begin(state: _setup.Process, run: Run, offline_reason: str | None) -> None:
         from . import _tensorboard
 
         _tensorboard.run_begins(run)
+    if settings.monitor_gym:
+        from .integration import gym
+
+        gym.monitor()
     run._stop_watch = StopWatch(run)
     if settings._jupyter:
         from ._notebook import CellHooks

@@ -1,4 +1,8 @@
-"""The module names of wandb, mapped to runlane: for `runlane exec`, and for attribute paths such as `wandb.sdk.wandb_run.Run`."""
+"""The module names of wandb, mapped to runlane: for `runlane exec`, and for attribute paths such as `wandb.sdk.wandb_run.Run`.
+
+A shown module holds nothing: reading, assigning and deleting a name reaches the module of runlane behind it, so that what a
+program replaces under one name (a test's mock, say) is replaced under all of them.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ from importlib import import_module
 
 import runlane
 
+from ._wandb_modules import MODULES
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,38 +22,41 @@ if TYPE_CHECKING:
     from typing import Any
 
 VERSION = "0.31.0"
+#: How many values of one name, replaced one after the other, can come back by deleting the name.
+_REPLACED = 8
 
-# Module of wandb -> module of runlane whose names it shows, or single names (name -> module:name).
-_MODULES: dict[str, str | dict[str, str]] = {
-    "apis": {},
-    "apis.public": "public_api",
-    "data_types": "_later",
-    "env": "env",
-    "errors": "errors",
-    "errors.errors": "errors",
-    "errors.term": "terminal",
-    "integration": {},
-    "plot": "_later",
-    "sdk": {},
-    "sdk.data_types": {},
-    "sdk.data_types.base_types": {},
-    "sdk.data_types.base_types.media": {"Media": "_later:WBValue"},
-    "sdk.data_types.base_types.wb_value": {"WBValue": "_later:WBValue"},
-    "sdk.lib": {"RunDisabled": "_disabled:DisabledRun"},
-    "sdk.lib.config_util": {"ConfigError": "errors:ConfigError"},
-    "sdk.lib.disabled": {"RunDisabled": "_disabled:DisabledRun"},
-    "sdk.mailbox": {},
-    "sdk.mailbox.mailbox_handle": {"ServerResponseError": "errors:CommError"},
-    "sdk.wandb_alerts": {"AlertLevel": "_run_alerts:AlertLevel"},
-    "sdk.wandb_config": {"Config": "_config:Config"},
-    "sdk.wandb_run": {"Run": "_run:Run"},
-    "sdk.wandb_settings": {"Settings": "_settings:Settings"},
-    "sdk.wandb_summary": {"Summary": "_summary:Summary"},
-    "integration.tensorboard": "tensorboard",
-    "tensorboard": "tensorboard",
-    "util": "util",
-    "wandb_run": {"Run": "_run:Run"},
-}
+
+def _source(name: str) -> ModuleType:
+    """The module `runlane.<name>`; the one of later features where there is none."""
+    try:
+        return import_module(f"runlane.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"runlane.{name}":
+            raise
+        return import_module(
+            "runlane.integration._later" if name.startswith("integration.") else "runlane._later"
+        )
+
+
+def integration(name: str) -> ModuleType:
+    """The module `runlane.integration.<name>`."""
+    return _source(f"integration.{name}")
+
+
+def _target(path: str, name: str) -> tuple[ModuleType, str]:
+    """The module of runlane, and the name in it, behind `wandb.<path>.<name>`.
+
+    Raises:
+        AttributeError: There is no such name.
+    """
+    source = MODULES[path]
+    if not name.startswith("__"):
+        if isinstance(source, str):
+            return _source(source), name
+        if name in source:
+            module_name, _, attribute = source[name].partition(":")
+            return (import_module(f"runlane.{module_name}") if module_name else runlane), attribute
+    raise AttributeError(f"module 'wandb.{path}' has no attribute {name!r}")
 
 
 class _Shown(type(sys)):  # type: ignore[misc]
@@ -56,17 +65,35 @@ class _Shown(type(sys)):  # type: ignore[misc]
     def __getattr__(self, name: str) -> Any:
         path = self.__dict__["_runlane_path"]
         child = f"{path}.{name}"
-        if child in _MODULES:
+        if child in MODULES:
             return module(child)
-        source = _MODULES[path]
-        if isinstance(source, str):
-            if name.startswith("__"):
-                raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-            return getattr(import_module(f"runlane.{source}"), name)
-        if name not in source:
-            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        target, _, attribute = source[name].partition(":")
-        return getattr(import_module(f"runlane.{target}"), attribute)
+        target, attribute = _target(path, name)
+        return getattr(target, attribute)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, _Shown):
+            # The import system binds submodules to their parent; __getattr__ finds those.
+            return
+        try:
+            target, attribute = _target(self.__dict__["_runlane_path"], name)
+        except AttributeError:
+            self.__dict__[name] = value
+        else:
+            setattr(target, attribute, value)
+
+    def __delattr__(self, name: str) -> None:
+        if name in self.__dict__:
+            del self.__dict__[name]
+            return
+        target, attribute = _target(self.__dict__["_runlane_path"], name)
+        delattr(target, attribute)
+
+    def __dir__(self) -> list[str]:
+        path = self.__dict__["_runlane_path"]
+        source = MODULES[path]
+        names = dir(_source(source)) if isinstance(source, str) else source
+        children = [child[len(path) + 1 :] for child in MODULES if child.startswith(f"{path}.")]
+        return sorted({*names, *(child for child in children if "." not in child)})
 
 
 _made: dict[str, ModuleType] = {}
@@ -83,10 +110,14 @@ def module(path: str) -> ModuleType:
 
 
 class _Alias(type(sys)):  # type: ignore[misc]
-    """The module `wandb`: every name is runlane's, reading and assigning."""
+    """The module `wandb`: every name is runlane's, reading, assigning and deleting.
+
+    `unittest.mock` deletes what it has set, because it does not find the name in the module's own dict; deleting gives the value
+    back that the last assignment replaced.
+    """
 
     def __getattr__(self, name: str) -> Any:
-        if name in _MODULES and name not in ("env", "errors", "util"):
+        if name in MODULES:
             return module(name)
         return getattr(runlane, name)
 
@@ -94,11 +125,28 @@ class _Alias(type(sys)):  # type: ignore[misc]
         if name.startswith("__"):
             self.__dict__[name] = value
         elif not isinstance(value, _Shown):
-            # The import system binds submodules to their parent; those are found by __getattr__.
+            replaced = _replaced.setdefault(name, [])
+            replaced.append(runlane.__dict__.get(name, _ABSENT))
+            del replaced[:-_REPLACED]
             setattr(runlane, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if name in self.__dict__:
+            del self.__dict__[name]
+            return
+        before = _replaced[name].pop() if _replaced.get(name) else _ABSENT
+        if before is _ABSENT:
+            delattr(runlane, name)
+        else:
+            runlane.__dict__[name] = before
 
     def __dir__(self) -> list[str]:
         return dir(runlane)
+
+
+_ABSENT = object()
+#: Name of the module `wandb` -> what stood there before each assignment.
+_replaced: dict[str, list[Any]] = {}
 
 
 class _Finder:
@@ -109,7 +157,7 @@ class _Finder:
         fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         del path, target
-        if not fullname.startswith("wandb.") or fullname[6:] not in _MODULES:
+        if not fullname.startswith("wandb.") or fullname[6:] not in MODULES:
             return None
         return importlib.machinery.ModuleSpec(fullname, _Loader(), is_package=True)
 
@@ -129,6 +177,6 @@ def install(name: str) -> None:
     alias = sys.modules[name]
     alias.__class__ = _Alias
     alias.__dict__["__version__"] = VERSION
-    alias.__dict__["__path__"] = []
     alias.__dict__.pop("install", None)
-    sys.meta_path.insert(0, _Finder)
+    if _Finder not in sys.meta_path:
+        sys.meta_path.insert(0, _Finder)

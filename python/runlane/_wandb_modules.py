@@ -1,0 +1,90 @@
+"""The table behind `_wandb_names`: wandb's module paths, and what stands behind each."""
+
+from __future__ import annotations
+
+_TYPES = "Audio Graph Histogram Html Image Molecule Object3D Plotly Table Video".split()
+
+
+def _public(*names: str) -> dict[str, str]:
+    """Names that are runlane's own public ones."""
+    return {name: f":{name}" for name in names}
+
+
+# Module of wandb -> module of runlane whose names it shows, or single names (name -> module:name; without a module runlane's own).
+MODULES: dict[str, str | dict[str, str]] = {
+    "apis": {},
+    "apis.public": "public_api",
+    "cli": {},
+    "cli.cli": {"cli": "_cli:cli"},
+    "data_types": "data_types",
+    "env": "env",
+    "errors": "errors",
+    "errors.errors": "errors",
+    "errors.term": "terminal",
+    "integration": {},
+    "integration.tensorboard": "tensorboard",
+    "plot": "plot",
+    "sdk": {
+        **_public(
+            "AlertLevel", "Artifact", "Config", "Settings", "finish", "init", "login", "require", "setup"
+        ),
+        **_public("sweep", "controller", "teardown"),
+        "Summary": "_summary:Summary",
+    },
+    "sdk.artifacts": {},
+    "sdk.artifacts.artifact": _public("Artifact"),
+    "sdk.data_types": {},
+    **{f"sdk.data_types.{name.lower()}": _public(name) for name in _TYPES if name != "Object3D"},
+    "sdk.data_types.object_3d": _public("Object3D"),
+    "sdk.data_types.base_types": {},
+    "sdk.data_types.base_types.media": {name: f"data_types.base:{name}" for name in ("BatchableMedia", "Media")},
+    "sdk.data_types.base_types.wb_value": {"WBValue": "data_types.base:WBValue"},
+    "sdk.lib": {"RunDisabled": "_disabled:DisabledRun"},
+    "sdk.lib.config_util": {"ConfigError": "errors:ConfigError"},
+    "sdk.lib.disabled": {"RunDisabled": "_disabled:DisabledRun"},
+    "sdk.lib.printer": {name: f"_framework_helpers:{name}" for name in ("Printer", "new_printer")},
+    "sdk.lib.runid": {"generate_fast_id": "util:generate_id", "generate_id": "util:generate_id"},
+    "sdk.lib.telemetry": {"context": "_framework_helpers:telemetry_context"},
+    "sdk.mailbox": {},
+    "sdk.mailbox.mailbox_handle": {"ServerResponseError": "errors:CommError"},
+    "sdk.wandb_alerts": _public("AlertLevel"),
+    "sdk.wandb_config": _public("Config"),
+    "sdk.wandb_init": _public("init"),
+    "sdk.wandb_login": _public("login"),
+    "sdk.wandb_metric": {"Metric": "_run_metrics:Metric"},
+    "sdk.wandb_require": _public("require"),
+    "sdk.wandb_run": _public("Run"),
+    "sdk.wandb_settings": _public("Settings"),
+    "sdk.wandb_setup": _public("setup", "teardown"),
+    "sdk.wandb_summary": {"Summary": "_summary:Summary"},
+    "sdk.wandb_sweep": _public("controller", "sweep"),
+    "util": "util",
+    "wandb_run": _public("Run"),
+}
+
+#: Integrations that are packages of `runlane.integration`.
+_INTEGRATIONS = (
+    "catboost fastai gym keras lightgbm lightning lightning.fabric sacred sb3 sklearn torch xgboost".split()
+)
+#: Integrations that come later: importing one works, its names say so.
+_LATER = (
+    "diffusers dspy huggingface kfp metaflow openai prodigy sagemaker tensorflow ultralytics weave".split()
+)
+
+MODULES.update({f"integration.{name}": f"integration.{name}" for name in _INTEGRATIONS})
+MODULES.update({f"integration.{name}": "integration._later" for name in _LATER})
+# Older names of two packages.
+MODULES.update({"wandb_lib": MODULES["sdk.lib"], "wandb_sdk": MODULES["sdk"]})
+# Attributes of the module `wandb` that lead to an integration, too; they can be imported as modules.
+for _name in (
+    "catboost",
+    "gym",
+    "keras",
+    "lightgbm",
+    "sacred",
+    "sklearn",
+    "tensorboard",
+    "tensorflow",
+    "xgboost",
+):
+    MODULES[_name] = MODULES[f"integration.{_name}"]

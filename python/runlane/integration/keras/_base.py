@@ -1,0 +1,25 @@
+"""The base class of the callbacks: Keras's own, whichever of its two homes is there."""
+
+from __future__ import annotations
+
+from runlane.integration._frameworks import framework, plain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_callbacks = framework("keras.callbacks", "tensorflow.keras.callbacks")
+Callback: Any = _callbacks.Callback
+
+
+def learning_rate(model: Any, step: int) -> float | None:
+    """The learning rate of a model's optimizer at `step` (of a schedule); None where it has none."""
+    rate = getattr(getattr(model, "optimizer", None), "learning_rate", None)
+    if rate is None:
+        return None
+    if callable(rate) and not hasattr(rate, "numpy"):
+        rate = rate(step)
+    try:
+        return float(plain(rate.numpy() if hasattr(rate, "numpy") else rate))
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,1 @@
+"""Lightning: `fabric.WandbLogger`. The logger of its `Trainer` is Lightning's own."""
