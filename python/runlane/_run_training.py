@@ -19,6 +19,11 @@ class RunTraining:
 
         def _publish(self, kind: str, payload: Any) -> None: ...
         def _check_open(self, method: str) -> None: ...
+        def log(self, data: Any, step: int | None = None, commit: bool | None = None) -> None: ...
+
+    def _log(self, data: Any, step: int | None = None, commit: bool | None = None) -> None:
+        """`log`, as some libraries call it."""
+        self.log(data, step, commit)
 
     def watch(
         self,

@@ -131,7 +131,7 @@ DEFAULTS: dict[str, Any] = {
 #: Other spellings that code may use.
 ALIASES = {"x_primary_node": "x_primary"}
 #: Accepted without effect.
-IGNORED = frozenset(("anonymous", "magic", "start_method", "disable_weave"))
+IGNORED = frozenset("anonymous magic start_method disable_weave _except_exit _require_core".split())
 
 #: Variables whose field is not their lower-case name.
 ENV_FIELDS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ._environment import variable
+from ._environment import flag, variable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,3 +55,33 @@ def get_run(default: str | None = None) -> str | None:
 def get_dir(default: str | None = None) -> str | None:
     """The parent of the `wandb` directory that the environment names."""
     return variable("DIR") or default
+
+
+def get_base_url(default: str | None = None) -> str | None:
+    """The server that the environment names."""
+    return variable("BASE_URL") or default
+
+
+def get_username(default: str | None = None) -> str | None:
+    """The user name that the environment names."""
+    return variable("USERNAME") or default
+
+
+def get_tags(default: str = "") -> list[str]:
+    """The tags that the environment names."""
+    return [tag for tag in (variable("TAGS") or default).split(",") if tag]
+
+
+def is_offline() -> bool:
+    """Whether the environment asks for runs without a server."""
+    return (variable("MODE") or "") in ("offline", "dryrun")
+
+
+def is_silent() -> bool:
+    """Whether the environment asks for no lines on the terminal."""
+    return flag("SILENT")
+
+
+def is_quiet() -> bool:
+    """Whether the environment asks for fewer lines on the terminal."""
+    return flag("QUIET")

@@ -34,6 +34,31 @@ _COMMANDS = {
     "tail": "_tail:tail",
     "ui": "_ui:ui",
 }
+# Commands of wandb whose features come later: they are known, and say so.
+_LATER = {
+    "agent": "sweeps",
+    "artifact": "artifacts",
+    "controller": "sweeps",
+    "job": "launch jobs",
+    "launch": "launch jobs",
+    "launch-agent": "launch jobs",
+    "sweep": "sweeps",
+}
+
+
+def _later(name: str) -> click.Command:
+    @click.command(
+        name,
+        hidden=True,
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+        add_help_option=False,
+    )
+    def later() -> None:
+        from runlane._later import refuse
+
+        refuse(f"runlane {name}", _LATER[name])
+
+    return later
 
 
 class _Commands(click.Group):
@@ -47,7 +72,7 @@ class _Commands(click.Group):
         del ctx
         target = _COMMANDS.get(cmd_name)
         if target is None:
-            return None
+            return _later(cmd_name) if cmd_name in _LATER else None
         module, _, name = target.partition(":")
         command: click.Command = getattr(import_module(f".{module}", __name__), name)
         return command

@@ -17,4 +17,4 @@ def __getattr__(name: str) -> Any:
         refuse(name, "this integration and the media types it needs")
 
     later.__name__ = later.__qualname__ = name
-    return later
+    return globals().setdefault(name, later)

@@ -4,7 +4,7 @@ import os
 import sys
 
 _python = os.environ.get("RUNLANE_EXEC_PYTHON")
-if _python and os.path.realpath(_python) != os.path.realpath(sys.executable):
+if _python and _python != sys.executable:
     # Its dependencies may be missing here.
     os.execv(_python, [_python, "-m", "runlane", *sys.argv[1:]])  # noqa: S606 - our own command line
 
