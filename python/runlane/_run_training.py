@@ -19,11 +19,10 @@ class RunTraining:
 
         def _publish(self, kind: str, payload: Any) -> None: ...
         def _check_open(self, method: str) -> None: ...
-        def log(self, data: Any, step: int | None = None, commit: bool | None = None) -> None: ...
 
     def _log(self, data: Any, step: int | None = None, commit: bool | None = None) -> None:
         """`log`, as some libraries call it."""
-        self.log(data, step, commit)
+        self.log(data, step, commit)  # type: ignore[attr-defined]
 
     def watch(
         self,
