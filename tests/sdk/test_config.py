@@ -132,7 +132,13 @@ def test_values_are_made_plain(offline, daemon):
     }
 
 
-@pytest.mark.parametrize("value", [object(), _Broken(), {1: 2}])
+def test_keys_within_a_value_become_strings_as_wandb_writes_them(offline, daemon):
+    offline.config["id2label"] = {0: "cat", 1: {True: 1, None: 2, 1.5: 3, (1, 2): 4}}
+    assert offline.config["id2label"] == {"0": "cat", "1": {"true": 1, "None": 2, "1.5": 3, "1,2": 4}}
+    assert _sent(daemon)["id2label"] == offline.config["id2label"]
+
+
+@pytest.mark.parametrize("value", [object(), _Broken()])
 def test_value_that_cannot_be_stored_is_refused_at_once(value, offline, daemon):
     with pytest.raises(TypeError):
         offline.config["bad"] = value
