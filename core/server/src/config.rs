@@ -13,6 +13,8 @@ pub struct ServerConfig {
     pub port: u16,
     /// Directory of the database, the objects and the credentials.
     pub data_dir: PathBuf,
+    /// PostgreSQL database (`postgres://…`) to use in place of the embedded one below `data_dir`.
+    pub database_url: Option<String>,
     /// Built web app (`index.html` and assets); without it, pages answer 404 with a hint.
     pub web_dir: Option<PathBuf>,
     /// Host names, beside the bind address and loopback, under which the server may be addressed.
@@ -42,6 +44,7 @@ impl ServerConfig {
             host: IpAddr::from([127, 0, 0, 1]),
             port: 8080,
             data_dir: data_dir.into(),
+            database_url: None,
             web_dir: None,
             allowed_hosts: Vec::new(),
             public_url: None,

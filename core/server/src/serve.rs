@@ -86,7 +86,7 @@ impl Server {
             source,
         })?;
         let base_url = public_url(&config, bound)?;
-        let store = Store::open(&config.data_dir).await?;
+        let store = Store::open(&config.data_dir, config.database_url.as_deref()).await?;
         // Nothing is served yet, so no upload is in progress.
         let leftovers = Upkeep::remove_leftovers(&store).await?;
         if leftovers > 0 {

@@ -177,6 +177,7 @@ async fn apply(
                 job.entity, job.project, job.run
             ))
         })?;
+    runs::lock(connection, run.id).await?;
     let mut states: [Option<StreamState>; 3] = [None, None, None];
     let mut last_step = None;
     let mut is_late = false;

@@ -1,6 +1,7 @@
 //! Run files: which object holds the current bytes of a name.
 
 use super::Connection;
+use super::database::Flag;
 use crate::error::StoreError;
 
 /// One file of a run.
@@ -62,11 +63,15 @@ pub(crate) async fn find(
     run_id: i64,
     name: &str,
 ) -> Result<Option<FileRow>, StoreError> {
-    let row = sqlx::query_as("SELECT * FROM run_files WHERE run_id = $1 AND name = $2")
-        .bind(run_id)
-        .bind(name)
-        .fetch_optional(connection)
-        .await?;
+    let row = sqlx::query_as(
+        "SELECT id, name, object_key, size_bytes, md5, mimetype, updated_at_micros
+        FROM run_files
+        WHERE run_id = $1 AND name = $2",
+    )
+    .bind(run_id)
+    .bind(name)
+    .fetch_optional(connection)
+    .await?;
     Ok(row)
 }
 
@@ -77,7 +82,7 @@ pub(crate) async fn list(
     like: Option<&str>,
 ) -> Result<Vec<FileRow>, StoreError> {
     let rows = sqlx::query_as(
-        "SELECT *
+        "SELECT id, name, object_key, size_bytes, md5, mimetype, updated_at_micros
         FROM run_files
         WHERE run_id = $1 AND ($2 IS NULL OR name LIKE $2)
         ORDER BY name",
@@ -104,14 +109,16 @@ pub(crate) async fn is_object_used(
     connection: &mut Connection,
     key: &str,
 ) -> Result<bool, StoreError> {
-    let used = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM run_files WHERE object_key = $1)
-            OR EXISTS (SELECT 1 FROM history_objects WHERE object_key = $1)",
+    let used: Flag = sqlx::query_scalar(
+        "SELECT CASE
+            WHEN EXISTS (SELECT 1 FROM run_files WHERE object_key = $1)
+                OR EXISTS (SELECT 1 FROM history_objects WHERE object_key = $1)
+            THEN 1 ELSE 0 END",
     )
     .bind(key)
     .fetch_one(connection)
     .await?;
-    Ok(used)
+    Ok(used.into())
 }
 
 /// Removes a file of a project; the key of its object, if there was one.

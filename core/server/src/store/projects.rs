@@ -23,7 +23,8 @@ pub(crate) async fn find(
     name: &str,
 ) -> Result<Option<ProjectRow>, StoreError> {
     let row = sqlx::query_as(
-        "SELECT p.*, e.name AS entity
+        "SELECT p.id, e.name AS entity, p.name, p.description, p.access, p.views, p.created_at_micros,
+            p.last_activity_at_micros
         FROM projects p
         JOIN entities e ON e.id = p.entity_id
         WHERE e.name = $1 AND p.name = $2",
@@ -41,7 +42,8 @@ pub(crate) async fn by_id(
     id: i64,
 ) -> Result<Option<ProjectRow>, StoreError> {
     let row = sqlx::query_as(
-        "SELECT p.*, e.name AS entity
+        "SELECT p.id, e.name AS entity, p.name, p.description, p.access, p.views, p.created_at_micros,
+            p.last_activity_at_micros
         FROM projects p
         JOIN entities e ON e.id = p.entity_id
         WHERE p.id = $1",
@@ -60,7 +62,8 @@ pub(crate) async fn list(
     limit: i64,
 ) -> Result<Vec<ProjectRow>, StoreError> {
     let rows = sqlx::query_as(
-        "SELECT p.*, e.name AS entity
+        "SELECT p.id, e.name AS entity, p.name, p.description, p.access, p.views, p.created_at_micros,
+            p.last_activity_at_micros
         FROM projects p
         JOIN entities e ON e.id = p.entity_id
         WHERE e.name = $1

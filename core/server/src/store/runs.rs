@@ -1,6 +1,7 @@
 //! Runs: identity, settings, state and counters. Their lines are in [`super::streams`].
 
 use super::Connection;
+use super::database::{Flag, is_postgres};
 use crate::error::StoreError;
 
 /// One run with the names of its project and entity.
@@ -26,6 +27,7 @@ pub(crate) struct RunRow {
     pub(crate) config: String,
     pub(crate) summary: String,
     pub(crate) exit_code: Option<i64>,
+    #[sqlx(try_from = "Flag")]
     pub(crate) stop_requested: bool,
     pub(crate) created_at_micros: i64,
     pub(crate) heartbeat_at_micros: i64,
@@ -57,17 +59,28 @@ pub(crate) struct RunChange {
     pub(crate) summary: Option<String>,
 }
 
-const BY_NAME: &str = "SELECT r.*, p.name AS project, e.name AS entity
-    FROM runs r
-    JOIN projects p ON p.id = r.project_id
-    JOIN entities e ON e.id = p.entity_id
-    WHERE e.name = $1 AND p.name = $2 AND r.name = $3";
+/// The text of a query for [`RunRow`]s.
+macro_rules! select_runs {
+    ($conditions:literal) => {
+        concat!(
+            "SELECT r.id, r.project_id, p.name AS project, e.name AS entity, r.name, r.display_name, r.description, r.notes,
+                r.tags, r.state, r.group_name, r.job_type, r.commit_hash, r.host, r.program, r.repo, r.sweep_name,
+                r.config, r.summary, r.exit_code,
+                CASE WHEN r.stop_requested THEN 1 ELSE 0 END AS stop_requested,
+                r.created_at_micros, r.heartbeat_at_micros, r.history_line_count, r.events_line_count,
+                r.log_line_count, r.last_step, r.lost_rows, r.version, r.deleted_at_micros
+            FROM runs r
+            JOIN projects p ON p.id = r.project_id
+            JOIN entities e ON e.id = p.entity_id
+            ",
+            $conditions
+        )
+    };
+}
 
-const BY_ID: &str = "SELECT r.*, p.name AS project, e.name AS entity
-    FROM runs r
-    JOIN projects p ON p.id = r.project_id
-    JOIN entities e ON e.id = p.entity_id
-    WHERE r.id = $1 AND r.deleted_at_micros IS NULL";
+const BY_NAME: &str = select_runs!("WHERE e.name = $1 AND p.name = $2 AND r.name = $3");
+
+const BY_ID: &str = select_runs!("WHERE r.id = $1 AND r.deleted_at_micros IS NULL");
 
 /// The run `entity/project/name`, deleted ones included (their name stays taken).
 pub(crate) async fn find_any(
@@ -112,14 +125,10 @@ pub(crate) async fn of_project(
     connection: &mut Connection,
     project_id: i64,
 ) -> Result<Vec<RunRow>, StoreError> {
-    let rows = sqlx::query_as(
-        "SELECT r.*, p.name AS project, e.name AS entity
-        FROM runs r
-        JOIN projects p ON p.id = r.project_id
-        JOIN entities e ON e.id = p.entity_id
-        WHERE r.project_id = $1 AND r.deleted_at_micros IS NULL
-        ORDER BY r.created_at_micros, r.id",
-    )
+    let rows = sqlx::query_as(select_runs!(
+        "WHERE r.project_id = $1 AND r.deleted_at_micros IS NULL
+        ORDER BY r.created_at_micros, r.id"
+    ))
     .bind(project_id)
     .fetch_all(connection)
     .await?;
@@ -135,21 +144,17 @@ pub(crate) async fn page(
     limit: i64,
 ) -> Result<Vec<RunRow>, StoreError> {
     let sql = if newest_first {
-        "SELECT r.*, p.name AS project, e.name AS entity
-        FROM runs r
-        JOIN projects p ON p.id = r.project_id
-        JOIN entities e ON e.id = p.entity_id
-        WHERE r.project_id = $1 AND r.deleted_at_micros IS NULL
+        select_runs!(
+            "WHERE r.project_id = $1 AND r.deleted_at_micros IS NULL
         ORDER BY r.created_at_micros DESC, r.id
         LIMIT $2 OFFSET $3"
+        )
     } else {
-        "SELECT r.*, p.name AS project, e.name AS entity
-        FROM runs r
-        JOIN projects p ON p.id = r.project_id
-        JOIN entities e ON e.id = p.entity_id
-        WHERE r.project_id = $1 AND r.deleted_at_micros IS NULL
+        select_runs!(
+            "WHERE r.project_id = $1 AND r.deleted_at_micros IS NULL
         ORDER BY r.created_at_micros, r.id
         LIMIT $2 OFFSET $3"
+        )
     };
     let rows = sqlx::query_as(sql)
         .bind(project_id)
@@ -182,20 +187,29 @@ pub(crate) async fn recent(
     entity: &str,
     limit: i64,
 ) -> Result<Vec<RunRow>, StoreError> {
-    let rows = sqlx::query_as(
-        "SELECT r.*, p.name AS project, e.name AS entity
-        FROM runs r
-        JOIN projects p ON p.id = r.project_id
-        JOIN entities e ON e.id = p.entity_id
-        WHERE e.name = $1 AND r.deleted_at_micros IS NULL
+    let rows = sqlx::query_as(select_runs!(
+        "WHERE e.name = $1 AND r.deleted_at_micros IS NULL
         ORDER BY r.heartbeat_at_micros DESC, r.id DESC
-        LIMIT $2",
-    )
+        LIMIT $2"
+    ))
     .bind(entity)
     .bind(limit)
     .fetch_all(connection)
     .await?;
     Ok(rows)
+}
+
+/// Locks a run until the end of the transaction: what is read afterwards is changed by nobody else. Runs that belong together are
+/// locked in the order of their row ids.
+pub(crate) async fn lock(connection: &mut Connection, id: i64) -> Result<(), StoreError> {
+    // SQLite has one writer at a time.
+    if is_postgres(connection) {
+        sqlx::query("SELECT id FROM runs WHERE id = $1 FOR NO KEY UPDATE")
+            .bind(id)
+            .execute(connection)
+            .await?;
+    }
+    Ok(())
 }
 
 /// Creates a run; its row id.
@@ -294,7 +308,10 @@ pub(crate) async fn heartbeat(
     id: i64,
     now_micros: i64,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE runs SET heartbeat_at_micros = MAX(heartbeat_at_micros, $2), version = version + 1 WHERE id = $1")
+    sqlx::query("UPDATE runs 
+        SET heartbeat_at_micros = CASE WHEN heartbeat_at_micros < $2 THEN $2 ELSE heartbeat_at_micros END,
+            version = version + 1
+        WHERE id = $1")
         .bind(id)
         .bind(now_micros)
         .execute(&mut *connection)
@@ -319,9 +336,9 @@ pub(crate) async fn set_counts(
 ) -> Result<(), StoreError> {
     sqlx::query(
         "UPDATE runs
-        SET history_line_count = (SELECT COALESCE(SUM(contiguous_lines), 0) FROM streams WHERE run_id = $1 AND kind = 0),
-            events_line_count = (SELECT COALESCE(SUM(contiguous_lines), 0) FROM streams WHERE run_id = $1 AND kind = 1),
-            log_line_count = (SELECT COALESCE(SUM(contiguous_lines), 0) FROM streams WHERE run_id = $1 AND kind = 2),
+        SET history_line_count = (SELECT CAST(COALESCE(SUM(contiguous_lines), 0) AS BIGINT) FROM streams WHERE run_id = $1 AND kind = 0),
+            events_line_count = (SELECT CAST(COALESCE(SUM(contiguous_lines), 0) AS BIGINT) FROM streams WHERE run_id = $1 AND kind = 1),
+            log_line_count = (SELECT CAST(COALESCE(SUM(contiguous_lines), 0) AS BIGINT) FROM streams WHERE run_id = $1 AND kind = 2),
             last_step = CASE
                 WHEN $2 IS NULL THEN last_step
                 WHEN last_step IS NULL OR last_step < $2 THEN $2
@@ -360,7 +377,7 @@ pub(crate) async fn set_lost(
     }
     sqlx::query(
         "UPDATE runs
-        SET lost_rows = (SELECT COALESCE(SUM(lost_rows), 0) FROM streams WHERE run_id = $1),
+        SET lost_rows = (SELECT CAST(COALESCE(SUM(lost_rows), 0) AS BIGINT) FROM streams WHERE run_id = $1),
             version = version + 1
         WHERE id = $1",
     )
@@ -375,16 +392,12 @@ pub(crate) async fn silent(
     connection: &mut Connection,
     before_micros: i64,
 ) -> Result<Vec<RunRow>, StoreError> {
-    let rows = sqlx::query_as(
-        "SELECT r.*, p.name AS project, e.name AS entity
-        FROM runs r
-        JOIN projects p ON p.id = r.project_id
-        JOIN entities e ON e.id = p.entity_id
-        WHERE r.state IN ('running', 'preempting')
+    let rows = sqlx::query_as(select_runs!(
+        "WHERE r.state IN ('running', 'preempting')
             AND r.heartbeat_at_micros < $1
             AND r.deleted_at_micros IS NULL
-        LIMIT 1000",
-    )
+        LIMIT 1000"
+    ))
     .bind(before_micros)
     .fetch_all(connection)
     .await?;

@@ -12,6 +12,7 @@
 
 use std::ops::Range;
 
+use super::database::Flag;
 use super::stream_lines::{append, fill, length, rewrite, size};
 use super::{Connection, chunks, log_bound};
 use crate::error::StoreError;
@@ -155,14 +156,14 @@ pub(crate) async fn is_known(
     run_id: i64,
     client: &str,
 ) -> Result<bool, StoreError> {
-    let known = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM streams WHERE run_id = $1 AND client = $2)",
+    let known: Flag = sqlx::query_scalar(
+        "SELECT CASE WHEN EXISTS (SELECT 1 FROM streams WHERE run_id = $1 AND client = $2) THEN 1 ELSE 0 END",
     )
     .bind(run_id)
     .bind(client)
     .fetch_one(connection)
     .await?;
-    Ok(known)
+    Ok(known.into())
 }
 
 /// Applies `batch` to the stream of one writer; idempotent.
