@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from . import data_types as data_types
     from . import env as env
     from . import errors as errors
+    from . import integration as integration
+    from . import plot as plot
     from . import tensorboard as tensorboard
     from . import util as util
     from ._attach import attach as attach
@@ -23,13 +26,11 @@ if TYPE_CHECKING:
     from ._init import init as init
     from ._later import Artifact as Artifact
     from ._later import Audio as Audio
-    from ._later import Histogram as Histogram
     from ._later import Html as Html
     from ._later import Image as Image
     from ._later import Molecule as Molecule
     from ._later import Object3D as Object3D
     from ._later import Plotly as Plotly
-    from ._later import Table as Table
     from ._later import Video as Video
     from ._later import agent as agent
     from ._later import controller as controller
@@ -43,9 +44,13 @@ if TYPE_CHECKING:
     from ._setup import restore as restore
     from ._setup import setup as setup
     from ._setup import teardown as teardown
+    from .data_types.histogram import Histogram as Histogram
+    from .data_types.table import Table as Table
     from .errors import CommError as CommError
     from .errors import Error as Error
     from .errors import UsageError as UsageError
+    from .plot import plot_table as plot_table
+    from .plot import visualize as visualize
     from .public_api import Api as Api
     from .terminal import termerror as termerror
     from .terminal import termlog as termlog
@@ -72,8 +77,10 @@ _NAMES = {
     "CommError": "errors",
     "Config": "_config",
     "Error": "errors",
+    "Histogram": "data_types.histogram",
     "Run": "_run",
     "Settings": "_settings",
+    "Table": "data_types.table",
     "UsageError": "errors",
     "api": "_login",
     "attach": "_attach",
@@ -82,6 +89,8 @@ _NAMES = {
     "init": "_init",
     "load_ipython_extension": "_notebook",
     "login": "_login",
+    "patched": "integration.gym",
+    "plot_table": "plot",
     "require": "_setup",
     "restore": "_setup",
     "setup": "_setup",
@@ -90,20 +99,23 @@ _NAMES = {
     "termlog": "terminal",
     "termsetup": "terminal",
     "termwarn": "terminal",
+    "visualize": "plot",
 }
 # Another spelling of a public name.
 _ALIASES = {"_attach": "attach", "_teardown": "teardown", "join": "finish"}
 # Public names of later issues: they can be imported, and say so when they are used.
 _LATER = frozenset(
     (
-        "Artifact ArtifactTTL Audio Classes EvalTable Graph Histogram Html Image JoinedTable Molecule Object3D Plotly Table Video"
-        " agent box3d controller data_types gym helper integration keras lightgbm plot plot_table profiler sacred sklearn sweep"
-        " tensorflow visualize wandb_agent xgboost catboost"
+        "Artifact ArtifactTTL Audio Classes EvalTable Graph Html Image JoinedTable Molecule Object3D Plotly Video"
+        " agent agents analytics box3d controller docker helper jupyter profiler proto sagemaker_auth"
+        " sweep trigger wandb_agent wandb_torch"
     ).split()
 )
-_SUBMODULES = frozenset(("env", "errors", "public_api", "tensorboard", "terminal", "util"))
+# Modules of `runlane.integration` that are attributes of the package as well.
+_INTEGRATIONS = frozenset("catboost gym keras lightgbm sacred sklearn tensorflow xgboost".split())
+_SUBMODULES = frozenset("data_types env errors integration plot public_api tensorboard terminal util".split())
 # Module paths of wandb that code reaches for, such as `wandb.sdk.wandb_run.Run`.
-_WANDB_MODULES = frozenset(("apis", "sdk", "wandb_run"))
+_WANDB_MODULES = frozenset(("apis", "sdk", "wandb_lib", "wandb_run", "wandb_sdk"))
 # Methods of the active run that are functions of the module; before `init` they raise.
 _RUN_METHODS = frozenset(
     (
@@ -126,6 +138,8 @@ class _Module(type(sys)):  # type: ignore[misc]
             return __import__(f"{__name__}._wandb_names", fromlist=["_"]).module(name)
         if name in _SUBMODULES:
             return __import__(f"{__name__}.{name}", fromlist=["_"])
+        if name in _INTEGRATIONS:
+            return __import__(f"{__name__}._wandb_names", fromlist=["_"]).integration(name)
         if name in _LATER:
             module = "_later"
         elif name in _NAMES:
@@ -138,7 +152,11 @@ class _Module(type(sys)):  # type: ignore[misc]
 
     def __dir__(self) -> list[str]:
         return sorted(
-            {*self.__dict__, *_NAMES, *_ALIASES, *_LATER, *_SUBMODULES, *_RUN_METHODS, "config", "summary"}
+            {
+                *self.__dict__,
+                *(*_NAMES, *_ALIASES, *_LATER, *_INTEGRATIONS, *_SUBMODULES, *_WANDB_MODULES, *_RUN_METHODS),
+                *("config", "summary"),
+            }
         )
 
     @property

@@ -12,6 +12,7 @@
 | complex, UUID, Path | text |
 | dataclass, pydantic model, named tuple, mapping | dict |
 | array or tensor: one element / at most 32 / more | scalar / nested list / histogram |
+| table, histogram, chart, DataFrame | what `_run_media` makes of it: files of the run, and a description |
 | function, class | qualified name |
 | any other object | `<TypeName>`, with one warning per key; `TypeError` with `strict` |
 """
@@ -21,7 +22,6 @@ from __future__ import annotations
 import sys
 
 from ._limits import ARRAY_VALUES, HISTOGRAM_BINS, MAX_DEPTH, VALUE_PARTS
-from .errors import NotYetError
 from .terminal import printable
 
 TYPE_CHECKING = False
@@ -45,7 +45,7 @@ class StrictError(TypeError):
 
 
 #: What a conversion passes on to its caller; anything else that the user's objects raise makes a placeholder.
-_PASSED_ON = (NotYetError, NestingError, StrictError)
+_PASSED_ON = (NestingError, StrictError)
 
 
 def histogram(array: Any) -> dict[str, Any]:
@@ -144,14 +144,22 @@ def _structure(value: Any, recurse: Callable[[Any], Any], histograms: bool) -> A
     raise UnconvertibleError
 
 
+def is_media(value: Any) -> bool:
+    """Whether the value is stored as more than a plain one: an object of `data_types`, or a DataFrame. Imports nothing."""
+    if hasattr(type(value), "_runlane_value"):
+        return True
+    frame = getattr(sys.modules.get("pandas"), "DataFrame", None)
+    return frame is not None and isinstance(value, frame)
+
+
 def convert_object(value: Any, recurse: Callable[[Any], Any], *, histograms: bool = True) -> Any:
     """`value` by the rules of the table, parts of it through `recurse`; arrays stay lists without `histograms`.
 
     Raises:
         UnconvertibleError: No rule fits.
     """
-    if hasattr(type(value), "_runlane_later"):
-        raise NotYetError(f"{type(value).__name__} cannot be logged by this version of runlane yet")
+    if is_media(value):
+        raise UnconvertibleError
     try:
         return _text_like(value)
     except UnconvertibleError:
@@ -165,9 +173,12 @@ def convert_object(value: Any, recurse: Callable[[Any], Any], *, histograms: boo
 class Converter:
     """The slow path of `log`: called by `_core` for a value of no type that it knows."""
 
-    def __init__(self, strict: bool, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self, strict: bool, warn: Callable[[str], None], media: Callable[[str, Any, bool], Any] | None = None
+    ) -> None:
         self._strict = strict
         self._warn = warn
+        self._media = media
         self._warned: set[str] = set()
 
     def __call__(self, key: str, value: Any) -> Any:
@@ -176,7 +187,6 @@ class Converter:
         Raises:
             TypeError: In strict mode, for an object without a rule.
             ValueError: The value is nested too deeply.
-            NotYetError: Media and artifacts, which this version cannot store.
         """
         return self._convert(key, value, 0)
 
@@ -190,6 +200,8 @@ class Converter:
             return self._convert(key, item, depth + 1)
 
         try:
+            if self._media is not None and is_media(value):
+                return self._media(key, value, depth > 0)
             return convert_object(value, recurse)
         except _PASSED_ON:
             raise
@@ -203,7 +215,8 @@ class Converter:
             raise StrictError(f"the value of `{key}` has type {name}, which cannot be logged") from reason
         if key not in self._warned:
             self._warned.add(key)
-            self._warn(f"cannot log the value of `{printable(key)}`: type {name} is stored as a placeholder")
+            why = f" ({reason})" if is_media(value) and str(reason) else ""
+            self._warn(f"cannot log the value of `{printable(key)}`: type {name} is stored as a placeholder{why}")
         return f"<{name}>"
 
 
@@ -226,11 +239,19 @@ def _check_size(key: str, value: Any) -> None:
         waiting.extend((part, depth + 1) for part in parts if type(part) in (dict, list, tuple))
 
 
+def _key(name: Any) -> str:
+    """A key within a value, as wandb writes it: `{0: "cat"}` is `{"0": "cat"}`."""
+    if isinstance(name, str):
+        return str.__str__(name)
+    if isinstance(name, bool):
+        return "true" if name else "false"
+    if isinstance(name, tuple):
+        return ",".join(map(_key, name))
+    return str(name)
+
+
 def _friendly_dict(key: str, value: dict[Any, Any], depth: int, histograms: bool) -> dict[str, Any]:
-    for name in value:
-        if not isinstance(name, str):
-            raise TypeError(f"keys of `{key}` must be strings, got {type(name).__name__}: {name!r:.80}")
-    return {name: friendly(key, item, depth + 1, histograms=histograms) for name, item in value.items()}
+    return {_key(name): friendly(key, item, depth + 1, histograms=histograms) for name, item in value.items()}
 
 
 def _as_text(key: str, value: Any) -> str:
@@ -253,7 +274,7 @@ def friendly(key: str, value: Any, depth: int = 0, *, histograms: bool = False) 
     With `histograms` a large array becomes a histogram, as in a row; otherwise it stays a list.
 
     Raises:
-        TypeError: A media object or artifact, an object whose text cannot be made, or a key that is no string.
+        TypeError: A media object or artifact, or an object whose text cannot be made.
         ValueError: Nesting deeper than the limit, or too many parts.
     """
     if type(value) in _PLAIN:
@@ -268,12 +289,12 @@ def friendly(key: str, value: Any, depth: int = 0, *, histograms: bool = False) 
         return [friendly(key, item, depth + 1, histograms=histograms) for item in value]
     if isinstance(value, str) and not _is_enum(value):
         return str.__str__(value)
+    if hasattr(type(value), "_runlane_value"):
+        raise TypeError(f"`{key}`: {type(value).__name__} is logged with `run.log`; a config cannot hold it")
     try:
         return convert_object(
             value, lambda item: friendly(key, item, depth + 1, histograms=histograms), histograms=histograms
         )
-    except NotYetError as error:
-        raise TypeError(f"`{key}`: {error}") from error
     except (TypeError, NestingError):
         raise
     except UnconvertibleError:

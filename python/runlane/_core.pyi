@@ -25,6 +25,15 @@ class Connection:
     @property
     def daemon_pid(self) -> int: ...
 
+@final
+class Renamed:
+    """What `convert` returns for a value that belongs under another key than its own.
+
+    `place` is called with the dotted path of the value; it returns the top-level key and the value in a known form.
+    """
+
+    def __new__(cls, place: Callable[[str], tuple[str, Any]]) -> Renamed: ...
+
 @disjoint_base
 class RunBase:
     """One open stream. `Run` derives from it; `log` is the hot path.
@@ -161,6 +170,10 @@ class RunBase:
     @property
     def _reached(self) -> tuple[int, int, int, int]:
         """Sequence number of the last entry of this process that returned, is with the kernel, is logged, is synced."""
+
+    @property
+    def _local_step(self) -> int:
+        """The step of the next row as far as this process knows: other writers of the run count for themselves."""
 
     @property
     def _stop_requested(self) -> bool:

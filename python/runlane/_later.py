@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .data_types.base import Media
 from .errors import NotYetError
 
 TYPE_CHECKING = False
@@ -13,7 +14,6 @@ _TYPES = {
     "media types": (
         "Audio",
         "Graph",
-        "Histogram",
         "Html",
         "Image",
         "Molecule",
@@ -23,14 +23,14 @@ _TYPES = {
         "Classes",
         "box3d",
     ),
-    "tables": ("EvalTable", "JoinedTable", "Table"),
+    "tables": ("EvalTable", "JoinedTable", "PartitionedTable"),
 }
 _FUNCTIONS = {
     "sweeps": ("agent", "controller", "sweep"),
-    "custom charts": ("plot_table", "visualize"),
+    "sessions of SageMaker": ("sagemaker_auth",),
 }
 _MODULES = (
-    "data_types gym helper integration keras lightgbm plot profiler sacred sklearn tensorflow wandb_agent xgboost catboost"
+    "agents analytics docker helper jupyter profiler proto trigger wandb_agent wandb_torch"
 ).split()
 
 
@@ -43,14 +43,9 @@ def refuse(what: str, feature: str) -> NoReturn:
     raise NotYetError(f"`{what}` is not available yet: {feature} come with a later version of runlane")
 
 
-class WBValue:
-    """Base of everything that is stored as more than a plain value."""
-
-
-class _LaterType(WBValue):
+class _LaterType(Media):
     """A type whose objects cannot be made yet."""
 
-    _runlane_later = True
     _feature = "media types"
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:

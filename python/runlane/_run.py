@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ._debug_log import DebugLog
     from ._durability import Durability
     from ._notebook import CellHooks
+    from ._run_media import RunMedia
     from ._run_metrics import Definitions, Metric
     from ._settings import Settings
     from ._stop import StopWatch
@@ -68,9 +69,12 @@ class Run(RunProperties, RunTraining, RunLater, _core.RunBase):
         self._config = config or Config()
         self._config.__dict__["_publish"] = self._send_config
         self._config.__dict__["_allow_change"] = bool(settings.allow_val_change or settings._jupyter)
-        self._summary = Summary(self._read_summary, self._send_summary)
+        self._summary = Summary(self._read_summary, self._send_summary, self._summary_value)
+        self._run_media: RunMedia | None = None
         self._set_hooks(
-            Converter(bool(settings.strict), terminal.termwarn), self._on_misuse, terminal.at_severity
+            Converter(bool(settings.strict), terminal.termwarn, self._media_value),
+            self._on_misuse,
+            terminal.at_severity,
         )
 
     # -- hooks of the native part ------------------------------------------------------------------------------------
@@ -121,6 +125,25 @@ class Run(RunProperties, RunTraining, RunLater, _core.RunBase):
             raise CommError(
                 f"the runlane daemon does not answer for run {self.id}: {error}", error
             ) from error
+
+    # -- tables, charts and their like ------------------------------------------------------------------------------
+
+    @property
+    def _media(self) -> RunMedia:
+        if self._run_media is None:
+            from ._run_media import RunMedia
+
+            self._run_media = RunMedia(self)
+        return self._run_media
+
+    def _media_value(self, key: str, value: Any, nested: bool) -> Any:
+        return self._media.row_value(key, value, nested)
+
+    def _summary_value(self, path: tuple[str, ...], value: Any) -> Any:
+        return self._media.summary_value(path, value)
+
+    def _convert_cell(self, key: str, value: Any) -> Any:
+        return self._media.cell(key, value)
 
     # -- config and summary ------------------------------------------------------------------------------------------
 

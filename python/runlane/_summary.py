@@ -7,6 +7,8 @@ from _collections_abc import MutableMapping
 from ._convert import friendly
 from ._json_text import encode
 
+_PLAIN = (bool, int, float, str, type(None))
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     Path = tuple[str, ...]
     Publish = Callable[[list[tuple[Path, str]], list[Path]], None]
     Read = Callable[[], dict[str, Any]]
+    Store = Callable[[Path, Any], Any]
 
 
 def checked_key(key: Any) -> str:
@@ -120,8 +123,8 @@ class SummarySubDict(MutableMapping):  # type: ignore[type-arg]
         """
         changes = []
         for key, value in {**dict(d or {}), **values}.items():
-            name = checked_key(key)
-            changes.append(((*self._path, name), encode(friendly(name, value, histograms=True))))
+            path = (*self._path, checked_key(key))
+            changes.append((path, encode(friendly(key, self._root._stored(path, value), histograms=True))))
         if changes:
             self._root._send(changes, [])
 
@@ -129,14 +132,21 @@ class SummarySubDict(MutableMapping):  # type: ignore[type-arg]
 class Summary(SummarySubDict):
     """The summary of a run: a dict with attribute access, nested objects included."""
 
-    def __init__(self, read: Read, publish: Publish) -> None:
+    def __init__(self, read: Read, publish: Publish, store: Store | None = None) -> None:
         super().__init__(self, ())
         self.__dict__["_read"] = read
         self.__dict__["_publish"] = publish
+        # What stores values that are more than plain ones.
+        self.__dict__["_store"] = store
 
     def _fetch(self) -> dict[str, Any]:
         values: dict[str, Any] = self.__dict__["_read"]()
         return values
+
+    def _stored(self, path: Path, value: Any) -> Any:
+        """`value` with tables and their like stored, as a description of their files."""
+        store = self.__dict__["_store"]
+        return value if store is None or type(value) in _PLAIN else store(path, value)
 
     def _send(self, changes: list[tuple[Path, str]], removed: list[Path]) -> None:
         self.__dict__["_publish"](changes, removed)

@@ -32,6 +32,8 @@ mod _core {
     #[pymodule_export]
     use crate::py::histogram::{histogram_edges, histogram_of_memory};
     #[pymodule_export]
+    use crate::py::renamed::Renamed;
+    #[pymodule_export]
     use crate::py::run_base::RunBase;
 
     /// Send what is still in this process's buffers; False if the time ran out.

@@ -11,6 +11,7 @@ use super::item::{Items, Path};
 use super::number::{self, Native};
 use super::{CallContext, MAX_CALL_BYTES, MAX_DEPTH, Oddity, bigint, check_size, key, text};
 use crate::py::hooks::Hooks;
+use crate::py::renamed::Renamed;
 use crate::sys::python::{Plain, read_plain};
 
 /// A converted value may need converting once more (a list of objects), not for ever.
@@ -155,6 +156,11 @@ impl Careful<'_> {
             return self.value(path, &native, depth + 1, conversions);
         }
         let converted = self.convert(path, value, conversions)?;
+        if let Ok(renamed) = converted.cast::<Renamed>() {
+            let (key, value) = renamed.get().place(value.py(), &path.dotted())?;
+            key::check(&key, self.oddities)?;
+            return self.value(&mut Path::of(&key), &value, depth + 1, conversions + 1);
+        }
         self.value(path, &converted, depth + 1, conversions + 1)
     }
 

@@ -7,6 +7,7 @@ pub(crate) mod histogram;
 pub(crate) mod hooks;
 pub(crate) mod monitoring;
 pub(crate) mod records;
+pub(crate) mod renamed;
 pub(crate) mod replies;
 pub(crate) mod requests;
 pub(crate) mod run_base;

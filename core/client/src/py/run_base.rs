@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -50,6 +50,8 @@ pub(crate) struct RunBase {
     pub(super) closed: AtomicBool,
     // Steps are those of TensorBoard's rows: a `step` of a call is not looked at.
     steps_ignored: AtomicBool,
+    // The step of the next row as far as this process knows: other writers of the run count for themselves.
+    local_step: AtomicI64,
     warned: AtomicU32,
 }
 
@@ -144,6 +146,8 @@ impl RunBase {
         } else {
             self.streams.push_unless(stream, |_| false);
             self.closed.store(false, Ordering::Relaxed);
+            let starting_step = reply.run.as_ref().map_or(0, |run| run.starting_step);
+            self.local_step.store(starting_step, Ordering::Relaxed);
         }
         replies::opened(py, &reply)
     }
@@ -318,6 +322,11 @@ impl RunBase {
     }
 
     #[getter]
+    fn _local_step(&self) -> i64 {
+        self.local_step.load(Ordering::Relaxed)
+    }
+
+    #[getter]
     fn _stop_requested(&self) -> bool {
         self.own_stream()
             .is_some_and(|stream| stream.stop_requested())
@@ -344,6 +353,18 @@ impl RunBase {
             return Ok(None);
         }
         Ok(step)
+    }
+
+    /// Counts a call as the daemon will: an explicit step moves on, a commit closes the row. Threads that log at once may be
+    /// counted as one; the number only names files.
+    #[inline]
+    fn count_step(&self, step: Option<i64>, commit: Option<bool>) {
+        let before = self.local_step.load(Ordering::Relaxed);
+        let at = step.map_or(before, |step| step.max(before));
+        let after = at.saturating_add(i64::from(commit.unwrap_or(step.is_none())));
+        if after != before {
+            self.local_step.store(after, Ordering::Relaxed);
+        }
     }
 
     #[inline]
@@ -379,6 +400,7 @@ impl RunBase {
         if appended == Err(Refused::Closed) {
             return self.hooks.misuse(py, "finished", "");
         }
+        self.count_step(context.step, context.commit);
         if stream.has_notices() {
             self.deliver_notices(py, stream);
         }

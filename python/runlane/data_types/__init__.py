@@ -1,0 +1,32 @@
+"""Values of rows that are more than plain values: tables and histograms. Names are loaded when they are first used."""
+
+# ruff: noqa: TC004 - the names of the type-checking block are what the module hands out lazily
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .base import BatchableMedia as BatchableMedia
+    from .base import Media as Media
+    from .base import WBValue as WBValue
+    from .histogram import Histogram as Histogram
+    from .table import Table as Table
+
+_NAMES = {
+    "BatchableMedia": "base",
+    "Histogram": "histogram",
+    "Media": "base",
+    "Table": "table",
+    "WBValue": "base",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    if name in _NAMES:
+        module = __import__(f"{__name__}.{_NAMES[name]}", fromlist=["_"])
+    else:
+        module = __import__("runlane._later", fromlist=["_"])
+    return getattr(module, name)
