@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from . import plot as plot
     from . import tensorboard as tensorboard
     from . import util as util
-    from ._attach import attach as attach
+    from ._attaching import attach as attach
     from ._config import Config as Config
     from ._init import init as init
     from ._later import Artifact as Artifact
@@ -83,7 +83,7 @@ _NAMES = {
     "Table": "data_types.table",
     "UsageError": "errors",
     "api": "_login",
-    "attach": "_attach",
+    "attach": "_attaching",
     "ensure_configured": "_login",
     "finish": "_setup",
     "init": "_init",

@@ -7,7 +7,7 @@ import sys
 import time
 
 from . import (
-    _attach,
+    _attaching,
     _config_sources,
     _console,
     _core,
@@ -215,7 +215,7 @@ def _start_disabled(state: _setup.Process, settings: Settings, config: Config) -
 
     run = DisabledRun(settings, config)
     if settings.reinit != "create_new":
-        _attach.bind(run)
+        _attaching.bind(run)
     state.runs.append(run)
     return run
 
@@ -288,7 +288,7 @@ def _open(run: Run, connection: _core.Connection, api_key: str | None, features:
     _take_over(run, answer)
     if asked and asked != settings.entity:
         terminal.termlog(f"No entity `{asked}` at this server: the run is filed under `{settings.entity}`")
-    _attach.remember(run, fields, record)
+    _attaching.remember(run, fields, record)
     run._writer_id = writer_id
 
 
@@ -324,7 +324,7 @@ def _begin(state: _setup.Process, run: Run, offline_reason: str | None) -> None:
     settings = run._settings
     state.runs.append(run)
     if settings.reinit != "create_new":
-        _attach.bind(run)
+        _attaching.bind(run)
     _exit_hooks.install()
     _run_lines.started(state.settings_files, run, offline_reason)
     _console.start(run)

@@ -437,7 +437,7 @@ class Run(RunProperties, RunTraining, RunLater, _core.RunBase):
         return False
 
     def __reduce__(self) -> Any:
-        from ._attach import pickled
+        from ._attaching import pickled
 
         return pickled(self)
 

@@ -9,7 +9,7 @@ import fake_core
 import pytest
 
 # Modules that hold classes made from the native part.
-_ON_CORE = ("_core", "_console", "_run", "_attach", "_disabled", "_finish", "_init")
+_ON_CORE = ("_core", "_console", "_run", "_attaching", "_disabled", "_finish", "_init")
 
 
 def _forget_native_part() -> dict[str, object]:
