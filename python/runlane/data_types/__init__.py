@@ -1,6 +1,5 @@
 """Values of rows that are more than plain values: tables and histograms. Names are loaded when they are first used."""
 
-# ruff: noqa: TC004 - the names of the type-checking block are what the module hands out lazily
 from __future__ import annotations
 
 TYPE_CHECKING = False

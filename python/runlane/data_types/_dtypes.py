@@ -90,7 +90,7 @@ class Union(Type):
         for one in allowed:
             flat.extend(one.allowed if isinstance(one, Union) else [one])
         # The text decides the order, as in the files of other clients.
-        self.allowed = sorted(dict.fromkeys(flat), key=repr)
+        self.allowed: list[Type] = sorted(dict.fromkeys(flat), key=repr)
 
     def assign(self, value: Any) -> Type:
         return self._first(lambda one: one.assign(value))
@@ -338,7 +338,9 @@ def _foreign_type_named(dtype: type) -> Type:
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         if issubclass(dtype, numpy.ndarray):
-            raise TypeError("`dtype` cannot be numpy.ndarray: a column's arrays have the shape of its first one")
+            raise TypeError(
+                "`dtype` cannot be numpy.ndarray: a column's arrays have the shape of its first one"
+            )
         if issubclass(dtype, numpy.bool_):
             return BOOLEAN
         if issubclass(dtype, numpy.datetime64):

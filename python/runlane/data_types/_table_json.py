@@ -84,7 +84,9 @@ def _numpy(value: Any, convert: Convert) -> Any:
     if kind == "M" and not getattr(value, "ndim", 0):
         plain = value.item()
         # Nanoseconds have no datetime: `item` of them is a number.
-        return None if plain is None or value != value else str(value) if isinstance(plain, int) else _iso(plain)
+        return (
+            None if plain is None or value != value else str(value) if isinstance(plain, int) else _iso(plain)
+        )
     if getattr(value, "ndim", 0):
         return [*value] if kind == "M" else value.tolist()
     plain = value.item() if hasattr(value, "item") else value

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any
 
+# Numbers of TelemetryRecord.feature.
+_TELEMETRY = 78
+_TELEMETRY_INCREMENTAL = 79
 LOG_MODES = ("IMMUTABLE", "MUTABLE", "INCREMENTAL")
 _DEFAULT_COLUMNS = ("Input", "Output", "Expected")
 
@@ -94,7 +97,8 @@ class Table(Media):
             if len(given) != width:
                 raise ValueError(f"`{name}` has {len(given)} entries for {width} columns: {self.columns}")
         types = [
-            self._column_type(one, bool(takes_none)) for one, takes_none in zip(dtypes, optionals, strict=True)
+            self._column_type(one, bool(takes_none))
+            for one, takes_none in zip(dtypes, optionals, strict=True)
         ]
         return types, [_dtypes.plain_kinds(one) for one in types]
 
@@ -141,7 +145,11 @@ class Table(Media):
     def _assigned(self, column: int, one: _dtypes.Type, value: Any, row: int) -> _dtypes.Type:
         found = one.assign(value)
         if found is _dtypes.INVALID:
-            hint = "" if self._allow_mixed_types else "\nhint: Table(allow_mixed_types=True) takes cells of any type"
+            hint = (
+                ""
+                if self._allow_mixed_types
+                else "\nhint: Table(allow_mixed_types=True) takes cells of any type"
+            )
             raise TypeError(
                 f"Data row contained incompatible types: column `{self.columns[column]}` takes {one!r}, row {row} has"
                 f" {_dtypes.type_of(value)!r}: {value!r:.80}{hint}"
@@ -193,9 +201,7 @@ class Table(Media):
             raise ValueError(f"Expected length {len(self.data)}, found {len(cells)}")
         self.columns.append(name)
         try:
-            one = self._column_assigned(
-                len(self.columns) - 1, self._column_type(None, optional), cells
-            )
+            one = self._column_assigned(len(self.columns) - 1, self._column_type(None, optional), cells)
         except TypeError:
             self.columns.pop()
             raise
@@ -274,8 +280,7 @@ class Table(Media):
 
     def get_dataframe(self) -> Any:
         """The table as a pandas DataFrame."""
-        import pandas as pd
-
+        pd = __import__("pandas")
         return pd.DataFrame.from_records(self.data, columns=self.columns)
 
     def get_index(self) -> list[int]:
@@ -367,6 +372,7 @@ class Table(Media):
                 repeat=False,
             )
         content = encode(self.columns, rows, lambda value: run._convert_cell(key, value))
+        run._record_feature(_TELEMETRY_INCREMENTAL if self.log_mode == "INCREMENTAL" else _TELEMETRY)
         file = _files.store(run, "table", key, step, ".table.json", content)
         self._stored_rows = len(self.data)
         self._changed = False
@@ -419,9 +425,7 @@ def _checked_columns(columns: Any) -> list[Any]:
     names = [int(name) if _is_integer(name) else name for name in columns]
     for name in names:
         if not isinstance(name, (str, int)):
-            raise TypeError(
-                f"`columns` must be strings or integers, got {type(name).__name__}: {name!r:.80}"
-            )
+            raise TypeError(f"`columns` must be strings or integers, got {type(name).__name__}: {name!r:.80}")
     return names
 
 
@@ -436,7 +440,9 @@ def _rows_of(given: Any) -> list[list[Any]]:
     for row in given:
         if type(row) is list:
             rows.append(row[:])
-        elif isinstance(row, (str, bytes, dict)) or not hasattr(row, "__iter__") or not getattr(row, "ndim", 1):
+        elif (
+            isinstance(row, (str, bytes, dict)) or not hasattr(row, "__iter__") or not getattr(row, "ndim", 1)
+        ):
             raise TypeError(f"a row of `data` must be a list of cells, got {type(row).__name__}: {row!r:.80}")
         else:
             rows.append(list(row))

@@ -1,6 +1,5 @@
 """Custom charts: a table, and the name of a preset that draws it. `run.log({key: chart})` stores the table and tells the panel."""
 
-# ruff: noqa: TC004 - the names of the type-checking block are what the module hands out lazily
 from __future__ import annotations
 
 TYPE_CHECKING = False

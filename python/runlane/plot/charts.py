@@ -110,7 +110,11 @@ def line_series(
 
 
 def _is_list(value: Any) -> bool:
-    return hasattr(value, "__iter__") and not isinstance(value, (str, bytes, dict)) and getattr(value, "ndim", 1) > 0
+    return (
+        hasattr(value, "__iter__")
+        and not isinstance(value, (str, bytes, dict))
+        and getattr(value, "ndim", 1) > 0
+    )
 
 
 def _listed(name: str, value: Any) -> list[Any]:

@@ -59,9 +59,7 @@ def pr_curve(
         at = np.searchsorted(recall, recalls, side="left")
         rows += [
             [name, p, r]
-            for p, r in zip(
-                np.round(best_from[at], 3).tolist(), np.round(recalls, 3).tolist(), strict=True
-            )
+            for p, r in zip(np.round(best_from[at], 3).tolist(), np.round(recalls, 3).tolist(), strict=True)
         ]
     return _curve(
         rows, ("precision", "recall"), ("recall", "precision"), ("Recall", "Precision"), title, split_table

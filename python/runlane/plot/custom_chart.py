@@ -118,6 +118,8 @@ def plot_table(
         Error: `data_table` is no table.
     """
     if not isinstance(data_table, Table):
-        raise Error(f"Expected `data_table` to be `wandb.Table` type, instead got {type(data_table).__name__}")
+        raise Error(
+            f"Expected `data_table` to be `wandb.Table` type, instead got {type(data_table).__name__}"
+        )
     spec = CustomChartSpec(vega_spec_name, dict(fields), dict(string_fields or {}), split_table=split_table)
     return CustomChart(data_table, spec)
