@@ -47,7 +47,7 @@ def pr_curve(
     """
     import numpy as np
 
-    recalls = np.linspace(1, 0, interp_size)
+    recalls = np.linspace(0, 1, interp_size)[::-1]
     rows: list[list[Any]] = []
     for name, is_class, scores in _one_against_rest(y_true, y_probas, labels, classes_to_plot):
         true, false = _counts(is_class, scores)
