@@ -75,8 +75,18 @@ class _Results:
             )
 
     def _take(self, items: list[Any], summary: object, step: int) -> None:
-        self.history, self.step = list(items), step
         self.summary = summary if isinstance(summary, dict) else {}
+        # Sizes of tables and their like are no metrics.
+        self.history = [item for item in items if not _in_object(self.summary, item[0])]
+        self.step = step
+
+
+def _in_object(summary: dict[str, Any], path: Any) -> bool:
+    """Whether the value at `path` is a member of an object such as a table."""
+    node: Any = summary
+    for key in path[:-1]:
+        node = node.get(key) if isinstance(node, dict) else None
+    return isinstance(node, dict) and len(path) > 1 and "_type" in node
 
 
 def _flush(run: Run) -> bool:
