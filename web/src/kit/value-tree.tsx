@@ -1,4 +1,4 @@
-import { useMemo, useState } from "react";
+import { type ReactNode, useMemo, useState } from "react";
 import type { ExtendedObject } from "../api/extended-json";
 import { matcherOf } from "../model/search";
 import { type TreeRow, treeRows } from "../model/tree";
@@ -15,10 +15,12 @@ interface ValueTreeProps {
   readonly query: string;
   /** Said when there are no values at all. */
   readonly empty: string;
+  /** A link to the run's file that has the content of a value. */
+  readonly linkTo?: (file: string, text: string) => ReactNode;
 }
 
 /** Nested values as a tree that can be searched, folded and copied from. */
-export function ValueTree({ title, root, query, empty }: ValueTreeProps) {
+export function ValueTree({ title, root, query, empty, linkTo }: ValueTreeProps) {
   const [closed, setClosed] = useState<ReadonlySet<string>>(new Set());
   const rows = useMemo(() => treeRows(root, matcherOf(query).test), [root, query]);
   const visible = rows.filter((row) => query !== "" || !hidden(row, closed));
@@ -50,7 +52,9 @@ export function ValueTree({ title, root, query, empty }: ValueTreeProps) {
             </span>
             {row.value !== null && (
               <>
-                <code title={row.value}>{row.value}</code>
+                <code title={row.value}>
+                  {row.file === null ? row.value : (linkTo?.(row.file, row.value) ?? row.value)}
+                </code>
                 <CopyButton text={row.value} label={`Copy ${row.path}`} />
               </>
             )}

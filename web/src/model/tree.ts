@@ -7,6 +7,7 @@ import {
   showExtendedJson,
 } from "../api/extended-json";
 import { naturalOrder } from "./sections";
+import { storedValue } from "./stored";
 
 export interface TreeRow {
   /** Joined key path, unique within the tree. */
@@ -15,6 +16,8 @@ export interface TreeRow {
   readonly depth: number;
   /** Text of a leaf; null for a row that has children. */
   readonly value: string | null;
+  /** The run's file that has the content of a leaf. */
+  readonly file: string | null;
   /** How many leaves lie below. */
   readonly leaves: number;
 }
@@ -37,20 +40,21 @@ function walk(
     const value = object.get(name) ?? null;
     const children = childrenOf(value);
     if (children === null) {
-      const text = showExtendedJson(value);
-      if (matches(path) || matches(text)) rows.push({ path, name, depth, value: text, leaves: 1 });
+      const { text, file } = storedValue(value) ?? { text: showExtendedJson(value), file: null };
+      if (matches(path) || matches(text)) rows.push({ path, name, depth, value: text, file, leaves: 1 });
       continue;
     }
     const below = walk(children, path, depth + 1, matches);
     if (below.length === 0) continue;
-    rows.push({ path, name, depth, value: null, leaves: below.filter((row) => row.value !== null).length });
+    const leaves = below.filter((row) => row.value !== null).length;
+    rows.push({ path, name, depth, value: null, file: null, leaves });
     rows.push(...below);
   }
   return rows;
 }
 
 function childrenOf(value: ExtendedJson): ExtendedObject | null {
-  return isExtendedObject(value) && value.size > 0 ? value : null;
+  return isExtendedObject(value) && value.size > 0 && storedValue(value) === null ? value : null;
 }
 
 /** Dotted paths of all leaves with their values, for table columns. */

@@ -18,6 +18,7 @@ import { RunState } from "../../kit/run-state";
 import { runColour } from "../../model/colour";
 import { type CellValue, commonKeys, compareCells } from "../../model/columns";
 import { formatAgo, formatDuration, formatNumber } from "../../model/format";
+import { storedValue } from "../../model/stored";
 import { flatten } from "../../model/tree";
 import css from "./table.module.css";
 
@@ -202,7 +203,7 @@ function NameCell({ entity, project, run }: NameCellProps) {
 function Cell({ value }: { readonly value: CellValue }) {
   if (value === undefined || value === null) return null;
   if (typeof value === "number") return <span className={css.number}>{formatNumber(value)}</span>;
-  return <>{showExtendedJson(value)}</>;
+  return <>{storedValue(value)?.text ?? showExtendedJson(value)}</>;
 }
 
 function readSorting(text: string | undefined): SortingState {

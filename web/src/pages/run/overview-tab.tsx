@@ -1,5 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
-import { useParams } from "@tanstack/react-router";
+import { Link, useParams } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { type ExtendedObject, isExtendedObject } from "../../api/extended-json";
 import { recipeQuery, runQuery } from "../../api/queries";
@@ -53,6 +53,11 @@ export function RunOverview() {
           root={withoutInternal(data.summary)}
           query={query}
           empty="Nothing logged yet. The last value of every metric shows up here."
+          linkTo={(file, text) => (
+            <Link to="/$entity/$project/runs/$run/files" params={path} search={{ file }}>
+              {text}
+            </Link>
+          )}
         />
       </div>
     </div>
