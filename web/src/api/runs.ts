@@ -42,7 +42,20 @@ export interface RunRecord extends RunRow {
   readonly summary: ExtendedObject;
 }
 
+/** Where a run's history begins: another run, or its own state before it was rewound. */
+export interface RunOrigin {
+  readonly name: string;
+  readonly displayName: string;
+  /** The last step that was taken over. */
+  readonly step: number;
+  readonly rewound: boolean;
+  readonly deleted: boolean;
+}
+
 export interface RunDetail extends RunRecord {
+  readonly origin: RunOrigin | null;
+  /** Names the run's present state for good, also after a rewind. */
+  readonly immutableId: string;
   /** What mutations name the run by. */
   readonly storageId: string;
   readonly stopRequested: boolean;
@@ -229,8 +242,21 @@ const RUN_DETAIL = operation(
   `query WebRun($entity: String!, $project: String!, $run: String!) {
     project(name: $project, entityName: $entity) { run(name: $run) {
       ${ROW} config summaryMetrics notes host program command commit exitCode logLineCount eventsLineCount lostRows fileCount metadata
-      id stopped alertCount } } }`,
+      id stopped alertCount immutableId origin { step rewound deleted run { name displayName } } } } }`,
 );
+
+function readOrigin(origin: Fields | null): RunOrigin | null {
+  if (origin === null) return null;
+  const run = origin.fields("run");
+  const name = run.text("name");
+  return {
+    name,
+    displayName: run.maybeText("displayName") ?? name,
+    step: origin.maybeNumber("step") ?? 0,
+    rewound: origin.flag("rewound"),
+    deleted: origin.flag("deleted"),
+  };
+}
 
 /** The run, or null when it does not exist. */
 export async function fetchRun(path: RunPath, signal: AbortSignal): Promise<RunDetail | null> {
@@ -241,6 +267,8 @@ export async function fetchRun(path: RunPath, signal: AbortSignal): Promise<RunD
   return {
     ...readRecord(node),
     storageId: node.text("id"),
+    origin: readOrigin(node.maybeFields("origin")),
+    immutableId: node.text("immutableId"),
     stopRequested: node.flag("stopped"),
     alertCount: node.maybeNumber("alertCount") ?? 0,
     notes: node.maybeText("notes") ?? "",

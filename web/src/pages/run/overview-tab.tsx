@@ -3,7 +3,7 @@ import { Link, useParams } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { type ExtendedObject, isExtendedObject } from "../../api/extended-json";
 import { recipeQuery, runQuery } from "../../api/queries";
-import type { RunDetail, RunPath } from "../../api/runs";
+import type { RunDetail, RunOrigin, RunPath } from "../../api/runs";
 import { useSearchState } from "../../app/use-search-state";
 import { CopyButton, Skeleton } from "../../kit/notice";
 import { RunState } from "../../kit/run-state";
@@ -87,6 +87,12 @@ function Facts({ run, path }: { readonly run: RunDetail; readonly path: RunPath 
       <Fact name="Path" copy={`${path.entity}/${path.project}/${path.run}`}>
         <code>{`${path.entity}/${path.project}/${path.run}`}</code>
       </Fact>
+      <Fact name="Immutable id" copy={run.immutableId}>
+        <code>{run.immutableId}</code>
+      </Fact>
+      <Fact name={run.origin?.rewound === true ? "Rewound from" : "Forked from"}>
+        {run.origin !== null && <Origin origin={run.origin} path={path} />}
+      </Fact>
       <Fact name="Started">{formatTime(run.createdAt)}</Fact>
       <Fact name="Last heartbeat">{run.heartbeatAt === null ? null : formatTime(run.heartbeatAt)}</Fact>
       <Fact name="Runtime">
@@ -124,6 +130,17 @@ function Facts({ run, path }: { readonly run: RunDetail; readonly path: RunPath 
       </Fact>
       <Fact name="Notes">{run.notes === "" ? null : <span className={css.notes}>{run.notes}</span>}</Fact>
     </dl>
+  );
+}
+
+/** Where the history begins; a run that was deleted has no page to go to. */
+function Origin({ origin, path }: { readonly origin: RunOrigin; readonly path: RunPath }) {
+  const text = `${origin.rewound ? origin.name : origin.displayName}@${origin.step}`;
+  if (origin.deleted) return <span className={css.muted}>{text} (deleted)</span>;
+  return (
+    <Link to="/$entity/$project/runs/$run" params={{ ...path, run: origin.name }}>
+      {text}
+    </Link>
   );
 }
 
