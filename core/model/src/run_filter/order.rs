@@ -90,6 +90,22 @@ impl<'a> SortKey<'a> {
         })
     }
 
+    /// The same value, borrowing nothing.
+    pub fn into_owned(self) -> SortKey<'static> {
+        match self {
+            Self::Bool(value) => SortKey::Bool(value),
+            Self::Number(number) => SortKey::Number(number),
+            Self::Text(text) => SortKey::Text(Cow::Owned(text.into_owned())),
+            Self::Texts(texts) => SortKey::Texts(
+                texts
+                    .into_iter()
+                    .map(|text| Cow::Owned(text.into_owned()))
+                    .collect(),
+            ),
+            Self::Other => SortKey::Other,
+        }
+    }
+
     /// As a JSON value, from which [`SortKey::from_value`] makes it again.
     pub fn to_value(&self) -> Value {
         match self {

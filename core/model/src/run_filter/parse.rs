@@ -1,6 +1,5 @@
 //! Reading and holding a filter.
 
-use super::cell::Cell;
 use super::condition::{Members, Side, Test};
 use super::key::{Field, Key, shortened};
 use super::timestamp::Period;
@@ -482,16 +481,5 @@ fn check(value: &Value, pointer: &str) -> Result<(), FilterError> {
             check(value, pointer)
         }),
         _ => Ok(()),
-    }
-}
-
-/// A run whose values do not matter, for filters that are only read.
-#[cfg(test)]
-pub(super) struct Nothing;
-
-#[cfg(test)]
-impl Values for Nothing {
-    fn cell(&self, _key: usize) -> Cell<'_> {
-        Cell::Missing
     }
 }
