@@ -9,18 +9,20 @@ PYTHON ?= python3
 VENV := .venv
 PEER := .venv-wandb
 TORCH := .venv-torch
+FRAMEWORKS := .venv-frameworks
 PY := $(VENV)/bin/python
 WANDB_VERSION := 0.31.0
 RUST_SOURCES := $(shell find core proto -name '*.rs' -o -name '*.proto' -o -name '*.sql' -o -name 'Cargo.toml') Cargo.toml Cargo.lock
-PYTHON_SOURCES := $(shell find python -name '*.py' -o -name '*.pyi' -o -name 'py.typed') pyproject.toml
+PYTHON_SOURCES := $(shell find python -name '*.py' -o -name '*.pyi' -o -name 'py.typed' -o -path '*/_alias*' -type f) pyproject.toml
 WEB_SOURCES := $(shell find web/src web/public -type f) $(wildcard web/*.json web/*.ts web/*.html)
 
-.PHONY: help setup demo test test-rust test-python test-web test-faults clear-fault-table lint bench proto fmt clean
+.PHONY: help setup demo test test-rust test-python test-web test-faults clear-fault-table test-frameworks lint bench proto fmt clean
 
 help:
 	@echo "make demo    train three small models and look at them in the web app"
 	@echo "make test    set up everything and run all tests; prints the table of the fault tests"
 	@echo "make test-faults  the fault tests alone, as often as reliability.md asks (about an hour)"
+	@echo "make test-frameworks  large frameworks (torch and what builds on it, 6 GB) with their own wandb integrations; prints a table"
 	@echo "make lint    formats, lints and types of Rust, Python and TypeScript"
 	@echo "make bench   runlane and wandb $(WANDB_VERSION) side by side, as ratios"
 	@echo "make proto   generate core/proto/src/gen from proto/"
@@ -78,6 +80,16 @@ test-faults: clear-fault-table setup
 	RUNLANE_TEST_WANDB=$(abspath $(PEER)/bin/python) $(PY) -m pytest -n 2 --dist worksteal --timeout 3600 tests/faults tests/core
 	tools/fault_table.py $(FAULT_TABLE)
 
+# Each framework leaves a line there, which becomes .cache/frameworks-table.md.
+FRAMEWORKS_TABLE := $(abspath .cache/frameworks-table)
+
+test-frameworks: export RUNLANE_FRAMEWORKS_TABLE = $(FRAMEWORKS_TABLE)
+test-frameworks: export RUNLANE_TEST_FRAMEWORKS = $(abspath $(FRAMEWORKS)/bin/python)
+test-frameworks: $(VENV)/.wheel
+	tools/ensure-frameworks.sh $(FRAMEWORKS) $(PY) $(WANDB_VERSION)
+	rm -rf $(FRAMEWORKS_TABLE) && mkdir -p $(FRAMEWORKS_TABLE)
+	status=0; $(PY) -m pytest -n 2 --dist worksteal tests/frameworks || status=$$?; tools/frameworks_table.py $(FRAMEWORKS_TABLE); exit $$status
+
 test-rust:
 	$(PYTHON) tools/check_arrows.py
 	MAKEFLAGS= nice -n 5 cargo run -q --locked -p xtask -- proto --check
@@ -113,4 +125,4 @@ fmt:
 	$(VENV)/bin/ruff check --fix-only -q . && $(VENV)/bin/ruff format -q .
 
 clean:
-	rm -rf $(VENV) $(PEER) $(TORCH) web/dist web/node_modules python/runlane/_bin python/runlane/_web
+	rm -rf $(VENV) $(PEER) $(TORCH) $(FRAMEWORKS) web/dist web/node_modules python/runlane/_bin python/runlane/_web

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # A virtual environment with the frameworks of tools/frameworks.txt, for `make test-frameworks`.
 #   tools/ensure-frameworks.sh VENV PYTHON WANDB_VERSION
-# It has no wandb: the frameworks find the one that `runlane exec` provides. The real one, to compare with, lies in VENV/peer, outside
-# the module search path. PYTHON is the environment whose runlane is used.
+# It has neither wandb nor runlane: the frameworks find what `runlane exec` provides. The real wandb, to compare with, lies in VENV/peer,
+# outside the module search path.
 set -euo pipefail
 venv=$1 python=$2 wandb=$3
 requirements=$(dirname "$0")/frameworks.txt
@@ -15,6 +15,3 @@ if [ ! -e "$venv/.done" ] || [ "$(cat "$venv/.done")" != "$content" ]; then
   "$venv/bin/python" -m pip install -q --no-cache-dir --upgrade --target "$venv/peer" "wandb==$wandb"
   echo "$content" >"$venv/.done"
 fi
-# The package as it is installed, native part included (it is built for the stable ABI): nothing to keep up to date.
-package=$("$python" -c "import runlane, os; print(os.path.dirname(runlane.__file__))")
-ln -sfn "$package" "$("$venv/bin/python" -c "import sysconfig; print(sysconfig.get_path('purelib'))")/runlane"

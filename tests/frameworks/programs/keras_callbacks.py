@@ -1,0 +1,33 @@
+"""Keras 3 on torch with the callbacks that wandb ships: metrics of epochs and batches, and the older callback."""
+
+import os
+
+os.environ["KERAS_BACKEND"] = "torch"
+
+import keras
+import numpy
+import wandb
+from wandb.integration.keras import WandbCallback, WandbMetricsLogger
+
+
+def fit(callback, **options):
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(1)])
+    rate = keras.optimizers.schedules.ExponentialDecay(0.1, decay_steps=2, decay_rate=0.5)
+    model.compile(optimizer=keras.optimizers.SGD(rate), loss="mse", metrics=["mae"])
+    x, y = numpy.ones((32, 4)), numpy.zeros((32, 1))
+    model.fit(
+        x, y, validation_data=(x, y), batch_size=8, epochs=3, verbose=0, callbacks=[callback], **options
+    )
+
+
+def main():
+    run = wandb.init(name="metrics", config={"bs": 8})
+    fit(WandbMetricsLogger(log_freq=2))
+    run.finish()
+    run = wandb.init(name="older")
+    fit(WandbCallback(log_batch_frequency=2))
+    run.finish()
+
+
+main()
