@@ -13,6 +13,7 @@ import os
 import random
 import signal
 import sys
+import tempfile
 import time
 
 AT_ONCE = 4
@@ -33,6 +34,10 @@ def body(module: str, job: dict) -> None:
     os.dup2(output, 2)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     wandb = sys.modules[module]
+    media = sys.modules.get("wandb.sdk.data_types._private")
+    if media is not None:
+        # wandb's folder for media files goes away with the first child that ends: each gets its own.
+        media.MEDIA_TMP.name = tempfile.mkdtemp("wandb-media")
     init = wandb.init
     paths = open("runs.txt", "a", encoding="utf-8")  # noqa: SIM115 - open as long as the process
 

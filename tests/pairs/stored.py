@@ -52,7 +52,12 @@ def _config(text: str) -> dict[str, Any]:
     own = wrapped.pop("_wandb", {}).get("value", {})
     metrics = [_metric(metric, own["m"]) for metric in own.get("m", ())]
     metrics.sort(key=lambda metric: json.dumps(metric, sort_keys=True))
-    return {**{key: plain(entry["value"]) for key, entry in wrapped.items()}, "(metrics)": metrics}
+    charts = {kind: own.get(kind, {}) for kind in ("visualize", "viz")}
+    return {
+        **{key: plain(entry["value"]) for key, entry in wrapped.items()},
+        "(metrics)": metrics,
+        "(charts)": charts,
+    }
 
 
 def _summary(text: str) -> dict[str, Any]:
