@@ -37,7 +37,7 @@ def body(module: str, job: dict) -> None:
     media = sys.modules.get("wandb.sdk.data_types._private")
     if media is not None:
         # wandb's folder for media files goes away with the first child that ends: each gets its own.
-        media.MEDIA_TMP.name = tempfile.mkdtemp("wandb-media")
+        media.MEDIA_TMP.name = tempfile.mkdtemp("wandb-media", dir=os.path.dirname(job["directory"]))
     init = wandb.init
     paths = open("runs.txt", "a", encoding="utf-8")  # noqa: SIM115 - open as long as the process
 
