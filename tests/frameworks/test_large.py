@@ -175,3 +175,12 @@ def test_timm(home, server, project):
         run = alone(runs)
         assert run.values("eval_top1") == [50.0, 51.0, 52.0] and run.config["opt_kwargs"] == {"eps": 1e-8}
         same_as_wandb(home, server, project, runs, "timm_summary.py")
+
+
+def test_sacred(home, server, project):
+    with recorded("Sacred `WandbObserver`", versions(FRAMEWORKS, "sacred")) as runs:
+        runs += run_program(home, server, project, "sacred_observer.py", python=FRAMEWORKS)
+        run = alone(runs)
+        assert run.values("loss") == [1.0, 0.5, 0.25] and run.values("accuracy") == [0.75]
+        assert run.config["lr"] == 0.1 and run.config["nested"] == {"a": [1, 2]}
+        same_as_wandb(home, server, project, runs, "sacred_observer.py", ignore=("seed",))

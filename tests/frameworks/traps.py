@@ -1,7 +1,6 @@
 """A program that was written for wandb: each function does what a framework does, and what goes wrong in naive twins.
 
-It runs under `runlane exec` and prints one JSON object: name -> `ok`, or what was raised. Numbers are those of the list in
-`docs/frameworks.md`.
+It runs under `runlane exec` and prints one JSON object: name -> `ok`, or what was raised.
 """
 
 from __future__ import annotations

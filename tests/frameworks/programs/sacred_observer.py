@@ -1,0 +1,20 @@
+"""Sacred with the observer that wandb ships."""
+
+from sacred import Experiment
+from wandb.integration.sacred import WandbObserver
+
+experiment = Experiment("experiment", save_git_info=False)
+experiment.observers.append(WandbObserver(name="sacred"))
+
+
+@experiment.config
+def config():
+    lr = 0.1  # noqa: F841 - Sacred takes it from here
+    nested = {"a": [1, 2]}  # noqa: F841
+
+
+@experiment.automain
+def main(lr):
+    for step in range(3):
+        experiment.log_scalar("loss", 1 / 2**step, step)
+    return {"accuracy": 0.75}
