@@ -26,21 +26,9 @@ VERSION = "0.31.0"
 _REPLACED = 8
 
 
-def _source(name: str) -> ModuleType:
-    """The module `runlane.<name>`; the one of later features where there is none."""
-    try:
-        return import_module(f"runlane.{name}")
-    except ModuleNotFoundError as error:
-        if error.name != f"runlane.{name}":
-            raise
-        return import_module(
-            "runlane.integration._later" if name.startswith("integration.") else "runlane._later"
-        )
-
-
 def integration(name: str) -> ModuleType:
-    """The module `runlane.integration.<name>`."""
-    return _source(f"integration.{name}")
+    """What `wandb.integration.<name>` shows."""
+    return import_module(f"runlane.{MODULES[f'integration.{name}']}")
 
 
 def _target(path: str, name: str) -> tuple[ModuleType, str]:
@@ -52,7 +40,7 @@ def _target(path: str, name: str) -> tuple[ModuleType, str]:
     source = MODULES[path]
     if not name.startswith("__"):
         if isinstance(source, str):
-            return _source(source), name
+            return import_module(f"runlane.{source}"), name
         if name in source:
             module_name, _, attribute = source[name].partition(":")
             return (import_module(f"runlane.{module_name}") if module_name else runlane), attribute
@@ -91,7 +79,7 @@ class _Shown(type(sys)):  # type: ignore[misc]
     def __dir__(self) -> list[str]:
         path = self.__dict__["_runlane_path"]
         source = MODULES[path]
-        names = dir(_source(source)) if isinstance(source, str) else source
+        names = dir(import_module(f"runlane.{source}")) if isinstance(source, str) else source
         children = [child[len(path) + 1 :] for child in MODULES if child.startswith(f"{path}.")]
         return sorted({*names, *(child for child in children if "." not in child)})
 
