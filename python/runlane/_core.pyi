@@ -25,6 +25,41 @@ class Connection:
     @property
     def daemon_pid(self) -> int: ...
 
+def unpack_rows(frame: bytes) -> tuple[list[dict[str, Any]], int | None]:
+    """The rows of a frame of a stored history as dicts, and the count of all rows if it is the last frame.
+
+    Raises:
+        ValueError: The bytes are no frame.
+    """
+
+@final
+class FrameColumns:
+    """Collects frames of a stored history as typed columns, with buffers laid out as Arrow's. Thread-safe."""
+
+    def __new__(cls) -> FrameColumns: ...
+    def add(self, frame: bytes) -> int | None:
+        """Append the rows of a frame; the count of all rows if it is the last frame.
+
+        Raises:
+            ValueError: The bytes are no frame.
+        """
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+
+    def columns(self) -> list[tuple[str, str, int]]:
+        """Name, type (`empty`, `int`, `float`, `bool`, `text`, `json`) and count of missing values of each column."""
+
+    def buffers(self, index: int) -> tuple[bytes, bytes, bytes]:
+        """Of a column: validity bits; the ends of its texts, 8 bytes each; its values."""
+
+    def texts(self, index: int) -> list[str | None]:
+        """A column of type `text` or `json` as texts."""
+
+    def objects(self, index: int) -> list[Any]:
+        """A column of type `text` or `json` as objects: JSON is read."""
+
 @final
 class Renamed:
     """What `convert` returns for a value that belongs under another key than its own.

@@ -208,7 +208,7 @@ def restore_file(name: str, run_path: str, replace: bool, root: str) -> TextIO |
         return open(target)
     from .public_api import Api
 
-    file = Api().run(run_path).file(name)
-    if file.size is None:
+    found = Api().run(run_path).files([name])
+    if not found:
         raise ValueError(f"File {name} not found in {run_path}.")
-    return file.download(root=root, replace=True)
+    return found[0].download(root=root, replace=True)

@@ -26,10 +26,10 @@ class Stored:
 
     def content(self, name: str, tmp_path: Path) -> bytes | None:
         """The bytes of a file, or None."""
-        file = self._api.run(self._path).file(name)
-        if file.size is None:
+        found = self._api.run(self._path).files([name])
+        if not found:
             return None
-        with file.download(root=str(tmp_path), replace=True) as opened:
+        with found[0].download(root=str(tmp_path), replace=True) as opened:
             return Path(opened.name).read_bytes()
 
     def until(self, name: str, content: bytes, tmp_path: Path) -> float:

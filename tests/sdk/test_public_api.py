@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import pickle
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from runlane.errors import AuthenticationError, CommError
-from runlane.public_api import Api
+from runlane.public_api import Api, RunNotFoundError
 
 KEY = "k" * 40
 ROWS = [
@@ -76,6 +78,8 @@ class _Server:
     def answer(self, query, variables):
         if "viewer" in query:
             return {"viewer": {"id": "1", "entity": "e", "username": "u"}}
+        if "serverInfo" in query:
+            return {"serverInfo": {"features": []}}
         if "models(" in query:
             page = int(variables["cursor"] or 0)
             edges = [{"node": {"id": "p", "name": f"p{page}", "entityName": "e", "createdAt": None}}]
@@ -160,12 +164,18 @@ def test_run_attributes(api, server):
     assert "_wandb" in run.rawconfig
     assert run.summary["loss"] != run.summary["loss"]
     assert run.summary["n"] == {"max": 3}
-    assert (run.notes, run.job_type, run.username, run.created_at) == (
+    assert (run.notes, run.job_type, run.user.username, run.created_at, run.createdAt) == (
         "n",
         "train",
         "u",
         "2026-01-02T03:04:05",
+        "2026-01-02T03:04:05",
     )
+    assert run.rawconfig["_wandb"] == {"t": 1}
+    assert json.loads(run.json_config) == {"lr": {"value": 0.1, "desc": None}}
+    assert (run.display_name, run.history_line_count, run.username) == ("nice-run-1", len(ROWS), "e")
+    with pytest.raises(AttributeError, match=r"<Run e/p/abc \(finished\)>.*has no attribute 'nope'"):
+        _ = run.nope
     assert run.url == f"{server.url}/e/p/runs/abc"
     assert server.requests[0][2] == "Basic " + base64.b64encode(f"api:{KEY}".encode()).decode()
 
@@ -190,8 +200,9 @@ def test_runs_are_cached_until_flush(api, server):
 
 
 def test_missing_run_and_project(api):
-    with pytest.raises(CommError, match="Could not find run e/p/missing"):
+    with pytest.raises(CommError, match="Could not find run e/p/missing") as caught:
         api.run("e/p/missing")
+    assert isinstance(caught.value.exc, RunNotFoundError)
     with pytest.raises(ValueError, match="Could not find project"):
         len(api.runs("e/missing"))
 
@@ -206,10 +217,40 @@ def test_history_sample(api):
         != run.history(keys=["loss"], pandas=False)[0]["loss"]
     )
     assert run.history(stream="system", pandas=False) == [{"system.cpu": 1}]
-    with pytest.raises(ValueError, match="list of strings"):
-        run.history(keys="loss")
-    with pytest.raises(ValueError, match="default stream"):
-        run.history(keys=["loss"], stream="system")
+    with pytest.raises(ValueError, match="unknown stream"):
+        run.history(stream="other")
+
+
+def test_wrong_keys_of_a_sample_print_an_error_and_give_nothing(api, capsys):
+    run = api.run("e/p/abc")
+    assert run.history(keys="loss") == run.history(keys=[1]) == []
+    assert run.history(keys=["loss"], stream="system") == []
+    printed = capsys.readouterr().err
+    assert "keys must be specified in a list" in printed
+    assert "keys argument must be a list of strings" in printed
+    assert "stream must be default when specifying keys" in printed
+
+
+def test_wrong_arguments_are_value_errors_and_comm_errors_that_hold_one(api):
+    run = api.run("e/p/abc")
+    calls = [
+        lambda: run.scan_history(keys="loss"),
+        lambda: run.scan_history(keys=[1]),
+        lambda: run.scan_history(page_size=0),
+        lambda: run.files(names=["a"], pattern="b"),
+        lambda: run.history_frame(format="csv"),
+        lambda: run.console_logs(last=0),
+        lambda: api.runs("e/p").histories(format="csv"),
+        lambda: api.run("a/b/c/d"),
+        lambda: api.from_path("a/b/c/d/e"),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError) as caught:
+            call()
+        assert isinstance(caught.value, CommError)
+        assert isinstance(caught.value.exc, ValueError)
+    with pytest.raises(ValueError, match="per_page"):
+        api.runs("e/p", per_page=0)
 
 
 def test_history_as_a_frame(api):
@@ -228,7 +269,11 @@ def test_scan_history_yields_every_row_across_gaps(api, server, page_size):
 
 def test_scan_history_with_keys_and_bounds(api):
     run = api.run("e/p/abc")
-    assert list(run.scan_history(keys=["rare"])) == [{"rare": 0}, {"rare": 100}, {"rare": 200}]
+    assert list(run.scan_history(keys=["rare"])) == [{"rare": step, "_step": step} for step in (0, 100, 200)]
+    scan = run.scan_history(keys=["rare"])
+    assert next(scan)["rare"] == 0
+    assert [row["rare"] for row in scan] == [0, 100, 200]
+    assert scan.max_step == 100_001
     assert [row["_step"] for row in run.scan_history(min_step=10, max_step=13)] == [10, 11, 12]
     with pytest.raises(ValueError, match="page_size"):
         run.scan_history(page_size=0)
@@ -245,6 +290,118 @@ def test_runs_are_a_lazy_sequence(api, server):
     assert [page["cursor"] for page in pages] == [None, "2", "4"]
     assert json.loads(pages[0]["filters"]) == {"state": "finished"}
     assert runs[0].config == {"lr": 0.1}
+
+
+def test_the_next_page_comes_while_a_loop_uses_this_one(api, server):
+    runs = api.runs("e/p", per_page=2)
+    loop = iter(runs)
+    assert next(loop).id == "run0"
+    assert _pages_asked_for(server) == [None]
+    assert next(loop).id == "run1"
+    deadline = time.monotonic() + 5
+    while len(_pages_asked_for(server)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    # One page ahead, and no more however long nobody asks.
+    assert _pages_asked_for(server) == [None, "2"]
+    assert len(runs.objects) == 2
+    assert [run.id for run in loop] == ["run2", "run3", "run4"]
+    assert _pages_asked_for(server) == [None, "2", "4"]
+    assert [run.id for run in runs] == [run.id for run in runs]
+    assert len(_pages_asked_for(server)) == 3
+
+
+def test_a_page_that_fails_ahead_of_time_fails_where_it_is_needed(api, server):
+    runs = api.runs("e/p", per_page=2)
+    assert len(runs) == 5
+    server.failures = [(400, '{"errors": [{"message": "no page"}]}')] * 2
+    loop = iter(runs)
+    assert [next(loop).id, next(loop).id] == ["run0", "run1"]
+    with pytest.raises(CommError, match="no page"):
+        next(loop)
+    server.failures = []
+    assert [run.id for run in runs] == [f"run{index}" for index in range(5)]
+
+
+def test_a_list_goes_on_from_a_saved_cursor(api):
+    runs = api.runs("e/p", per_page=2)
+    next(runs)
+    later = api.runs("e/p", per_page=2, start=runs.cursor)
+    assert [run.id for run in later] == ["run2", "run3", "run4"]
+
+
+def test_slices_load_what_they_need(api, server):
+    runs = api.runs("e/p", per_page=2)
+    assert [run.id for run in runs[:2]] == ["run0", "run1"]
+    assert _pages_asked_for(server) == [None]
+    assert runs[-1].id == "run4"
+    assert [run.id for run in runs[-2:]] == ["run3", "run4"]
+    assert [run.id for run in runs[::2]] == ["run0", "run2", "run4"]
+    with pytest.raises(IndexError):
+        runs[5]
+    assert bool(runs)
+
+
+def _pages_asked_for(server):
+    return [variables["cursor"] for query, variables, _ in server.requests if "runs(" in query]
+
+
+def test_histories_of_all_runs_have_their_run_ids(api):
+    rows = api.runs("e/p", per_page=2).histories(samples=3)
+    assert [row["run_id"] for row in rows] == [f"run{index}" for index in range(5) for _ in range(3)]
+    frame = pytest.importorskip("pandas") and api.runs("e/p").histories(samples=3, format="pandas")
+    assert (list(frame.columns), len(frame)) == (["_step", "loss", "rare", "run_id"], 15)
+
+
+def test_an_api_and_its_objects_can_be_pickled_without_the_key(api, server, monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    run = api.run("e/p/abc")
+    runs = api.runs("e/p", per_page=2)
+    len(runs)
+    pickled = pickle.dumps((api, run, runs))
+    assert KEY.encode() not in pickled
+    other, again, list_again = pickle.loads(pickled)
+    assert other._client.base_url == server.url
+    assert (again.summary["n"], again.config) == (run.summary["n"], run.config)
+    assert [run.id for run in list_again] == [f"run{index}" for index in range(5)]
+
+
+def test_summary_keys_can_be_changed_renamed_and_deleted(api, server):
+    summary = api.run("e/p/abc").summary
+    summary["renamed"] = summary["n"]
+    del summary["n"]
+    summary["renamed"]["min"] = 1
+    summary.update({"loss": 2, "new": {"deep": 3}}, overwrite=False)
+    sent = [variables for query, variables, _ in server.requests if "summaryMetrics" in variables]
+    assert len(sent) == 1
+    stored = json.loads(sent[0]["summaryMetrics"])
+    assert stored["loss"] != stored["loss"]
+    assert (stored["renamed"], stored["new"]) == ({"max": 3, "min": 1}, {"deep": 3})
+    assert "n" not in stored
+    assert summary.new.deep == summary["new"]["deep"] == 3
+    assert summary.get("none") is None and summary.get("none", 4) == 4
+
+
+def test_what_comes_later_says_so(api):
+    from runlane import public_api
+    from runlane.errors import NotYetError
+
+    run, project = api.run("e/p/abc"), api.project("p", "e")
+    calls = [
+        lambda: api.artifact("e/p/a:v0"),
+        lambda: api.sweep("e/p/s"),
+        lambda: api.reports("e/p"),
+        lambda: api.registry("r"),
+        lambda: api.automations(),
+        lambda: api.from_path("e/p/sweeps/s"),
+        run.logged_artifacts,
+        project.sweeps,
+        lambda: public_api.Sweep(),
+    ]
+    for call in calls:
+        with pytest.raises(NotYetError, match="later version"):
+            call()
+    with pytest.raises(AttributeError):
+        _ = public_api.Nothing
 
 
 def test_projects_of_all_pages(api):
@@ -271,7 +428,9 @@ def test_file_download(api, world):
         run.file("a.txt").download()
     run.file("a.txt").download(exist_ok=True).close()
     run.file("a.txt").download(replace=True).close()
-    assert run.file("none.txt").size is None
+    with pytest.raises(CommError, match=r"has no file `none\.txt`") as caught:
+        run.file("none.txt")
+    assert isinstance(caught.value.exc, IndexError)
     assert [file.name for file in run.files()] == ["a.txt", "../evil"]
 
 

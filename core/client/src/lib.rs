@@ -6,7 +6,7 @@
 //!           on the shelf, else in memory            '----> spill file, if that takes too long
 //! ```
 //!
-//! `encode` turns a call into bytes, `console` takes in what is printed, `histogram` counts tensors for `watch`, `queue` is the pure state between a call and its acknowledgement, `engine` is the writer
+//! `encode` turns a call into bytes, `console` takes in what is printed, `histogram` counts tensors for `watch`, `rows` reads the history of stored runs, `queue` is the pure state between a call and its acknowledgement, `engine` is the writer
 //! thread's work behind seams, `io` the real outside, `hub` what both threads share, `py` the adapters, `fork` what
 //! a child process has to know, `sys` the only `unsafe` code.
 
@@ -19,6 +19,7 @@ mod hub;
 mod io;
 mod py;
 mod queue;
+mod rows;
 mod sys;
 mod wire;
 
@@ -33,6 +34,8 @@ mod _core {
     use crate::py::histogram::{histogram_edges, histogram_of_memory};
     #[pymodule_export]
     use crate::py::renamed::Renamed;
+    #[pymodule_export]
+    use crate::py::rows::{FrameColumns, unpack_rows};
     #[pymodule_export]
     use crate::py::run_base::RunBase;
 

@@ -97,6 +97,43 @@ impl<'a> Builder<'a> {
     }
 }
 
+/// Columns of values by row, one for each path.
+pub(crate) fn columns_of_values(
+    rows: usize,
+    values: Vec<(KeyPath, Vec<(u32, Value)>)>,
+) -> Result<Vec<Column>, JsonError> {
+    let mut names = HashSet::new();
+    let mut columns = Vec::with_capacity(values.len());
+    for (path, values) in values {
+        let texts: Vec<String> = values
+            .iter()
+            .map(|(_, value)| match value {
+                Value::List(_) | Value::Object(_) => value.to_string(),
+                _ => String::new(),
+            })
+            .collect();
+        let leaves = values.iter().zip(&texts).map(|((row, value), text)| {
+            let leaf = match value {
+                Value::Null => Leaf::Null,
+                Value::Bool(value) => Leaf::Bool(*value),
+                Value::Int(value) => Leaf::Int(*value),
+                Value::Float(value) => Leaf::Float(*value),
+                Value::Text(text) => Leaf::Text(Cow::Borrowed(text)),
+                Value::List(_) | Value::Object(_) => Leaf::Json(text),
+            };
+            (*row, leaf)
+        });
+        let (cells, exceptions) = typed(rows, leaves.collect())?;
+        columns.push(Column {
+            name: unique_name(&path, &mut names),
+            path,
+            cells,
+            exceptions,
+        });
+    }
+    Ok(columns)
+}
+
 fn same_path(known: &[String], path: &[Cow<'_, str>]) -> bool {
     known.len() == path.len() && known.iter().zip(path).all(|(known, other)| known == other)
 }

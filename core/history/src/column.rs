@@ -100,7 +100,7 @@ impl Column {
         }
     }
 
-    fn exception(&self, row: usize) -> Option<&Value> {
+    pub(crate) fn exception(&self, row: usize) -> Option<&Value> {
         let row = u32::try_from(row).ok()?;
         let index = self
             .exceptions

@@ -3,6 +3,7 @@
 //! - [`Chunk`]: consecutive history lines as columns, one per dotted key path. Lines go in
 //!   ([`Chunk::from_lines`]), Parquet bytes come out ([`Chunk::to_parquet`]) and in again, whole or
 //!   only some keys ([`Chunk::from_parquet`]); rows come back equal ([`Chunk::rows`]).
+//! - [`Chunk::pick`], [`pack_rows`]: the rows of some keys, and rows as packed columns for readers of many of them.
 //! - [`FileIndex`]: where the columns of a stored chunk are, to decode some without fetching the others.
 //! - [`Points`]: the x and y of one series in one chunk ([`Chunk::points`]); what a cache keeps.
 //! - [`Extent`] and [`Bucketizer`]: a chart's buckets over any number of chunks; [`bucketize`] does
@@ -39,8 +40,10 @@ mod chunk;
 mod column;
 mod error;
 mod key_stats;
+mod packed;
 mod parquet_file;
 mod partial_file;
+mod pick;
 mod points;
 mod wire;
 
@@ -49,6 +52,8 @@ pub use chunk::Chunk;
 pub use column::Column;
 pub use error::HistoryError;
 pub use key_stats::{KeyStats, KeyTable};
+pub use packed::{ROWS_CONTENT_TYPE, ROWS_MAGIC, pack_end, pack_rows};
 pub use partial_file::FileIndex;
+pub use pick::{columns_of_keys, gather, value_at};
 pub use points::{Numbers, Points, rates};
 pub use wire::{SERIES_CONTENT_TYPE, encode_series};

@@ -200,10 +200,10 @@ def _content(run: Run, name: str) -> bytes:
     Raises:
         Error: The run has no such file.
     """
-    file = run.file(name)
-    if not file.direct_url:
+    found = run.files([name])
+    if not found:
         raise Error(f"the run has no file `{name}` (yet)")
-    with run._api._client.download(file.direct_url) as answer:
+    with run._api._client.download(found[0].direct_url) as answer:
         return bytes(answer.read())
 
 

@@ -1,10 +1,43 @@
-"""The Public API: reading (and later changing) what is stored at a server."""
+"""The Public API: reading and changing what is stored at a server."""
 
 from __future__ import annotations
 
 from ._api import Api
+from ._console_logs import ConsoleLogLine, ConsoleLogs
+from ._errors import IncompleteRunHistoryError, RunNotFoundError
+from ._exports import DownloadHistoryResult
 from ._files import File, Files
+from ._history import HistoryScan
+from ._later import LATER, later_class
+from ._projects import Project, Projects
 from ._runs import Runs
 from ._stored_run import Run
+from ._summary import HTTPSummary
+from ._users import Member, Team, User
 
-__all__ = ("Api", "File", "Files", "Run", "Runs")
+__all__ = (
+    "Api",
+    "ConsoleLogLine",
+    "ConsoleLogs",
+    "DownloadHistoryResult",
+    "File",
+    "Files",
+    "HTTPSummary",
+    "HistoryScan",
+    "IncompleteRunHistoryError",
+    "Member",
+    "Project",
+    "Projects",
+    "Run",
+    "RunNotFoundError",
+    "Runs",
+    "Team",
+    "User",
+)
+
+
+def __getattr__(name: str) -> type:
+    if name in LATER:
+        found = globals()[name] = later_class(name)
+        return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,17 +8,18 @@ from runlane.errors import CommError, UsageError
 
 from . import _queries as queries
 from ._client import GraphQLClient
-from ._page import Page
+from ._errors import InvalidArgumentError
+from ._later import later
+from ._projects import Project, Projects
 from ._runs import Runs
 from ._stored_run import Run
+from ._users import Team, User
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any
+    from typing import Any, Literal
 
 _DEFAULT_TIMEOUT_SECS = 19
-_PROJECTS_PER_PAGE = 200
 
 
 class _RawClient:
@@ -30,43 +31,257 @@ class _RawClient:
     def execute(
         self, query: Any, variable_values: dict[str, Any] | None = None, **_options: Any
     ) -> dict[str, Any]:
-        """Run one document, given as text or as a parsed one of the `gql` package."""
+        """Run one document, given as text or as a parsed one of the `gql` package.
+
+        Raises:
+            CommError: The server cannot be reached, or refused the document.
+        """
         if not isinstance(query, str):
-            source = getattr(getattr(getattr(query, "loc", None), "source", None), "body", None)
+            inner = getattr(query, "document", query)
+            source = getattr(getattr(getattr(inner, "loc", None), "source", None), "body", None)
             query = source if source is not None else str(query)
         return self._client.execute(query, variable_values or {})
 
 
-class Project(Page):
-    """A project, as `Api.projects` lists it."""
+class _Later:
+    """Methods that come with later parts of the Public API; each says so."""
 
-    def __init__(self, api: Api, attributes: dict[str, Any]) -> None:
-        self._api = api
-        self.id = attributes.get("id")
-        self.name = str(attributes["name"])
-        self.entity = str(attributes["entityName"])
-        self.created_at = attributes.get("createdAt")
+    def artifact(self, name: str, type: str | None = None) -> Any:  # noqa: A002 - wandb's name
+        """Comes with artifacts."""
+        del name, type
+        later("Api.artifact", "artifacts")
 
-    @property
-    def path(self) -> list[str]:
-        """Entity and project name."""
-        return [self.entity, self.name]
+    def artifact_collection(self, type_name: str, name: str) -> Any:
+        """Comes with artifacts."""
+        del type_name, name
+        later("Api.artifact_collection", "artifacts")
 
-    @property
-    def url(self) -> str:
-        """The project's page."""
-        return str(self._api._settings_for(self.entity, self.name).project_url)
+    def artifact_collection_exists(self, name: str, type: str) -> bool:  # noqa: A002 - wandb's name
+        """Comes with artifacts."""
+        del name, type
+        later("Api.artifact_collection_exists", "artifacts")
 
-    def runs(self, **options: Any) -> Runs:
-        """The project's runs; options as in `Api.runs`."""
-        return self._api.runs(f"{self.entity}/{self.name}", **options)
+    def artifact_collections(
+        self,
+        project_name: str,
+        type_name: str,
+        order: str | None = None,
+        per_page: int = 50,
+        start: str | None = None,
+    ) -> Any:
+        """Comes with artifacts."""
+        del project_name, type_name, order, per_page, start
+        later("Api.artifact_collections", "artifacts")
 
-    def __repr__(self) -> str:
-        return f"<Project {self.entity}/{self.name}>"
+    def artifact_exists(self, name: str, type: str | None = None) -> bool:  # noqa: A002 - wandb's name
+        """Comes with artifacts."""
+        del name, type
+        later("Api.artifact_exists", "artifacts")
+
+    def artifact_type(self, type_name: str, project: str | None = None) -> Any:
+        """Comes with artifacts."""
+        del type_name, project
+        later("Api.artifact_type", "artifacts")
+
+    def artifact_types(self, project: str | None = None, start: str | None = None) -> Any:
+        """Comes with artifacts."""
+        del project, start
+        later("Api.artifact_types", "artifacts")
+
+    def artifact_versions(self, type_name: str, name: str, per_page: int = 50) -> Any:
+        """Comes with artifacts."""
+        del type_name, name, per_page
+        later("Api.artifact_versions", "artifacts")
+
+    def artifacts(
+        self,
+        type_name: str,
+        name: str,
+        order: str | None = None,
+        per_page: int = 50,
+        tags: list[str] | None = None,
+        start: str | None = None,
+    ) -> Any:
+        """Comes with artifacts."""
+        del type_name, name, order, per_page, tags, start
+        later("Api.artifacts", "artifacts")
+
+    def automation(self, name: str, *, entity: str | None = None) -> Any:
+        """Comes with automations."""
+        del name, entity
+        later("Api.automation", "automations")
+
+    def automations(
+        self,
+        entity: str | None = None,
+        *,
+        name: str | None = None,
+        per_page: int = 50,
+        start: str | None = None,
+    ) -> Any:
+        """Comes with automations."""
+        del entity, name, per_page, start
+        later("Api.automations", "automations")
+
+    def create_automation(self, obj: Any, *, fetch_existing: bool = False, **kwargs: Any) -> Any:
+        """Comes with automations."""
+        del obj, fetch_existing, kwargs
+        later("Api.create_automation", "automations")
+
+    def update_automation(self, obj: Any, *, create_missing: bool = False, **kwargs: Any) -> Any:
+        """Comes with automations."""
+        del obj, create_missing, kwargs
+        later("Api.update_automation", "automations")
+
+    def delete_automation(self, obj: Any) -> Any:
+        """Comes with automations."""
+        del obj
+        later("Api.delete_automation", "automations")
+
+    def integrations(self, entity: str | None = None, *, per_page: int = 50, start: str | None = None) -> Any:
+        """Comes with automations."""
+        del entity, per_page, start
+        later("Api.integrations", "automations")
+
+    def slack_integrations(
+        self, *, entity: str | None = None, per_page: int = 50, start: str | None = None
+    ) -> Any:
+        """Comes with automations."""
+        del entity, per_page, start
+        later("Api.slack_integrations", "automations")
+
+    def webhook_integrations(
+        self, entity: str | None = None, *, per_page: int = 50, start: str | None = None
+    ) -> Any:
+        """Comes with automations."""
+        del entity, per_page, start
+        later("Api.webhook_integrations", "automations")
+
+    def create_custom_chart(
+        self,
+        entity: str,
+        name: str,
+        display_name: str,
+        spec_type: Literal["vega2"],
+        access: Literal["private", "public"],
+        spec: str | dict[str, Any],
+    ) -> str:
+        """Comes with stored chart presets."""
+        del entity, name, display_name, spec_type, access, spec
+        later("Api.create_custom_chart", "chart presets")
+
+    def create_registry(
+        self,
+        name: str,
+        visibility: Literal["organization", "restricted"],
+        organization: str | None = None,
+        description: str | None = None,
+        artifact_types: list[str] | None = None,
+    ) -> Any:
+        """Comes with registries."""
+        del name, visibility, organization, description, artifact_types
+        later("Api.create_registry", "registries")
+
+    def registries(
+        self,
+        organization: str | None = None,
+        filter: dict[str, Any] | None = None,  # noqa: A002 - wandb's name
+        order: str | None = None,
+        per_page: int = 100,
+        start: str | None = None,
+    ) -> Any:
+        """Comes with registries."""
+        del organization, filter, order, per_page, start
+        later("Api.registries", "registries")
+
+    def registry(self, name: str, organization: str | None = None) -> Any:
+        """Comes with registries."""
+        del name, organization
+        later("Api.registry", "registries")
+
+    def organization(self, name: str | None = None) -> Any:
+        """Comes with registries."""
+        del name
+        later("Api.organization", "registries")
+
+    def create_run_queue(
+        self,
+        name: str,
+        type: Any,  # noqa: A002 - wandb's name
+        entity: str | None = None,
+        prioritization_mode: Any = None,
+        config: dict[str, Any] | None = None,
+        template_variables: dict[str, Any] | None = None,
+    ) -> Any:
+        """Comes with launch queues."""
+        del name, type, entity, prioritization_mode, config, template_variables
+        later("Api.create_run_queue", "launch queues")
+
+    def upsert_run_queue(
+        self,
+        name: str,
+        resource_config: dict[str, Any],
+        resource_type: Any,
+        entity: str | None = None,
+        template_variables: dict[str, Any] | None = None,
+        external_links: dict[str, Any] | None = None,
+        prioritization_mode: Any = None,
+    ) -> Any:
+        """Comes with launch queues."""
+        del (
+            name,
+            resource_config,
+            resource_type,
+            entity,
+            template_variables,
+            external_links,
+            prioritization_mode,
+        )
+        later("Api.upsert_run_queue", "launch queues")
+
+    def run_queue(self, entity: str, name: str) -> Any:
+        """Comes with launch queues."""
+        del entity, name
+        later("Api.run_queue", "launch queues")
+
+    def queued_run(
+        self,
+        entity: str,
+        project: str,
+        queue_name: str,
+        run_queue_item_id: str,
+        project_queue: Any = None,
+        priority: Any = None,
+    ) -> Any:
+        """Comes with launch queues."""
+        del entity, project, queue_name, run_queue_item_id, project_queue, priority
+        later("Api.queued_run", "launch queues")
+
+    def job(self, name: str | None, path: str | None = None) -> Any:
+        """Comes with launch queues."""
+        del name, path
+        later("Api.job", "launch queues")
+
+    def list_jobs(self, entity: str, project: str) -> list[dict[str, Any]]:
+        """Comes with launch queues."""
+        del entity, project
+        later("Api.list_jobs", "launch queues")
+
+    def reports(self, path: str = "", name: str | None = None, per_page: int = 50) -> Any:
+        """Comes with reports."""
+        del path, name, per_page
+        later("Api.reports", "reports")
+
+    def sweep(self, path: str = "") -> Any:
+        """Comes with sweeps."""
+        del path
+        later("Api.sweep", "sweeps")
 
 
-class Api:
-    """Reads what a server stores. One object caches what it read, until `flush`. Any thread may use it.
+class Api(_Later):
+    """Reads and changes what a server stores. One object caches what it read, until `flush`. Any thread may use it.
+
+    It can be pickled, without the key: where it is loaded, the key is looked up again.
 
     Args:
         overrides: Settings of this object: `base_url`, `entity`, `project`.
@@ -82,10 +297,11 @@ class Api:
     ) -> None:
         state = _setup.process()
         overrides = {name: value for name, value in (overrides or {}).items() if value is not None}
+        self._overrides: dict[str, Any] = {
+            name: overrides[name] for name in ("base_url", "entity", "project") if name in overrides
+        }
         self._settings = state.settings.copy()
-        self._settings.layer(
-            {name: overrides[name] for name in ("base_url", "entity", "project") if name in overrides}
-        )
+        self._settings.layer(dict(self._overrides))
         if not self._settings.is_set("base_url"):
             server = _servers.running_server()
             if server is None:
@@ -101,33 +317,58 @@ class Api:
             )
         self.timeout = _DEFAULT_TIMEOUT_SECS if timeout is None else timeout
         self._client = GraphQLClient(str(self._settings.base_url), key, float(self.timeout), self._settings)
-        self._api_key = key
-        self._runs: dict[str, Run] = {}
-        self._viewer: dict[str, Any] | None = None
+        self.api_key = key
         self._default_entity: str | None = self._settings.entity
+        self._viewer: User | None = None
+        self._features: frozenset[str] | None = None
+        self._run_cache: dict[str, Run] = {}
+        self._runs_cache: dict[str, Runs] = {}
+        self._projects_cache: dict[str, Projects] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        overrides = {**self._overrides, "base_url": str(self._settings.base_url)}
+        return (Api, (overrides, self.timeout))
+
+    # --- the server and its people ----------------------------------------------------------------------------------
 
     @property
     def client(self) -> _RawClient:
-        """Raw GraphQL."""
+        """Raw GraphQL: `api.client.execute(document, variable_values={…})`."""
         return _RawClient(self._client)
-
-    @property
-    def api_key(self) -> str:
-        """The key in use."""
-        return self._api_key
 
     @property
     def settings(self) -> dict[str, Any]:
         """Server, entity and project that paths are completed with."""
         return {
             "base_url": self._settings.base_url,
-            "entity": self._default_entity,
+            "entity": self._settings.entity,
             "project": self._settings.project,
+            "organization": None,
             "run": None,
         }
 
     @property
-    def viewer(self) -> dict[str, Any]:
+    def user_agent(self) -> str:
+        """What requests say about who sends them."""
+        return self._client.user_agent
+
+    def _has_feature(self, name: str) -> bool:
+        """Whether the server announces a feature; asked once."""
+        if self._features is None:
+            try:
+                found = (self._client.execute(queries.FEATURES, {}).get("serverInfo") or {}).get("features")
+            except CommError as error:
+                if error.exc is not None:
+                    raise
+                # A server from before it had features.
+                found = None
+            self._features = frozenset(
+                feature["name"] for feature in found or [] if feature and feature.get("isEnabled")
+            )
+        return name in self._features
+
+    @property
+    def viewer(self) -> User:
         """Who the key belongs to.
 
         Raises:
@@ -137,15 +378,60 @@ class Api:
             viewer = self._client.execute(queries.VIEWER, {}).get("viewer")
             if not viewer:
                 raise CommError(f"the server at {self._settings.base_url} does not know the API key")
-            self._viewer = viewer
+            self._viewer = User(self, viewer, self.api_key)
         return self._viewer
 
     @property
     def default_entity(self) -> str | None:
         """The entity of paths that name none."""
         if self._default_entity is None:
-            self._default_entity = self.viewer.get("entity")
+            viewer = self._client.execute(queries.DEFAULT_ENTITY, {}).get("viewer") or {}
+            self._default_entity = viewer.get("entity")
         return self._default_entity
+
+    def users(self, username_or_email: str) -> list[User]:
+        """The accounts that a user name or mail address, or a part of one, fits."""
+        found = self._client.execute(queries.USERS, {"query": username_or_email}).get("users") or {}
+        return [User(self, edge["node"]) for edge in found.get("edges") or []]
+
+    def user(self, username_or_email: str) -> User | None:
+        """One account; None if there is none. Of several the first, with a warning."""
+        found = self.users(username_or_email)
+        if len(found) > 1:
+            from runlane.terminal import termwarn
+
+            termwarn(f"Found multiple users, returning the first user matching {username_or_email}")
+        return found[0] if found else None
+
+    def create_user(self, email: str, admin: bool | None = False) -> User:
+        """Make an account.
+
+        Raises:
+            CommError: The server does not make accounts, or not for the caller.
+        """
+        return User.create(self, email, admin)
+
+    def team(self, team: str) -> Team:
+        """One team, or the entity of a user.
+
+        Raises:
+            ValueError: There is no such team.
+        """
+        return Team(self, team)
+
+    def create_team(self, team: str, admin_username: str | None = None) -> Team:
+        """Make a team.
+
+        Args:
+            team: Its name.
+            admin_username: Who administers it; the caller by default.
+
+        Raises:
+            CommError: The server does not make teams, or not for the caller.
+        """
+        return Team.create(self, team, admin_username)
+
+    # --- paths ------------------------------------------------------------------------------------------------------
 
     def _settings_for(self, entity: str, project: str, run_id: str | None = None) -> Settings:
         settings = Settings(base_url=self._settings.base_url)
@@ -160,20 +446,44 @@ class Api:
         project = parts[-1] if parts else self._settings.project
         entity = parts[0] if len(parts) > 1 else self.default_entity
         if not project:
-            raise ValueError("a path `entity/project` is needed: no project is configured")
+            raise InvalidArgumentError("a path `entity/project` is needed: no project is configured")
         if not entity:
-            raise ValueError("a path `entity/project` is needed: no entity is configured")
+            raise InvalidArgumentError("a path `entity/project` is needed: no entity is configured")
         return entity, project
 
     def _run_path(self, path: str) -> tuple[str, str, str]:
         if not isinstance(path, str) or not path.strip("/"):
-            raise ValueError(f"invalid run path: {path!r}; expected `entity/project/run_id`")
+            raise InvalidArgumentError(f"invalid run path: {path!r}; expected `entity/project/run_id`")
         parts = [part for part in path.replace(":", "/").strip("/").split("/") if part]
         if len(parts) >= 3 and parts[-2] == "runs":
             parts.pop(-2)
         if len(parts) > 3:
-            raise ValueError(f"invalid run path: {path!r}; expected `entity/project/run_id`")
+            raise InvalidArgumentError(f"invalid run path: {path!r}; expected `entity/project/run_id`")
         return (*self._project_path("/".join(parts[:-1])), parts[-1])
+
+    def from_path(self, path: str) -> Any:
+        """The project or run that a path leads to: `entity/project`, `entity/project/run_id`, `entity/project/runs/run_id`.
+
+        Raises:
+            ValueError: The path leads to nothing of this kind.
+            CommError: There is no such run; also the error above is of this class.
+            NotYetError: It leads to a sweep, report or artifact.
+        """
+        parts = [part for part in str(path).strip("/ ").split("/") if part]
+        if len(parts) == 4 and parts[2].startswith(("sweep", "report", "artifact")):
+            later(f"Api.from_path({path!r})", "sweeps, reports and artifacts")
+        if len(parts) == 3 and ":" in parts[2]:
+            later(f"Api.from_path({path!r})", "artifacts")
+        if len(parts) in (1, 2):
+            entity, project = self._project_path("/".join(parts))
+            return self.project(project, entity)
+        if len(parts) == 3 or (len(parts) == 4 and parts[2].startswith("run")):
+            return self.run("/".join((*parts[:2], parts[-1])))
+        raise InvalidArgumentError(
+            f"invalid path: {path!r}; expected a project, run, report, sweep or artifact"
+        )
+
+    # --- projects and runs ------------------------------------------------------------------------------------------
 
     def run(self, path: str = "") -> Run:
         """One run.
@@ -183,13 +493,16 @@ class Api:
 
         Raises:
             ValueError: The path is wrong.
-            CommError: There is no such run, or the server cannot be reached.
+            CommError: There is no such run, or the server cannot be reached; also the error above is of this class.
         """
         entity, project, run_id = self._run_path(path)
         key = f"{entity}/{project}/{run_id}"
-        if key not in self._runs:
-            self._runs[key] = Run(self, entity, project, run_id)
-        return self._runs[key]
+        if key not in self._run_cache:
+            self._run_cache[key] = Run(self, entity, project, run_id)
+        return self._run_cache[key]
+
+    def _forget(self, run: Run) -> None:
+        self._run_cache.pop("/".join(run.path), None)
 
     def runs(
         self,
@@ -197,8 +510,9 @@ class Api:
         filters: dict[str, Any] | None = None,
         order: str = "+created_at",
         per_page: int = 50,
-        include_sweeps: bool = True,
+        include_sweeps: bool = False,
         lazy: bool = True,
+        start: str | None = None,
     ) -> Runs:
         """The runs of a project, loaded page by page.
 
@@ -209,31 +523,77 @@ class Api:
             per_page: Runs per request.
             include_sweeps: Accepted without effect.
             lazy: Load config and summary when they are first read.
-        """
-        del include_sweeps
-        entity, project = self._project_path(path)
-        return Runs(self, entity, project, filters or {}, order, per_page, lazy)
+            start: Where to begin: the `cursor` of an earlier list with the same filters and order.
 
-    def projects(self, entity: str | None = None, per_page: int = _PROJECTS_PER_PAGE) -> Iterator[Project]:
-        """The projects of an entity."""
-        cursor = None
-        while True:
-            variables = {"entity": entity or self.default_entity, "cursor": cursor, "perPage": per_page}
-            models = self._client.execute(queries.PROJECTS, variables).get("models") or {
-                "edges": [],
-                "pageInfo": {},
-            }
-            for edge in models["edges"]:
-                yield Project(self, edge["node"])
-            if not models["pageInfo"].get("hasNextPage") or not models["edges"]:
-                return
-            cursor = models["pageInfo"].get("endCursor")
+        Raises:
+            ValueError: `per_page` is not positive; when it is used: there is no such project.
+        """
+        entity, project = self._project_path(path)
+        # What begins at a cursor is a list of its own.
+        key = f"{entity}/{project}{filters!r}{order}{per_page}{lazy}"
+        if start is None and key in self._runs_cache:
+            return self._runs_cache[key]
+        made = Runs(self, entity, project, filters, order, per_page, include_sweeps, lazy, start)
+        if start is None:
+            self._runs_cache[key] = made
+        return made
+
+    def create_run(
+        self, *, run_id: str | None = None, project: str | None = None, entity: str | None = None
+    ) -> Run:
+        """Make a run without a program behind it.
+
+        Args:
+            run_id: Its id; a new one by default.
+            project: Its project; the configured one, else `uncategorized`.
+            entity: Its entity; the default one.
+        """
+        return Run.create(self, run_id, project, entity)
+
+    def projects(self, entity: str | None = None, per_page: int = 200) -> Projects:
+        """The projects of an entity, loaded page by page.
+
+        Raises:
+            ValueError: No entity is given or known.
+        """
+        name = entity or self.default_entity
+        if not name:
+            raise InvalidArgumentError("an entity is needed: none is configured")
+        if name not in self._projects_cache:
+            self._projects_cache[name] = Projects(self, name, per_page)
+        return self._projects_cache[name]
 
     def project(self, name: str, entity: str | None = None) -> Project:
-        """One project by name; it is not checked whether it exists."""
-        return Project(self, {"name": name, "entityName": entity or self.default_entity})
+        """One project by name; whether it exists is seen when it is read."""
+        return Project(self, entity or self.default_entity or "", name)
+
+    def create_project(self, name: str, entity: str) -> None:
+        """Make a project, if there is none of this name.
+
+        Raises:
+            CommError: The server cannot be reached, or refused it.
+        """
+        self._client.execute(queries.CREATE_PROJECT, {"input": {"name": name, "entityName": entity}})
+        self._projects_cache.pop(entity, None)
+
+    def sync_tensorboard(
+        self,
+        root_dir: str,
+        run_id: str | None = None,
+        project: str | None = None,
+        entity: str | None = None,
+    ) -> Any:
+        """Comes later; `runlane.init(sync_tensorboard=True)` follows event files while they are written."""
+        del root_dir, run_id, project, entity
+        later("Api.sync_tensorboard", "imports of finished event files")
 
     def flush(self) -> None:
         """Forget what was read, so that fresh values are loaded."""
-        self._runs.clear()
+        self._run_cache.clear()
+        self._runs_cache.clear()
+        self._projects_cache.clear()
         self._viewer = None
+        self._features = None
+
+    def __repr__(self) -> str:
+        return f"<Api {self._settings.base_url}>"

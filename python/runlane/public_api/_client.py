@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import random
 import time
 import urllib.error
@@ -74,6 +75,12 @@ def _opener(settings: Settings | None) -> urllib.request.OpenerDirector:
     return urllib.request.build_opener(*handlers)
 
 
+def _version() -> str:
+    from runlane._core import __version__
+
+    return str(__version__)
+
+
 def _error_text(body: bytes) -> str:
     """What a server's error answer says, for people."""
     try:
@@ -111,7 +118,9 @@ class GraphQLClient:
         self.base_url = base_url.rstrip("/")
         self.timeout_secs = timeout_secs
         self._opener = _opener(settings)
-        self._headers = {
+        self.user_agent = f"runlane Public Client {_version()}"
+        self._headers = {"User-Agent": self.user_agent}
+        self._headers |= {
             str(name): str(value)
             for name, value in ((settings.x_extra_http_headers if settings else None) or {}).items()
         }
@@ -149,22 +158,60 @@ class GraphQLClient:
         Raises:
             CommError: The URL cannot be read.
         """
+        absolute, same = self._handed_out(url)
+        request = urllib.request.Request(absolute, headers=self._headers if same else {})  # noqa: S310 - scheme is checked
+        return self._send(request)
+
+    def upload(self, url: str, path: str, headers: Mapping[str, str]) -> None:
+        """Send a file to a URL that the server handed out; the key goes along only below the server's own address.
+
+        Raises:
+            CommError: The file could not be sent.
+        """
+        absolute, own = self._handed_out(url)
+        size = os.path.getsize(path)
+        sent = {**(self._headers if own else {}), **headers, "Content-Length": str(size)}
+        sent.setdefault("Content-Type", "application/octet-stream")
+        for attempt in range(_MAX_ATTEMPTS):
+            with open(path, "rb") as file:
+                # An empty file as bytes: a file object of length 0 would be sent in chunks.
+                body: Any = file if size else b""
+                request = urllib.request.Request(absolute, data=body, headers=sent, method="PUT")  # noqa: S310 - scheme is checked
+                try:
+                    self._send(request, attempts=1).close()
+                except CommError as error:
+                    status = getattr(error.exc, "code", None)
+                    if attempt + 1 == _MAX_ATTEMPTS or (status is not None and status not in _RETRIED):
+                        raise
+                    self._wait(attempt + 1)
+                else:
+                    return
+
+    def _handed_out(self, url: str) -> tuple[str, bool]:
+        """A URL of the server's as an absolute one, and whether it is below the server's own address.
+
+        Raises:
+            CommError: Its scheme is none that is used.
+        """
         absolute = url if "://" in url else self.base_url + url
         parts, own = urlsplit(absolute), urlsplit(self.base_url)
         if parts.scheme not in ("http", "https"):
             raise CommError(
                 f"the server handed out a URL with scheme {parts.scheme!r}; only http and https are read"
             )
-        same = (parts.scheme, parts.netloc) == (own.scheme, own.netloc)
-        request = urllib.request.Request(absolute, headers=self._headers if same else {})  # noqa: S310 - scheme is checked
-        return self._send(request)
+        return absolute, (parts.scheme, parts.netloc) == (own.scheme, own.netloc)
 
-    def _send(self, request: urllib.request.Request) -> HTTPResponse:
+    @staticmethod
+    def _wait(attempt: int) -> None:
+        """Let some time go by before another attempt, longer each time."""
+        longest = min(_LONGEST_DELAY_SECS, _FIRST_DELAY_SECS * 2 ** (attempt - 1))
+        time.sleep(longest * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+
+    def _send(self, request: urllib.request.Request, attempts: int = _MAX_ATTEMPTS) -> HTTPResponse:
         last: Exception | None = None
-        for attempt in range(_MAX_ATTEMPTS):
+        for attempt in range(attempts):
             if attempt:
-                longest = min(_LONGEST_DELAY_SECS, _FIRST_DELAY_SECS * 2 ** (attempt - 1))
-                time.sleep(longest * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+                self._wait(attempt)
             try:
                 response: HTTPResponse = self._opener.open(request, timeout=self.timeout_secs)
             except urllib.error.HTTPError as error:

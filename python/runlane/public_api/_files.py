@@ -4,144 +4,175 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+
+from runlane.errors import CommError
 
 from . import _queries as queries
+from ._attributes import Attributes
+from ._errors import InvalidArgumentError
+from ._paging import Loaded, SizedPages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any, TextIO
 
+    from ._api import Api
     from ._stored_run import Run
 
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
-class File:
-    """One file; attributes are read from the server's answer, None where there is no such file."""
 
-    def __init__(self, run: Run, attributes: dict[str, Any]) -> None:
+def _size_text(size: int) -> str:
+    shown, unit = float(size), 0
+    while shown >= 1024 and unit < len(_UNITS) - 1:
+        shown, unit = shown / 1024, unit + 1
+    return f"{shown:.1f}{_UNITS[unit]}"
+
+
+class File(Attributes):
+    """One file. Attributes: `id`, `name`, `url`, `direct_url`, `mimetype`, `md5` (base64), `updated_at`."""
+
+    def __init__(self, run: Run, attrs: dict[str, Any]) -> None:
+        super().__init__(attrs)
         self._run = run
-        self._attributes = attributes
-        self.name = str(attributes["name"])
+        self.name = str(attrs["name"])
 
     @property
-    def id(self) -> str | None:
-        """The server's id."""
-        return self._attributes.get("id")
+    def size(self) -> int:
+        """Bytes."""
+        return int(self._attrs.get("sizeBytes") or 0)
 
     @property
-    def size(self) -> int | None:
-        """Bytes; None if the run has no such file."""
-        size = self._attributes.get("sizeBytes")
-        return None if size is None else int(size)
+    def path_uri(self) -> str:
+        """Where the file is in a bucket (`s3://…`); empty for a server that keeps files itself."""
+        from urllib.parse import urlsplit
 
-    @property
-    def mimetype(self) -> str | None:
-        """Type of the content."""
-        return self._attributes.get("mimetype")
+        parts = urlsplit(str(self._attrs.get("directUrl") or ""))
+        host = parts.hostname or ""
+        bucket, _, rest = host.partition(".s3.")
+        return f"s3://{bucket}{parts.path}" if rest.endswith("amazonaws.com") and bucket else ""
 
-    @property
-    def md5(self) -> str | None:
-        """MD5 of the content, base64."""
-        return self._attributes.get("md5")
-
-    @property
-    def updated_at(self) -> str | None:
-        """When it was last written."""
-        return self._attributes.get("updatedAt")
-
-    @property
-    def url(self) -> str | None:
-        """Where it can be downloaded."""
-        return self._attributes.get("url")
-
-    @property
-    def direct_url(self) -> str | None:
-        """Where it can be downloaded without a redirect."""
-        return self._attributes.get("directUrl") or self.url
-
-    def download(self, root: str = ".", replace: bool = False, exist_ok: bool = False) -> TextIO:
+    def download(
+        self, root: str = ".", replace: bool = False, exist_ok: bool = False, api: Api | None = None
+    ) -> TextIO:
         """Save the file below `root` and open it for reading.
 
         Args:
             root: Directory; the file's own directories are made in it.
             replace: Overwrite an existing file.
             exist_ok: Keep an existing file instead of raising.
+            api: Another `Api` to download with.
 
         Raises:
-            ValueError: The file exists; or its name leaves `root`; or the run has no such file.
-            CommError: The server cannot be read.
+            ValueError: The file exists, or its name leaves `root`.
+            CommError: The server cannot be read; also the errors above are of this class.
         """
         base = os.path.abspath(root)
         target = os.path.abspath(os.path.join(base, self.name))
         if not target.startswith(base.rstrip(os.sep) + os.sep):
-            raise ValueError(f"the file name `{self.name}` leaves the directory it is downloaded to")
+            raise InvalidArgumentError(
+                f"the file name `{self.name}` leaves the directory it is downloaded to"
+            )
         if os.path.exists(target) and not replace:
             if exist_ok:
                 return open(target)
-            raise ValueError(
-                f"File already exists, pass replace=True to overwrite or exist_ok=True to leave it as is: {target}"
+            raise InvalidArgumentError(
+                "File already exists, pass replace=True to overwrite or exist_ok=True to leave it as is and don't error."
+                f" ({target})"
             )
-        address = self.direct_url
+        address = self._attrs.get("directUrl") or self._attrs.get("url")
         if not address:
-            raise ValueError(f"run {'/'.join(self._run.path)} has no file `{self.name}`")
+            raise CommError(f"the server has no address for the file `{self.name}`")
         os.makedirs(os.path.dirname(target), exist_ok=True)
         temporary = f"{target}.{os.getpid()}.runlane-tmp"
-        with self._run._api._client.download(address) as response, open(temporary, "wb") as file:
-            shutil.copyfileobj(response, file, 1 << 20)
-        os.replace(temporary, target)
+        try:
+            with (api or self._run._api)._client.download(address) as response, open(temporary, "wb") as file:
+                shutil.copyfileobj(response, file, 1 << 20)
+            os.replace(temporary, target)
+        except BaseException:
+            if os.path.exists(temporary):
+                os.unlink(temporary)
+            raise
         return open(target)
 
+    def delete(self) -> None:
+        """Delete the file at the server.
+
+        Raises:
+            CommError: The server cannot be reached, or refused it.
+        """
+        variables = {"files": [self._attrs["id"]], "projectId": self._run._project_id()}
+        self._run._api._client.execute(queries.DELETE_FILES, variables)
+
     def __repr__(self) -> str:
-        return f"<File {self.name} ({self.mimetype}) {self.size} B>"
+        kind = self._attrs.get("mimetype") or ""
+        return f"<File {self.name} ({kind}) {_size_text(self.size)}>"
 
 
-class Files(Sequence):  # type: ignore[type-arg]
-    """The files of a run, loaded page by page."""
+class Files(SizedPages["File"]):
+    """The files of a run: all, those of some names, or those that match an SQL pattern (`%.json`)."""
 
-    def __init__(self, run: Run, names: list[str] | None, per_page: int, pattern: str | None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        names: list[str] | None = None,
+        per_page: int = 50,
+        pattern: str | None = None,
+    ) -> None:
+        if names and pattern:
+            raise InvalidArgumentError(
+                "Querying for files by both names and pattern is not supported."
+                " Please provide either a list of names or a pattern to match."
+            )
+        super().__init__(per_page)
         self._run = run
-        self._names = names or []
-        self._per_page = per_page
+        self._names = list(names or [])
         self._pattern = pattern
-        self._loaded: list[File] = []
-        self._cursor: str | None = None
-        self._more = True
 
-    def _load_page(self) -> None:
+    def _fetch(self, cursor: str | None) -> Loaded:
         variables = {
             "project": self._run.project,
             "entity": self._run.entity,
             "name": self._run.id,
-            "fileCursor": self._cursor,
-            "fileLimit": self._per_page,
+            "fileCursor": cursor,
+            "fileLimit": self.per_page,
             "fileNames": self._names,
             "pattern": self._pattern,
         }
-        files = self._run._query(queries.FILES, variables)["files"]
-        self._loaded += [File(self._run, edge["node"]) for edge in files["edges"]]
-        self._more = bool(files["pageInfo"]["hasNextPage"]) and bool(files["edges"])
-        if files["edges"]:
-            self._cursor = files["edges"][-1]["cursor"]
-
-    def _load_all(self) -> None:
-        while self._more:
-            self._load_page()
+        found = self._run._query(queries.FILES, variables)
+        files = found["files"]
+        if not self._names and self._pattern is None:
+            self._total = int(found.get("fileCount") or 0)
+        items = [File(self._run, edge["node"]) for edge in files["edges"]]
+        last = files["edges"][-1]["cursor"] if files["edges"] else None
+        return Loaded(items, last, bool(files["pageInfo"]["hasNextPage"]))
 
     def __len__(self) -> int:
-        self._load_all()
-        return len(self._loaded)
+        """How many files there are; with names or a pattern, those that match."""
+        if self._names or self._pattern is not None:
+            self._load_until(None)
+            return len(self.objects)
+        return super().__len__()
 
-    def __getitem__(self, index: Any) -> Any:
-        self._load_all()
-        return self._loaded[index]
+    def __repr__(self) -> str:
+        return f"<Files {'/'.join(self._run.path)} ({len(self)})>"
 
-    def __iter__(self) -> Iterator[File]:
-        position = 0
-        while True:
-            while self._more and position >= len(self._loaded):
-                self._load_page()
-            if position >= len(self._loaded):
-                return
-            yield self._loaded[position]
-            position += 1
+
+def upload(run: Run, path: str, root: str) -> File:
+    """Send a file to a run; see `Run.upload_file`."""
+    full = os.path.abspath(path)
+    name = os.path.relpath(full, os.path.abspath(root)).replace(os.sep, "/")
+    if name.startswith("../"):
+        raise InvalidArgumentError(f"the file `{path}` is not below the root `{root}`")
+    if not os.path.isfile(full):
+        raise CommError(f"cannot upload `{path}`: no such file", FileNotFoundError(path))
+    client = run._api._client
+    variables = {"entity": run.entity, "project": run.project, "run": run.id, "files": [name]}
+    created = client.execute(queries.CREATE_RUN_FILES, variables)["createRunFiles"]
+    headers = dict(header.split(":", 1) for header in created.get("uploadHeaders") or [])
+    for file in created["files"]:
+        if file.get("uploadUrl"):
+            client.upload(file["uploadUrl"], full, headers)
+    if run._api._has_feature("MARK_RUN_FILES_UPLOADED"):
+        client.execute(queries.MARK_UPLOADED, variables)
+    return run.file(name)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from ._attributes import Attributes
+
 TYPE_CHECKING = False
 
 
-class Page:
+class Page(Attributes):
     """A thing with a page: shown in a frame when it ends a cell."""
 
     if TYPE_CHECKING:
@@ -18,12 +20,6 @@ class Page:
         from runlane import _notebook
 
         return _notebook.page_html(self.url, repr(self).strip("<>"), height, hidden)
-
-    def display(self, height: int = 420, hidden: bool = False) -> bool:
-        """Show the page below the cell; whether this is a notebook."""
-        from runlane import _notebook
-
-        return _notebook.show(self.to_html(height, hidden), repr(self))
 
     def _repr_html_(self) -> str:
         return self.to_html()

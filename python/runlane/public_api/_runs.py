@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from threading import RLock
 
+from . import _frames
 from . import _queries as queries
+from ._errors import InvalidArgumentError
+from ._paging import Loaded, SizedPages
 from ._stored_run import Run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any, overload
+    from typing import Any, Literal
 
     from ._api import Api
 
+#: Runs of which histories are asked for at once.
+_AT_ONCE = 8
 
-class Runs(Sequence):  # type: ignore[type-arg]
+
+class Runs(SizedPages["Run"]):
     """Runs that match a filter. `len` asks the server; iterating loads pages as they are needed."""
 
     def __init__(
@@ -25,26 +28,25 @@ class Runs(Sequence):  # type: ignore[type-arg]
         api: Api,
         entity: str,
         project: str,
-        filters: dict[str, Any],
-        order: str,
-        per_page: int,
-        lazy: bool,
+        filters: dict[str, Any] | None = None,
+        order: str = "+created_at",
+        per_page: int = 50,
+        include_sweeps: bool = False,
+        lazy: bool = True,
+        start: str | None = None,
     ) -> None:
+        super().__init__(per_page, start)
+        del include_sweeps
         self._api = api
         self.entity = entity
         self.project = project
-        self.filters = filters
+        self.filters = filters or {}
         self.order = order
-        self._per_page = per_page
         self._lazy = lazy
-        self._loaded: list[Run] = []
-        self._cursor: str | None = None
-        self._more = True
-        self._count: int | None = None
-        self._lock = RLock()
+        self._text = json.dumps(self.filters)
 
-    def _load_page(self) -> None:
-        """Load one more page.
+    def _fetch(self, cursor: str | None) -> Loaded:
+        """Ask for a page.
 
         Raises:
             ValueError: There is no such project.
@@ -52,57 +54,73 @@ class Runs(Sequence):  # type: ignore[type-arg]
         variables = {
             "project": self.project,
             "entity": self.entity,
-            "cursor": self._cursor,
-            "perPage": self._per_page,
+            "cursor": cursor,
+            "perPage": self.per_page,
             "order": self.order,
-            "filters": json.dumps(self.filters),
+            "filters": self._text,
         }
         document = queries.RUNS_LIGHT if self._lazy else queries.RUNS_FULL
         project = self._api._client.execute(document, variables).get("project")
         if project is None:
-            raise ValueError(f"Could not find project {self.project} of {self.entity}")
-        self._count = int(project["runCount"])
+            raise ValueError(f"Could not find project {self.project}")
+        self._total = int(project["runCount"])
         edges = project["runs"]["edges"]
-        for edge in edges:
-            node = edge["node"]
-            self._loaded.append(
-                Run(self._api, self.entity, self.project, node["name"], node, full=not self._lazy)
-            )
-        self._more = bool(project["runs"]["pageInfo"]["hasNextPage"]) and bool(edges)
-        if edges:
-            self._cursor = edges[-1]["cursor"]
+        items = [
+            Run(self._api, self.entity, self.project, edge["node"]["name"], edge["node"], full=not self._lazy)
+            for edge in edges
+        ]
+        last = edges[-1]["cursor"] if edges else None
+        return Loaded(items, last, bool(project["runs"]["pageInfo"]["hasNextPage"]))
 
-    def __len__(self) -> int:
-        with self._lock:
-            if self._count is None:
-                self._load_page()
-            return self._count or 0
-
-    if TYPE_CHECKING:
-
-        @overload
-        def __getitem__(self, index: int) -> Run: ...
-        @overload
-        def __getitem__(self, index: slice) -> list[Run]: ...
-
-    def __getitem__(self, index: int | slice) -> Run | list[Run]:
-        with self._lock:
-            wanted = index.stop if isinstance(index, slice) else index
-            while self._more and (wanted is None or wanted < 0 or len(self._loaded) <= wanted):
-                self._load_page()
-            return self._loaded[index]
-
-    def __iter__(self) -> Iterator[Run]:
-        position = 0
-        while True:
+    def upgrade_to_full(self) -> None:
+        """Load config and summary of the runs that are loaded, and with those to come."""
+        if self._lazy:
+            self._lazy = False
             with self._lock:
-                while self._more and position >= len(self._loaded):
-                    self._load_page()
-                if position >= len(self._loaded):
-                    return
-                run = self._loaded[position]
-            yield run
-            position += 1
+                self._ahead = None
+            for run in self.objects:
+                run.load_full_data()
+
+    def histories(
+        self,
+        samples: int = 500,
+        keys: list[str] | None = None,
+        x_axis: str = "_step",
+        format: Literal["default", "pandas", "polars"] = "default",  # noqa: A002 - wandb's name
+        stream: Literal["default", "system"] = "default",
+    ) -> Any:
+        """A sample of the history of each run, in one list or frame; each row has its `run_id`.
+
+        Args:
+            samples: Rows of each run at most.
+            keys: Only rows that have all of these metrics.
+            x_axis: Metric that each row has.
+            format: A list of dicts, or a frame of pandas or Polars with its columns by name.
+            stream: `default`, or `system` for system metrics.
+
+        Raises:
+            ValueError: There is no such format or stream.
+            CommError: The server cannot be reached; also the error above is of this class.
+            ImportError: The format's package is not installed.
+        """
+        if format not in ("default", "pandas", "polars"):
+            raise InvalidArgumentError(
+                f"Invalid format: {format}. Must be one of 'default', 'pandas', 'polars'"
+            )
+        if format != "default":
+            _frames.needed_module(format, f'`format="{format}"`')
+
+        def rows_of(run: Run) -> list[dict[str, Any]]:
+            rows: list[dict[str, Any]] = run.history(
+                samples=samples, keys=keys, x_axis=x_axis, pandas=False, stream=stream
+            )
+            return [{**row, "run_id": run.id} for row in rows]
+
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="runlane-histories") as pool:
+            rows = [row for some in pool.map(rows_of, self) for row in some]
+        return rows if format == "default" else _frames.histories_frame(rows, format)
 
     def __repr__(self) -> str:
         return f"<Runs {self.entity}/{self.project}>"

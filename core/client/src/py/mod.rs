@@ -10,6 +10,7 @@ pub(crate) mod records;
 pub(crate) mod renamed;
 pub(crate) mod replies;
 pub(crate) mod requests;
+pub(crate) mod rows;
 pub(crate) mod run_base;
 pub(crate) mod settings;
 pub(crate) mod streams;
