@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from ._config import Config
+from ._convert import is_media
 from ._ids import random_id
 from ._run import Run, RunStatus
 from ._settings import Settings
@@ -106,6 +107,11 @@ class DisabledRun(Run):
             for key in keys[:-1]:
                 node = node.get(key, {})
             node.pop(keys[-1], None)
+
+    def _summary_value(self, path: tuple[str, ...], value: Any) -> Any:
+        """Store nothing: a table is known by its type alone."""
+        del path
+        return {"_type": type(value).__name__} if is_media(value) else value
 
     @property
     def _system_metrics(self) -> dict[str, Any]:

@@ -189,6 +189,38 @@ def test_a_hook_that_converts_to_nothing_known_ends(world: World) -> None:
         run.log({"a": object()})
 
 
+def test_a_hook_may_give_a_value_another_key(world: World) -> None:
+    run = world.open()
+    places = []
+
+    def place(path: str) -> tuple[str, dict[str, int]]:
+        places.append(path)
+        return f"{path}_table", {"rows": 2}
+
+    run._set_hooks(lambda _key, _value: _core.Renamed(place), lambda *_: None, lambda *_: None)
+    found = world.values(run, {"a": object(), "b": {"c": object(), "d": 1}})
+    assert found == {("a_table", "rows"): 2, ("b.c_table", "rows"): 2, ("b", "d"): 1}
+    assert places == ["a", "b.c"]
+    run._set_hooks(lambda _key, _value: _core.Renamed(lambda _path: ("", 1)), lambda *_: None, lambda *_: None)
+    with pytest.raises(ValueError, match="is empty: a key needs"):
+        run.log({"a": object()})
+    run._set_hooks(lambda _key, _value: _core.Renamed(lambda _path: 5), lambda *_: None, lambda *_: None)
+    with pytest.raises(TypeError):
+        run.log({"a": object()})
+    assert len(world.events("call")) == 1
+
+
+def test_the_step_is_counted_without_asking(world: World) -> None:
+    run = world.open()
+    counted = [run._local_step]
+    for words in ({}, {"commit": False}, {"step": 10}, {"step": 4}, {"step": 11, "commit": True}, {}):
+        run.log({"a": 1}, **words)
+        counted.append(run._local_step)
+    with pytest.raises(TypeError):
+        run.log({"a": {1: 2, (): 3}})
+    assert [*counted, run._local_step] == [0, 1, 1, 10, 10, 12, 13, 13]
+
+
 def test_a_hook_may_log_itself(world: World) -> None:
     run = world.open()
 

@@ -146,7 +146,10 @@ def test_media_types_come_later(wandb, offline):
     with pytest.raises(NotImplementedError, match="later version"):
         wandb.Image("x.png")
     with pytest.raises(wandb.UsageError, match="later version"):
-        wandb.Table(columns=["a"])
+        wandb.JoinedTable("a", "b", "id")
+    assert issubclass(wandb.Image, wandb.data_types.WBValue) and isinstance(
+        wandb.Table(columns=["a"]), wandb.data_types.Media
+    )
 
 
 @pytest.mark.parametrize(

@@ -513,7 +513,7 @@ def test_features_of_later_versions_say_so(wandb, offline):
         lambda: offline.log_artifact("x"),
         lambda: offline.use_artifact("x:latest"),
         lambda: wandb.sweep({}),
-        lambda: wandb.plot.line(None, "x", "y"),
+        lambda: wandb.Image("x.png"),
     ):
         with pytest.raises(wandb.UsageError, match="not available yet"):
             use()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from _thread import get_ident
 from hashlib import sha256
 
 from runlane._json_text import without_surrogates
@@ -62,9 +63,10 @@ def store(run: Any, kind: str, key: str, step: int | str, extension: str, conten
     path = media_path(kind, key, step, digest, extension)
     target = os.path.join(run._settings.files_dir, *path.split("/"))
     os.makedirs(os.path.dirname(target), exist_ok=True)
-    # The daemon may be reading a file of the same name; it has the same content.
-    partial = f"{target}.{os.getpid()}.part"
-    partial = os.path.join(os.path.dirname(target), _cut(os.path.basename(partial), _NAME_BYTES))
+    # The daemon may be reading a file of the same name, and another thread writing it; all have the same content.
+    folder, name = os.path.split(target)
+    mark = f".{os.getpid()}-{get_ident()}.part"
+    partial = os.path.join(folder, _cut(name, _NAME_BYTES - len(mark)) + mark)
     try:
         with open(partial, "wb") as file:
             file.write(content)

@@ -1,0 +1,166 @@
+"""What a run has of tables, charts and histograms, and what is said where one cannot be stored. (Equality: tests/pairs.)"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from world import Home
+
+SCRIPT = """
+import json, os, sys, threading
+import numpy as np
+import runlane as wandb
+from runlane import _core
+
+run = wandb.init(mode="offline", project="p", id="tables1")
+Table, plot = wandb.Table, wandb.plot
+one = lambda: Table(columns=["x"], data=[[1]])
+
+# Misuse costs its own value and nothing else.
+Table.MAX_ROWS = 5
+for _ in range(2):
+    run.log({"long": Table(columns=["x"], data=[[i] for i in range(8)]), "ok": 1})
+class Odd: pass
+run.log({"odd": Table(columns=["x"], data=[[Odd()], [Odd()]])})
+changed = one()
+run.log({"changed": changed})
+changed.add_data(2)
+changed.add_data(3)
+run.log({"changed": changed})
+run.log({"list": [plot.line(one(), "x", "x")], "ok": 2})
+run.log({"later": plot.line(one(), "x", "x"), "deep": {"er": wandb.visualize("wandb/x/v1", one())}})
+run.log({"k" * 300 + "/" + "v" * 400: one()})
+for use in (
+    lambda: run.config.update({"t": one()}),
+    lambda: run.summary.update({"good": 1, "chart": plot.line(one(), "x", "x")}),
+    lambda: plot.line([[1]], "x", "x"),
+):
+    try:
+        use()
+        print("not refused")
+    except (TypeError, wandb.Error) as error:
+        print("REFUSED", type(error).__name__, str(error).splitlines()[0])
+import pandas as pd
+run.summary["deep"] = {"frame": pd.DataFrame({"a": [1, 2]}), "list": [one()]}
+run.summary["hist"] = wandb.Histogram([1, 2, float("nan")], num_bins=2)
+
+# A directory for media that cannot be made.
+kept = os.path.join(run.dir, "media", "table")
+os.rename(kept, kept + "-away")
+open(kept, "w").close()
+run.log({"lost": one(), "ok": 3})
+os.unlink(kept)
+os.rename(kept + "-away", kept)
+
+# The step of the file's name is the one that the row gets.
+run.log({"a": 1}, step=100)
+run.log({"at": one()}, commit=True)
+run.log({"at": one()})
+threads = [threading.Thread(target=lambda: run.log({"of threads": one()})) for _ in range(4)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+child = os.fork()
+if child == 0:
+    run.log({"of child": one()})
+    os._exit(0)
+os.waitpid(child, 0)
+run.finish()
+
+with wandb.init(mode="offline", project="p", settings=wandb.Settings(strict=True)) as strict:
+    for value in (Table(columns=["x"], data=[[Odd()]]), [plot.line(one(), "x", "x")]):
+        try:
+            strict.log({"odd": value})
+            print("not refused")
+        except TypeError as error:
+            print("REFUSED", str(error))
+with wandb.init(mode="disabled") as disabled:
+    disabled.log({"t": one(), "c": plot.line(one(), "x", "x")})
+    disabled.summary["t"] = one()
+    assert disabled.summary["t"] == {"_type": "Table"}
+"""
+
+
+def test_tables_and_charts_of_a_run(home: Home, wandb_python: str) -> None:
+    result = home.python(SCRIPT, env={"PYTHONWARNINGS": "ignore"})
+    directory = next(path for path in home.run_dirs() if path.name.endswith("tables1"))
+    words = [
+        str(Path(wandb_python).with_name("wandb")),
+        "leet",
+        "inspect",
+        "--json",
+        str(directory / "run-tables1.wandb"),
+    ]
+    records = [json.loads(line) for line in home.run(words, check=True).stdout.splitlines()]
+    rows = [record["history"]["item"] for record in records if record["type"] == "history"]
+
+    def values(key: str) -> list[object]:
+        return [row[key] for row in rows if key in row]
+
+    # Every path that a row names is a file, and was handed to the daemon.
+    paths = [value for row in rows for key, value in row.items() if key.endswith(".path")]
+    saved = {
+        file["path"] for record in records if record["type"] == "files" for file in record["files"]["files"]
+    }
+    assert paths and set(paths) <= saved and all((directory / "files" / path).is_file() for path in paths)
+
+    warnings = [line for line in result.stderr.splitlines() if "WARNING" in line]
+    told = "\n".join(warnings)
+    assert values("ok") == [1, 1, 2, 3]
+    assert values("long.nrows") == [8, 8]
+    (stored,) = {
+        json.dumps(json.loads((directory / "files" / path).read_text())) for path in values("long.path")
+    }
+    assert json.loads(stored)["data"] == [[0], [1], [2], [3], [4]]
+    assert told.count("table `long` has 8 rows: the first 5 are stored") == 1
+    assert told.count("cannot log the value of `odd`: type __main__.Odd is stored as a placeholder") == 1
+    assert told.count("is changed after it was logged") == 1
+    assert len(set(values("changed.path"))) == 1 and values("changed.nrows") == [1, 3]
+    assert values("list") == [["<runlane.plot.custom_chart.CustomChart>"]]
+    assert "a chart is a value of its own, not part of a list" in told
+    assert values("lost") == ["<runlane.data_types.table.Table>"]
+    assert "its file cannot be written: " in told
+    config = [
+        key for record in records if record["type"] == "config" for key in record["config"].get("update", {})
+    ]
+    assert "_wandb.visualize.later" in config and "_wandb.viz.deep.er" in config
+    assert values("later_table.ncols") == [1] and values("deep.er.ncols") == [1] and values("later") == []
+    assert [path.rsplit("_", 2)[1] for path in values("at.path")] == ["100", "101"]
+    assert [row["_step"] for row in rows if "at.path" in row] == [100, 101]
+    assert len(values("of threads.path")) == 4 and len(values("of child.path")) == 1
+
+    refused = [line for line in result.stdout.splitlines() if line.startswith("REFUSED")]
+    assert "not refused" not in result.stdout and len(refused) == 5
+    assert refused[0] == "REFUSED TypeError `t`: Table is logged with `run.log`; a config cannot hold it"
+    assert (
+        refused[1]
+        == "REFUSED TypeError `chart`: a chart is logged with `run.log`, the summary cannot hold it"
+    )
+    assert refused[2] == "REFUSED Error Expected `data_table` to be `wandb.Table` type, instead got list"
+    assert "which cannot be logged" in refused[3] and "which cannot be logged" in refused[4]
+    summary: dict[str, object] = {}
+    for record in records:
+        if record["type"] == "summary":
+            summary.update(record["summary"].get("update", {}))
+    assert "good" not in summary
+    deep = summary["deep"]
+    assert deep["frame"]["path"].startswith("media/table/deep.frame_summary_") and deep["frame"]["nrows"] == 2
+    assert deep["list"][0]["_type"] == "table-file"
+    assert summary["hist"] == {"_type": "histogram", "values": [1, 1], "bins": [1, 1.5, 2]}
+    # What rows say of tables is no metric of the closing lines.
+    assert "nrows" not in result.stderr and "ok" in result.stderr
+
+
+RESUMED = """
+import runlane as wandb
+run = wandb.init(project={project!r}, id="grows", resume="allow")
+table = wandb.Table(columns=["x"], data=[[{value}]], log_mode="INCREMENTAL")
+run.log({{"grows": table}})
+run.finish()
+print("NUMBER", run.summary["grows"]["increment_num"])
+"""
+
+
+def test_an_incremental_table_goes_on_in_a_resumed_run(home: Home, server, project: str) -> None:
+    printed = [home.python(RESUMED.format(project=project, value=i), env=server.env).stdout for i in range(2)]
+    assert ["NUMBER 0" in printed[0], "NUMBER 1" in printed[1]] == [True, True]
