@@ -24,6 +24,8 @@ MODULES: dict[str, str | dict[str, str]] = {
     "integration": {},
     "integration.tensorboard": "tensorboard",
     "plot": "plot",
+    "plot.custom_chart": "plot.custom_chart",
+    "plot.viz": "plot.viz",
     "sdk": {
         **_public(
             "AlertLevel", "Artifact", "Config", "Settings", "finish", "init", "login", "require", "setup"

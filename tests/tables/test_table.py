@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import json
 import math
+import pickle
 import time
 
 import numpy as np
@@ -252,9 +254,34 @@ def test_cells_are_written_as_json_says_and_the_rest_as_rows_hold_it():
     ]
     assert text_of(Odd(), 1j, {(1, 2): 3}, "\ud800") == ["<Odd>", "<complex>", "<dict>", "<str>"]
     assert encode(["a"], [["\ud800x"]], str) == '{"columns":["a"],"data":[["\ufffdx"]]}'.encode()
+
+    class Tensor:
+        """As libraries have them."""
+
+        def __array__(self, *_args, **_kwargs):
+            return np.arange(50.0).reshape(25, 2)
+
+    class Broken(Tensor):
+        def __array__(self, *_args, **_kwargs):
+            raise RuntimeError("on another device")
+
+    assert text_of(Tensor(), pd.Series(range(40)), Broken()) == [
+        [[2.0 * i, 2.0 * i + 1] for i in range(25)],
+        list(range(40)),
+        "<Broken>",
+    ]
     cycle: list[object] = []
     cycle.append(cycle)
     assert text_of(cycle) == ["<list>"]
+
+
+def test_a_copy_is_a_table_of_its_own():
+    table = Table(columns=["a"], data=[[1]], log_mode="MUTABLE")
+    table._bound = (object(), {})
+    for other in (copy.deepcopy(table), pickle.loads(pickle.dumps(table))):
+        assert other == table and not other.is_bound()
+        other.add_data(2)
+    assert table.data == [[1]] and table.is_bound()
 
 
 def test_names_of_media_files_stay_inside_and_fit_file_systems():

@@ -4,7 +4,7 @@ One call of the C encoder does it; what it does not know is converted cell by ce
 
 | cell | written as |
 |---|---|
-| numpy scalar, array | number, nested lists |
+| numpy scalar; array, tensor, Series | number; nested lists |
 | datetime, date, numpy datetime | ISO text, UTC as `Z`; NaT as null |
 | bytes | list of numbers |
 | set | list |
@@ -21,6 +21,7 @@ from __future__ import annotations
 import json
 import sys
 
+from runlane._convert import _as_numpy
 from runlane._json_text import without_surrogates
 
 TYPE_CHECKING = False
@@ -71,7 +72,13 @@ def cell(value: Any, convert: Convert) -> Any:
     enum = sys.modules.get("enum")
     if enum is not None and isinstance(value, enum.Enum):
         return value.value
-    return convert(value)
+    if kind == "pandas" and getattr(value, "ndim", 0) == 1:
+        return value.tolist()
+    try:
+        array = _as_numpy(value)
+    except Exception:  # noqa: BLE001, RUF100 - `__array__` of a user's object may raise anything; `convert` says so
+        array = None
+    return convert(value) if array is None else _numpy(array, convert)
 
 
 def _iso(value: Any) -> str:

@@ -37,6 +37,10 @@ class Media(WBValue):
         # The run that has the file, and what rows of it say of the file.
         self._bound: tuple[Any, dict[str, Any]] | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy, also one in another process, is stored again: the run may be another one there.
+        return {**self.__dict__, "_bound": None}
+
     def is_bound(self) -> bool:
         """Whether a run has the file."""
         return self._bound is not None
