@@ -9,7 +9,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use runlane_server::{Environment, Server, ServerConfig, Status};
+use runlane_server::{Environment, Limits, ObjectsPlace, Server, ServerConfig, Status};
 use serde::Deserialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -74,6 +74,20 @@ struct Start {
     /// Name of the user and the default entity of a new data directory; by default the login name.
     #[arg(long)]
     username: Option<String>,
+    /// Where run files and Parquet history are kept: a directory, or `s3://BUCKET/PREFIX` with the credentials of
+    /// `RUNLANE_S3_ACCESS_KEY_ID` and `RUNLANE_S3_SECRET_ACCESS_KEY` (or the usual `AWS_…` variables) and, where it is not
+    /// Amazon's, `RUNLANE_S3_ENDPOINT`; by default `objects` in the data directory.
+    #[arg(long, value_name = "PLACE", env = "RUNLANE_OBJECTS")]
+    objects: Option<ObjectsPlace>,
+    /// Requests a second that one API key may make, with ten seconds' worth saved up; 0 means any number.
+    #[arg(long, value_name = "N", default_value_t = Limits::default().requests_per_sec)]
+    rate_limit: u32,
+    /// Open connections at the same time.
+    #[arg(long, value_name = "N", default_value_t = Limits::default().connections)]
+    max_connections: usize,
+    /// Seconds for which `/ready` says 503 before a stopping server closes its door, for load balancers.
+    #[arg(long, value_name = "SECS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=15))]
+    drain_secs: u64,
     /// Seconds without a heartbeat after which a running run counts as crashed.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
     heartbeat_timeout_secs: u64,
@@ -116,6 +130,7 @@ impl DataDir {
 impl Start {
     fn config(&self) -> anyhow::Result<ServerConfig> {
         let username = self.username.clone().unwrap_or_else(login_name);
+        let defaults = ServerConfig::new(self.data_dir.resolve()?, username);
         Ok(ServerConfig {
             host: self.host,
             port: self.port,
@@ -124,7 +139,18 @@ impl Start {
             public_url: self.public_url.clone(),
             registry_path: self.registry.clone(),
             heartbeat_timeout: Duration::from_secs(self.heartbeat_timeout_secs),
-            ..ServerConfig::new(self.data_dir.resolve()?, username)
+            // Who wants to know soon is told soon.
+            sweep_interval: defaults
+                .sweep_interval
+                .min(Duration::from_secs(self.heartbeat_timeout_secs) / 2),
+            objects: self.objects.clone().unwrap_or_default(),
+            limits: Limits {
+                requests_per_sec: self.rate_limit,
+                connections: self.max_connections,
+                drain_time: Duration::from_secs(self.drain_secs),
+                ..Limits::default()
+            },
+            ..defaults
         })
     }
 }

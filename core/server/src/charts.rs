@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header;
@@ -12,11 +13,13 @@ use runlane_history::{
 use runlane_model::key_path::KeyPath;
 use serde::Deserialize;
 
+use crate::auth::Caller;
+use crate::auth::access::{Access, Action};
 use crate::error::{ApiError, StoreError};
 use crate::extract::ApiJson;
-use crate::history::cache::{SeriesPoints, blocking};
+use crate::history::cache::SeriesPoints;
+use crate::history::columns::blocking;
 use crate::state::AppState;
-use crate::store::runs;
 use crate::store::streams::StreamKind;
 
 const MAX_SERIES: usize = 1_000;
@@ -84,6 +87,7 @@ fn default_buckets() -> usize {
 /// Answers with one packed series per question, in order.
 pub(crate) async fn series(
     State(state): State<AppState>,
+    Extension(Caller(account)): Extension<Caller>,
     ApiJson(request): ApiJson<Request>,
 ) -> Result<Response, ApiError> {
     if request.series.len() > MAX_SERIES {
@@ -110,7 +114,7 @@ pub(crate) async fn series(
     }
     let mut answers = vec![Series::unknown(); request.series.len()];
     for ((run, stream), indexes) in by_rows {
-        let Some(run_id) = find_run(&state, run).await? else {
+        let Some(run_id) = find_run(Access::new(&state, &account), &state, run).await? else {
             continue;
         };
         for some in indexes.chunks(KEYS_AT_ONCE) {
@@ -147,8 +151,12 @@ pub(crate) async fn series(
     Ok(([(header::CONTENT_TYPE, SERIES_CONTENT_TYPE)], bytes).into_response())
 }
 
-/// The row id of the run `entity/project/run`; none if there is no such run.
-async fn find_run(state: &AppState, path: &str) -> Result<Option<i64>, ApiError> {
+/// The row id of the run `entity/project/run`; none if there is no such run that the caller may see.
+async fn find_run(
+    access: Access<'_>,
+    state: &AppState,
+    path: &str,
+) -> Result<Option<i64>, ApiError> {
     let mut parts = path.splitn(3, '/');
     let (Some(entity), Some(project), Some(run)) = (parts.next(), parts.next(), parts.next())
     else {
@@ -156,11 +164,15 @@ async fn find_run(state: &AppState, path: &str) -> Result<Option<i64>, ApiError>
             "`{path}` is not `entity/project/run`"
         )));
     };
-    let entity = state.resolve_entity(entity);
     let mut reader = state.store.reader().await?;
-    Ok(runs::find(&mut reader, &entity, project, run)
-        .await?
-        .map(|run| run.id))
+    let run = access
+        .run(&mut reader, (entity, project, run), Action::Read)
+        .await;
+    match run {
+        Ok(run) => Ok(run.map(|run| run.id)),
+        Err(error) if error.status == http::StatusCode::NOT_FOUND => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// All points of a series, or the rates of each stream by itself: what one writer counts says nothing about another.

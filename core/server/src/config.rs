@@ -4,6 +4,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::limits::Limits;
+use crate::store::objects::ObjectsPlace;
+
 /// Settings of one server process.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
@@ -15,6 +18,8 @@ pub struct ServerConfig {
     pub data_dir: PathBuf,
     /// PostgreSQL database (`postgres://…`) to use in place of the embedded one below `data_dir`.
     pub database_url: Option<String>,
+    /// Where run files and Parquet history are kept; by default below `data_dir`.
+    pub objects: ObjectsPlace,
     /// Built web app (`index.html` and assets); without it, pages answer 404 with a hint.
     pub web_dir: Option<PathBuf>,
     /// Host names, beside the bind address and loopback, under which the server may be addressed.
@@ -31,8 +36,14 @@ pub struct ServerConfig {
     pub sweep_interval: Duration,
     /// Bound of the decoded-column cache, in bytes.
     pub column_cache_bytes: usize,
+    /// Bound of what is kept of runs for filters and orders, in bytes; a project that needs more is read from the database.
+    pub run_table_bytes: usize,
     /// History lines of a stream that make it worth moving them into a Parquet object.
     pub compact_lines: u64,
+    /// Most parts of a history, from as many forks, rewinds and writers, that a fork or a rewound run may begin with.
+    pub max_history_parts: usize,
+    /// Bounds of requests and connections.
+    pub limits: Limits,
     /// How long open requests may go on after shutdown was asked for.
     pub shutdown_grace: Duration,
 }
@@ -45,6 +56,7 @@ impl ServerConfig {
             port: 8080,
             data_dir: data_dir.into(),
             database_url: None,
+            objects: ObjectsPlace::default(),
             web_dir: None,
             allowed_hosts: Vec::new(),
             public_url: None,
@@ -53,7 +65,10 @@ impl ServerConfig {
             heartbeat_timeout: Duration::from_mins(5),
             sweep_interval: Duration::from_secs(15),
             column_cache_bytes: 192 << 20,
+            run_table_bytes: 256 << 20,
             compact_lines: 20_000,
+            max_history_parts: 1_000,
+            limits: Limits::default(),
             shutdown_grace: Duration::from_secs(10),
         }
     }

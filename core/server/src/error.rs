@@ -68,6 +68,16 @@ pub enum ServerError {
     /// The database could not be opened or upgraded.
     #[error("cannot open the database: {0}")]
     Database(#[from] StoreError),
+    /// The object store cannot be used as it was given.
+    #[error("cannot use the object store `{place}`: {reason}{}{hint}", if hint.is_empty() { "" } else { "\nhint: " })]
+    Objects {
+        /// Where the objects were to be.
+        place: String,
+        /// What is wrong.
+        reason: String,
+        /// What to do; may be empty.
+        hint: String,
+    },
     /// The configuration contradicts itself.
     #[error("invalid server configuration: {0}")]
     Config(String),
@@ -151,11 +161,22 @@ impl ApiError {
     }
 }
 
+/// PostgreSQL's code for text with a character that it does not have.
+const UNSTORABLE_TEXT: &str = "22021";
+
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
+        if let StoreError::Sql(sqlx::Error::Database(refusal)) = &error
+            && refusal.code().as_deref() == Some(UNSTORABLE_TEXT)
+        {
+            return Self::invalid("a text has a NUL character, which cannot be stored");
+        }
         // The client gets no detail: it may name files or other people's data.
         tracing::error!(error = %error, "request failed in the store");
-        Self::unavailable("the server's store did not answer; try again")
+        Self::unavailable(match error {
+            StoreError::Object(_) => "the server's object store did not answer; try again",
+            _ => "the server's store did not answer; try again",
+        })
     }
 }
 

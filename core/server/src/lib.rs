@@ -12,16 +12,21 @@ mod charts;
 pub mod clock;
 mod config;
 mod error;
+mod export;
 mod extract;
 mod files;
 mod filestream;
 mod graphql;
 mod history;
 mod instance;
+mod limits;
+mod listen;
 mod live;
 mod logs;
+mod rate;
 mod reproduce;
 mod routes;
+mod run_table;
 mod serve;
 mod state;
 mod store;
@@ -30,8 +35,10 @@ mod web;
 
 pub use config::ServerConfig;
 pub use error::{ServerError, StoreError};
+pub use limits::Limits;
 pub use instance::{
     Credentials, Environment, Registration, Status, credentials_path, environment,
     read_credentials, read_registry, status, stop,
 };
+pub use store::objects::{ObjectsPlace, S3Place};
 pub use serve::{Server, serve};

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::sse::{Event, Sse};
 use futures::Stream;
@@ -15,9 +16,12 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::{broadcast, mpsc, watch};
 
-use crate::error::{ApiError, StoreError};
+use crate::auth::Caller;
+use crate::auth::access::Access;
+use crate::error::ApiError;
 use crate::extract::ApiQuery;
 use crate::state::AppState;
+use crate::store::accounts::Account;
 use crate::store::{alerts, runs as run_rows};
 
 const RING: usize = 1024;
@@ -55,11 +59,12 @@ pub(crate) struct Scope {
 /// Opens an event stream.
 pub(crate) async fn events(
     State(state): State<AppState>,
+    Extension(Caller(account)): Extension<Caller>,
     ApiQuery(scope): ApiQuery<Scope>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let changes = state.live.subscribe();
     let (outbox, events) = mpsc::channel(OUTBOX);
-    tokio::spawn(follow(state, scope, changes, outbox));
+    tokio::spawn(follow(state, account, scope, changes, outbox));
     Ok(Sse::new(tokio_stream::wrappers::ReceiverStream::new(
         events,
     )))
@@ -68,6 +73,7 @@ pub(crate) async fn events(
 /// Feeds one page until it leaves or the server closes.
 async fn follow(
     state: AppState,
+    account: Account,
     scope: Scope,
     mut changes: broadcast::Receiver<i64>,
     outbox: mpsc::Sender<Result<Event, Infallible>>,
@@ -75,7 +81,7 @@ async fn follow(
     let entity = scope
         .entity
         .as_deref()
-        .map(|entity| state.resolve_entity(entity));
+        .map(|entity| Access::new(&state, &account).entity_name(entity));
     let mut closing = state.closing.clone();
     let mut ping = tokio::time::interval(PING);
     loop {
@@ -104,6 +110,7 @@ async fn follow(
                 .is_ok()
         } else {
             tell(
+                Access::new(&state, &account),
                 &state,
                 entity.as_deref(),
                 scope.project.as_deref(),
@@ -140,6 +147,7 @@ fn drain(changes: &mut broadcast::Receiver<i64>, runs: &mut BTreeSet<i64>) -> bo
 
 /// Sends one event per changed run in scope; false if the page has left.
 async fn tell(
+    access: Access<'_>,
     state: &AppState,
     entity: Option<&str>,
     project: Option<&str>,
@@ -147,25 +155,26 @@ async fn tell(
     outbox: &mpsc::Sender<Result<Event, Infallible>>,
 ) -> bool {
     for run in changed_runs {
-        match run_event(state, entity, project, run).await {
+        match run_event(access, state, entity, project, run).await {
             Ok(Some(event)) => {
                 if outbox.send(Ok(event)).await.is_err() {
                     return false;
                 }
             }
             Ok(None) => {}
-            Err(error) => tracing::warn!(error = %error, "live event left out"),
+            Err(error) => tracing::warn!(error = error.message, "live event left out"),
         }
     }
     true
 }
 
 async fn run_event(
+    access: Access<'_>,
     state: &AppState,
     entity: Option<&str>,
     project: Option<&str>,
     run_id: i64,
-) -> Result<Option<Event>, StoreError> {
+) -> Result<Option<Event>, ApiError> {
     let mut reader = state.store.reader().await?;
     let Some(run) = run_rows::by_id(&mut reader, run_id).await? else {
         return Ok(None);
@@ -173,6 +182,9 @@ async fn run_event(
     if entity.is_some_and(|entity| entity != run.entity)
         || project.is_some_and(|project| project != run.project)
     {
+        return Ok(None);
+    }
+    if !access.sees_project(&mut reader, run.project_id).await? {
         return Ok(None);
     }
     let alert_count = alerts::count(&mut reader, run_id).await?;

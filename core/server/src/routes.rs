@@ -1,5 +1,6 @@
 //! The route table and the layers around it.
 
+use axum::Extension;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::handler::Handler as _;
 use axum::middleware::{self, Next};
@@ -12,11 +13,14 @@ use tower_http::compression::CompressionLayer;
 
 use crate::auth::{self, login};
 use crate::error::ApiError;
+use crate::extract::BodyLimit;
 use crate::files::{download, upload};
+use crate::listen::HEAD_BYTES;
 use crate::state::AppState;
-use crate::{charts, filestream, graphql, live, logs, reproduce, web};
+use crate::{charts, export, filestream, graphql, limits, live, logs, rate, reproduce, web};
 
-const FILE_STREAM_BYTES: usize = 64 << 20;
+/// Bound of path and query.
+pub(crate) const URI_BYTES: usize = 16 << 10;
 const LOGIN_BYTES: usize = 64 << 10;
 
 /// The whole HTTP surface.
@@ -25,7 +29,7 @@ pub(crate) fn router(state: AppState) -> Router {
     let compressed = Router::new()
         .route(
             "/graphql",
-            post(graphql::post).layer(DefaultBodyLimit::max(graphql::MAX_BODY_BYTES)),
+            post(graphql::post).layer(Extension(BodyLimit(graphql::MAX_BODY_BYTES))),
         )
         .route("/api/charts/series", post(charts::series))
         .route("/api/runs/{entity}/{project}/{run}/logs", get(logs::of_run))
@@ -38,16 +42,27 @@ pub(crate) fn router(state: AppState) -> Router {
         .merge(compressed)
         .route(
             "/files/{entity}/{project}/{run}/file_stream",
-            post(filestream::post).layer(DefaultBodyLimit::max(FILE_STREAM_BYTES)),
+            post(filestream::post).layer(Extension(BodyLimit(filestream::body::MAX_BODY_BYTES))),
         )
         .route("/api/session", get(login::session))
+        .route(
+            "/api/server/unknown-operations",
+            get(graphql::unknown::get),
+        )
         .route("/api/logout", post(login::logout))
         .route("/api/login-links", post(login::new_link))
         .route("/api/live", get(live::events))
+        .route("/api/limits", get(limits::get))
+        // Packed numbers: compressing them costs more than it saves on the way.
+        .route(
+            "/api/runs/{entity}/{project}/{run}/history",
+            get(export::of_run),
+        )
         .route(
             "/api/runs/{entity}/{project}/{run}/files/{*name}",
             get(download::of_run),
         )
+        .route_layer(middleware::from_fn_with_state(state.clone(), rate::limit))
         .route_layer(middleware::from_fn_with_state(
             state.clone(),
             auth::require_caller,
@@ -58,7 +73,7 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/login", get(login::by_link))
         .route(
             "/api/login",
-            post(login::by_key).layer(DefaultBodyLimit::max(LOGIN_BYTES)),
+            post(login::by_key).layer(Extension(BodyLimit(LOGIN_BYTES))),
         )
         .route(
             "/storage/runs/{run_id}/{*name}",
@@ -73,6 +88,7 @@ pub(crate) fn router(state: AppState) -> Router {
             state.clone(),
             auth::check_host,
         ))
+        .layer(middleware::from_fn(check_head))
         .layer(middleware::from_fn(security_headers))
         .with_state(state)
 }
@@ -82,6 +98,10 @@ async fn healthz() -> Json<serde_json::Value> {
 }
 
 async fn ready(State(state): State<AppState>) -> Response {
+    if *state.draining.borrow() {
+        let body = Json(json!({"status": "stopping"}));
+        return (StatusCode::SERVICE_UNAVAILABLE, body).into_response();
+    }
     match state.store.ping().await {
         Ok(()) => Json(json!({"status": "ready"})).into_response(),
         Err(error) => {
@@ -101,6 +121,30 @@ async fn method_not_allowed() -> ApiError {
         "method",
         "this method is not allowed here",
     )
+}
+
+/// Refuses heads that are larger than anything that a client has to say.
+async fn check_head(request: Request, next: Next) -> Result<Response, ApiError> {
+    let uri = request.uri().path_and_query().map_or(0, |text| text.as_str().len());
+    if uri > URI_BYTES {
+        return Err(ApiError::new(
+            StatusCode::URI_TOO_LONG,
+            "uri_too_long",
+            format!("path and query may have {URI_BYTES} bytes"),
+        ));
+    }
+    let headers = request.headers().iter();
+    let bytes: usize = headers
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
+    if bytes > HEAD_BYTES {
+        return Err(ApiError::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "headers_too_large",
+            format!("headers may have {HEAD_BYTES} bytes"),
+        ));
+    }
+    Ok(next.run(request).await)
 }
 
 /// Headers that every answer carries, unless the handler set its own.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::auth::hosts::AllowedHosts;
@@ -23,11 +23,16 @@ use crate::instance::{
     Credentials, DataDirLock, Registration, RegistryEntry, create_data_dir, credentials_path,
     read_credentials, write_credentials,
 };
+use crate::limits::Limits;
+use crate::listen;
 use crate::live::LiveHub;
+use crate::rate::RateLimiter;
 use crate::routes::router;
+use crate::run_table::RunTables;
 use crate::state::{AppState, Inner};
-use crate::store::Store;
 use crate::store::accounts::{self, Account};
+use crate::store::users::{self, NewUser};
+use crate::store::{Objects, Store};
 use crate::upkeep::Upkeep;
 
 /// A server that is bound and ready to serve.
@@ -36,6 +41,8 @@ pub struct Server {
     router: axum::Router,
     store: Store,
     tasks: Vec<JoinHandle<()>>,
+    limits: Limits,
+    draining: watch::Sender<bool>,
     closing: watch::Sender<bool>,
     grace: Duration,
     base_url: String,
@@ -86,11 +93,12 @@ impl Server {
             source,
         })?;
         let base_url = public_url(&config, bound)?;
-        let store = Store::open(&config.data_dir, config.database_url.as_deref()).await?;
-        // Nothing is served yet, so no upload is in progress.
-        let leftovers = Upkeep::remove_leftovers(&store).await?;
-        if leftovers > 0 {
-            tracing::info!(leftovers, "objects of interrupted uploads removed");
+        let objects = Objects::open(&config.objects, &config.data_dir).await?;
+        let database = config.database_url.as_deref();
+        let store = Store::open(&config.data_dir, database, objects).await?;
+        if store.objects.leftover_age().is_zero() {
+            // Nothing is served yet, so no upload is in progress.
+            Upkeep::remove_leftovers(&store).await?;
         }
         let now = clock.now_micros();
         let (owner, credentials) = ensure_owner(&store, &config, now).await?;
@@ -103,16 +111,19 @@ impl Server {
         let link = login::new_link_token(&store, owner.user_id, now).await?;
         let live = LiveHub::new();
         let (ingest, ingest_task) = Ingest::start(store.clone(), Arc::clone(&clock), live.clone());
+        let (draining, drains) = watch::channel(false);
         let (closing, closed) = watch::channel(false);
+        let limits = config.limits.clone();
         let state = AppState::new(Inner {
             store: store.clone(),
             clock: Arc::clone(&clock),
             ingest,
             live: live.clone(),
             history: HistoryCache::new(config.column_cache_bytes),
+            max_history_parts: config.max_history_parts,
+            run_tables: RunTables::new(config.run_table_bytes),
             signer: Signer::new(secret),
             schema: graphql::schema(),
-            owner,
             hosts: AllowedHosts::new(
                 config.host,
                 &config.allowed_hosts,
@@ -121,6 +132,12 @@ impl Server {
             public_url: config.public_url.as_ref().map(|_| base_url.clone()),
             web_dir: config.web_dir.clone(),
             told: parking_lot::Mutex::default(),
+            unknown: graphql::unknown::Unknown::default(),
+            bodies: Arc::new(Semaphore::new(limits.bodies_bytes)),
+            work: Arc::new(Semaphore::new(limits.work_bytes)),
+            rate: RateLimiter::new(limits.requests_per_sec, limits.burst_secs),
+            limits: limits.clone(),
+            draining: drains,
             closing: closed,
         });
         lock.announce(&base_url)?;
@@ -140,6 +157,8 @@ impl Server {
             listener,
             router: router(state),
             tasks: vec![ingest_task],
+            limits,
+            draining,
             closing,
             grace: config.shutdown_grace,
             sign_in_url: format!("{base_url}/login?token={link}"),
@@ -196,8 +215,8 @@ impl Server {
         Ok((given_up, written))
     }
 
-    /// Serves until `shutdown` resolves; then ends event streams, lets open requests finish within the grace period,
-    /// and closes the store.
+    /// Serves until `shutdown` resolves; then `/ready` says so, no connection is taken any more, event streams end, open requests
+    /// finish within the grace period, and the store is closed.
     pub async fn serve(
         mut self,
         shutdown: impl Future<Output = ()> + Send + 'static,
@@ -208,20 +227,29 @@ impl Server {
             self.live.clone(),
             self.closing.subscribe(),
         )));
-        let (asked, mut grace_begins) = (self.closing.clone(), self.closing.subscribe());
-        let grace = self.grace;
-        let address = self.base_url.clone();
-        let serving = axum::serve(self.listener, self.router).with_graceful_shutdown(async move {
+        let (draining, closing) = (self.draining.clone(), self.closing.clone());
+        let drain_time = self.limits.drain_time;
+        let stopping = async move {
             shutdown.await;
-            asked.send_replace(true);
-        });
+            draining.send_replace(true);
+            tokio::time::sleep(drain_time).await;
+            closing.send_replace(true);
+        };
+        let (mut grace_begins, grace) = (self.closing.subscribe(), self.grace);
         let overdue = async move {
             // An error means that the sender is gone, which ends the wait just as well.
             drop(grace_begins.wait_for(|closing| *closing).await);
             tokio::time::sleep(grace).await;
         };
+        let serving = listen::serve(
+            self.listener,
+            self.router,
+            self.limits,
+            self.draining.subscribe(),
+            self.closing.subscribe(),
+        );
         tokio::select! {
-            done = serving => done.map_err(|source| ServerError::Bind { address, source })?,
+            ((), ()) = async { tokio::join!(serving, stopping) } => {}
             () = overdue => tracing::warn!(grace_secs = grace.as_secs(), "open requests were cut off"),
         }
         self.closing.send_replace(true);
@@ -269,7 +297,7 @@ fn public_url(config: &ServerConfig, bound: SocketAddr) -> Result<String, Server
     Ok(format!("http://{host}:{}", bound.port()))
 }
 
-/// The single user and its key, made at first start. The key in the credentials file is valid, whatever the database
+/// The first user and its key, made at first start. The key in the credentials file is valid, whatever the database
 /// knew before: whoever can write that file owns the server.
 async fn ensure_owner(
     store: &Store,
@@ -283,7 +311,12 @@ async fn ensure_owner(
     } else {
         runlane_model::limits::check_entity(&config.username)
             .map_err(|error| ServerError::Config(error.to_string()))?;
-        accounts::create_owner(&mut writer, &config.username, now_micros).await?;
+        let user = NewUser {
+            username: &config.username,
+            email: &format!("{}@localhost", config.username),
+            admin: true,
+        };
+        users::create(&mut writer, &user, now_micros).await?;
         accounts::owner(&mut writer)
             .await?
             .ok_or_else(|| StoreError::Damaged("the owner is missing".into()))?
@@ -299,7 +332,14 @@ async fn ensure_owner(
         write_credentials(&config.data_dir, &credentials)?;
         credentials
     };
-    accounts::add_api_key(&mut writer, owner.user_id, &credentials.api_key, now_micros).await?;
+    accounts::add_api_key(
+        &mut writer,
+        owner.user_id,
+        &credentials.api_key,
+        "local",
+        now_micros,
+    )
+    .await?;
     writer.commit().await.map_err(StoreError::from)?;
     Ok((owner, credentials))
 }

@@ -6,16 +6,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 
 use crate::auth::hosts::AllowedHosts;
 use crate::clock::Clock;
 use crate::files::signer::Signer;
 use crate::filestream::Ingest;
 use crate::graphql::ApiSchema;
+use crate::graphql::unknown::Unknown;
 use crate::history::cache::HistoryCache;
+use crate::limits::Limits;
 use crate::live::LiveHub;
+use crate::run_table::RunTables;
+use crate::rate::RateLimiter;
 use crate::store::Store;
-use crate::store::accounts::Account;
 
 /// Unknown entities remembered, so that each is told once.
 const TOLD_ENTITIES: usize = 1_000;
@@ -30,14 +34,28 @@ pub(crate) struct Inner {
     pub(crate) ingest: Ingest,
     pub(crate) live: LiveHub,
     pub(crate) history: HistoryCache,
+    /// See `ServerConfig::max_history_parts`.
+    pub(crate) max_history_parts: usize,
+    pub(crate) run_tables: RunTables,
     pub(crate) signer: Signer,
     pub(crate) schema: ApiSchema,
-    pub(crate) owner: Account,
     pub(crate) hosts: AllowedHosts,
     pub(crate) public_url: Option<String>,
     pub(crate) web_dir: Option<PathBuf>,
     /// Entities that were filed under the default one, told once each.
     pub(crate) told: Mutex<HashSet<String>>,
+    /// What clients ask for in vain.
+    pub(crate) unknown: Unknown,
+    /// Bounds of requests and connections.
+    pub(crate) limits: Limits,
+    /// Memory for bodies that are arriving, in bytes.
+    pub(crate) bodies: Arc<Semaphore>,
+    /// Memory for what is being decoded and checked, in bytes.
+    pub(crate) work: Arc<Semaphore>,
+    /// Requests of each caller.
+    pub(crate) rate: RateLimiter,
+    /// The server is about to stop and wants no new clients.
+    pub(crate) draining: tokio::sync::watch::Receiver<bool>,
     /// Ends open event streams.
     pub(crate) closing: tokio::sync::watch::Receiver<bool>,
 }
@@ -47,20 +65,16 @@ impl AppState {
         Self(Arc::new(inner))
     }
 
-    /// The entity under which `asked` is filed: on a single-user server always the owner's, said once per name.
-    pub(crate) fn resolve_entity(&self, asked: &str) -> String {
-        let entity = &self.owner.entity;
-        if !asked.is_empty() && asked != entity {
-            let mut told = self.told.lock();
-            if told.len() < TOLD_ENTITIES && told.insert(asked.to_owned()) {
-                tracing::info!(
-                    asked,
-                    entity,
-                    "unknown entity is filed under the default entity of this single-user server"
-                );
-            }
+    /// Says, once for each name, that an unknown entity is filed under the only one.
+    pub(crate) fn tell_unknown_entity(&self, asked: &str, entity: &str) {
+        let mut told = self.told.lock();
+        if told.len() < TOLD_ENTITIES && told.insert(asked.to_owned()) {
+            tracing::info!(
+                asked,
+                entity,
+                "unknown entity is filed under the default entity of this single-user server"
+            );
         }
-        entity.clone()
     }
 
     /// The URL under which the client of a request reaches this server, without a slash at the end.

@@ -12,6 +12,9 @@ use crate::history::compact;
 use crate::live::{LiveHub, closed};
 use crate::store::{Store, alerts, files, runs};
 
+/// How often a store that several servers share is looked through for leftovers.
+const LEFTOVERS_INTERVAL: Duration = Duration::from_hours(6);
+
 /// How long upkeep waits between looks, and what it looks for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Upkeep {
@@ -33,9 +36,17 @@ impl Upkeep {
     ) {
         let mut tick = tokio::time::interval(self.interval);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut leftovers = tokio::time::interval(LEFTOVERS_INTERVAL);
+        leftovers.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = closed(&mut closing) => return,
+                _ = leftovers.tick(), if !store.objects.leftover_age().is_zero() => {
+                    if let Err(error) = Self::remove_leftovers(&store).await {
+                        tracing::warn!(error = %error, "leftover objects were not looked for");
+                    }
+                    continue;
+                }
                 _ = tick.tick() => {}
             }
             if let Err(error) = self.give_up_silent(&store, clock.now_micros(), &live).await {
@@ -47,11 +58,12 @@ impl Upkeep {
         }
     }
 
-    /// Removes objects of uploads and compactions that an earlier process began and never committed; how many.
+    /// Removes objects of uploads and compactions that were begun and never committed; how many.
     pub(crate) async fn remove_leftovers(store: &Store) -> Result<usize, StoreError> {
-        // Compared with times that the object store wrote, hence the system's clock. Objects written from now on
-        // may belong to work in progress.
-        let mut keys = std::pin::pin!(store.objects.written_before(chrono::Utc::now()));
+        // Compared with times that the object store wrote, hence the system's clock. Younger objects may belong to work
+        // in progress.
+        let old = chrono::Utc::now() - store.objects.leftover_age();
+        let mut keys = std::pin::pin!(store.objects.written_before(old));
         let mut removed = 0;
         while let Some(key) = keys.try_next().await? {
             let used = {
@@ -62,6 +74,9 @@ impl Upkeep {
                 store.objects.remove(&key).await;
                 removed += 1;
             }
+        }
+        if removed > 0 {
+            tracing::info!(removed, "objects of interrupted uploads removed");
         }
         Ok(removed)
     }

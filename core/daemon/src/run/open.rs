@@ -156,7 +156,12 @@ impl Actor {
         if run.start_time.is_none() {
             run.start_time = Some(timestamp(daemon.clock().unix_secs()));
         }
-        if let Some(point) = &settings.fork_from {
+        // In the log, so that `sync` of a run that was offline does what was asked for.
+        if let Some(point) = settings
+            .fork_from
+            .as_ref()
+            .or(settings.resume_from.as_ref())
+        {
             run.branch_point = Some(point.clone());
             run.forked = true;
             run.starting_step = step_behind(point)?;
@@ -369,10 +374,11 @@ fn step_behind(point: &pb::BranchPoint) -> Result<i64, pb::ErrorInfo> {
     }
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "checked to be a whole number within range"
+        reason = "checked to be within range"
     )]
-    if point.value >= 0.0 && point.value.fract() == 0.0 && point.value < 9e15 {
-        Ok(point.value as i64 + 1)
+    if (0.0..9e15).contains(&point.value) {
+        // A fraction names no later step.
+        Ok(point.value.floor() as i64 + 1)
     } else {
         Err(refusal(
             ErrorCode::Usage,

@@ -29,6 +29,8 @@ struct Stored {
     ends: Ends,
     #[serde(default)]
     conflicts: u64,
+    #[serde(default)]
+    generation: Option<i64>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -102,6 +104,11 @@ impl Acknowledgement {
             events: stored.ends.events.unwrap_or(stored.events),
             output: stored.ends.output.unwrap_or(stored.output),
         })
+    }
+
+    /// How often the run was rewound, if the server tells.
+    pub(crate) fn generation(&self) -> Option<i64> {
+        self.stored.as_ref()?.generation
     }
 
     /// Lines that the server left out because it had others in their places.
@@ -215,5 +222,7 @@ mod tests {
             Some(offsets(2, 2, 1))
         );
         assert_eq!((hole.conflicts(), all.conflicts()), (7, 0));
+        let rewound = answer(r#"{"history":4,"events":2,"output":1,"generation":3}"#);
+        assert_eq!((rewound.generation(), all.generation()), (Some(3), None));
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct Target {
     pub(crate) history_base: u64,
     pub(crate) events_base: u64,
     pub(crate) output_base: u64,
+    /// How often the run had been rewound when this log began, as our server tells it.
+    pub(crate) generation: Option<i64>,
     /// Lines of this log that the server has.
     pub(crate) history: u64,
     pub(crate) events: u64,

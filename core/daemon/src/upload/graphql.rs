@@ -28,6 +28,8 @@ model(name: $project, entityName: $entity) { id name entity { id name } bucket(n
 summaryMetrics displayName logLineCount historyLineCount eventsLineCount historyTail eventsTail config tags notes \
 wandbConfig(keys: [\"t\"]) } } }";
 
+const INHERITED_LINES: &str = "query InheritedLines($entity: String, $project: String, $run: String!) { \
+project(name: $project, entityName: $entity) { run(name: $run) { inheritedLineCount } } }";
 const REWIND: &str = "mutation RewindRun($runName: String!, $entity: String, $project: String, $metricName: String!, \
 $metricValue: Float!) { rewindRun(input: {runName: $runName, entityName: $entity, projectName: $project, metricName: \
 $metricName, metricValue: $metricValue}) { rewoundRun { id name displayName description config sweepName project { id name \
@@ -414,6 +416,20 @@ impl Server {
             )));
         }
         read(run)
+    }
+
+    /// How many of a run's history lines are rows that it inherited as a fork. Our server only.
+    pub(crate) async fn inherited_lines(
+        &self,
+        [entity, project, run]: [&str; 3],
+    ) -> Result<u64, CallError> {
+        let variables = json!({"entity": entity, "project": project, "run": run});
+        let data = self
+            .call("InheritedLines", INHERITED_LINES, variables)
+            .await?;
+        Ok(data["project"]["run"]["inheritedLineCount"]
+            .as_u64()
+            .unwrap_or(0))
     }
 
     /// Asks where to put run files.

@@ -77,6 +77,7 @@ pub(crate) async fn start(
     // Several writers in shared mode join whatever there is, each with lines of its own from 0 on.
     let shares = projection.shared().is_some();
     let resume_mode = job.resume_mode(&run).filter(|_| !shares);
+    let rewind_point = rewind_point(job, &run);
     if let Some(saved) = saved {
         target = saved;
         if !projection.has_met_server() && resume_mode.is_some() {
@@ -87,16 +88,20 @@ pub(crate) async fn start(
                 inherit(&status, projection);
             }
         }
-    } else if let Some(point) = &job.settings.resume_from {
+    } else if let Some(point) = &rewind_point {
         let rewound = server
             .rewind(entity, project, &run.run_id, point.value)
-            .await?;
+            .await
+            .map_err(|error| CallError {
+                message: format!("failed to rewind run: {}", error.message),
+                ..error
+            })?;
         target.history_base = rewound.history_line_count.unwrap_or(0);
         storage_id = some(&rewound.id).map(str::to_owned);
         run.display_name = rewound.display_name.unwrap_or_default();
         run.forked = true;
         #[expect(clippy::cast_possible_truncation, reason = "a step")]
-        let step = point.value as i64 + 1;
+        let step = point.value.floor() as i64 + 1;
         run.starting_step = step;
         inherit_config(projection, rewound.config.as_deref());
     } else if let Some(mode) = resume_mode {
@@ -134,7 +139,12 @@ pub(crate) async fn start(
     let (bucket, inserted) = server
         .upsert(&full_upsert(job, projection, &run, storage_id, kept_tags))
         .await?;
-    if is_new && !inserted && !shares && job.is_fresh && !run.resumed && !run.forked {
+    let is_fork = is_new && !shares && run.branch_point.is_some() && rewind_point.is_none();
+    if is_fork {
+        // Lines are counted through: those of the fork come behind the inherited ones.
+        target.history_base = bucket.history_line_count.unwrap_or(0);
+    }
+    if is_new && !inserted && !shares && job.is_fresh && !run.resumed && !run.forked && !is_fork {
         // An id that is used again without resuming: the server goes on behind what it has.
         target.history_base = bucket.history_line_count.unwrap_or(0);
     }
@@ -148,6 +158,12 @@ pub(crate) async fn start(
     }
     let features = server.features().await?;
     let (entity, project) = take_names(&bucket, &mut run);
+    if is_fork && !inserted && features.fast_stream {
+        // The cursor is lost: some of the lines that the server counts are this log's own.
+        target.history_base = server
+            .inherited_lines([&entity, &project, &run.run_id])
+            .await?;
+    }
     run.config = Some(config_record(projection.config.user_values()));
     Ok(Started {
         entity,
@@ -155,6 +171,16 @@ pub(crate) async fn start(
         features,
         target,
         run,
+    })
+}
+
+/// Where the run is to be rewound to: as its process asks, or as a log on disk says.
+fn rewind_point(job: &Job, run: &pb::RunRecord) -> Option<pb::BranchPoint> {
+    let asked = job.settings.resume_from.clone();
+    asked.or_else(|| {
+        run.branch_point
+            .clone()
+            .filter(|point| !job.is_fresh && point.run == run.run_id)
     })
 }
 

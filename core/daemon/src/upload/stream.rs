@@ -146,6 +146,8 @@ pub(crate) struct FileStream {
     lost: u64,
     lost_told: u64,
     lost_in_flight: u64,
+    /// The state of the run that this log writes to; our server takes lines for no other.
+    generation: Option<i64>,
     end: Option<End>,
     end_in_flight: bool,
     narrowing: Narrowing,
@@ -186,6 +188,7 @@ impl FileStream {
             lost: 0,
             lost_told: 0,
             lost_in_flight: 0,
+            generation: None,
             end: None,
             end_in_flight: false,
             narrowing: Narrowing::default(),
@@ -251,6 +254,11 @@ impl FileStream {
     pub(crate) fn set_preempting(&mut self) {
         self.preempting = true;
         self.preempting_in_flight = false;
+    }
+
+    /// The run's generation at our server, said with every request from then on.
+    pub(crate) fn set_generation(&mut self, generation: Option<i64>) {
+        self.generation = generation;
     }
 
     /// So much of the run's data is lost, by the markers in its log. Said to our server only.

@@ -1,10 +1,13 @@
 //! Who may do what: API keys, sign-in links and cookies, and the checks before every handler.
 //!
 //! The layers, outermost first: the `Host` must be ours; then a key (`Authorization: Basic api:KEY`) or the sign-in
-//! cookie; a cookie counts for changes only with a matching `Origin`.
+//! cookie; a cookie counts for changes only with a matching `Origin`. What the caller may then reach is decided by
+//! [`access`].
 
+pub(crate) mod access;
 pub(crate) mod hosts;
 pub(crate) mod login;
+pub(crate) mod seal;
 pub(crate) mod token;
 
 use axum::extract::{Request, State};
@@ -103,6 +106,11 @@ async fn session(state: &AppState, token: &str) -> Result<Option<Account>, ApiEr
         writer.commit().await?;
     }
     Ok(Some(account))
+}
+
+/// What the caller proved itself with: its key, or its sign-in cookie.
+pub(crate) fn credential(headers: &HeaderMap) -> Option<String> {
+    key_of(headers).or_else(|| cookie(headers).map(str::to_owned))
 }
 
 /// The key of a Basic header (the user name does not matter) or a Bearer header.

@@ -18,14 +18,29 @@ pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
     bytes
 }
 
+/// Random bytes of a key or token.
+pub(crate) const RANDOM_BYTES: usize = 32;
+
 /// A new API key: `local-` and 43 base64url characters (256 bits).
 pub(crate) fn new_api_key() -> String {
-    format!("{KEY_PREFIX}{}", new_token())
+    api_key_of(&random_bytes::<RANDOM_BYTES>())
+}
+
+/// The API key with these random bytes.
+pub(crate) fn api_key_of(random: &[u8]) -> String {
+    format!("{KEY_PREFIX}{}", URL_SAFE_NO_PAD.encode(random))
+}
+
+/// The random bytes of an API key of ours.
+pub(crate) fn random_part(key: &str) -> Option<Vec<u8>> {
+    let text = key.strip_prefix(KEY_PREFIX)?;
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    (bytes.len() == RANDOM_BYTES).then_some(bytes)
 }
 
 /// A new secret of 256 bits as 43 base64url characters.
 pub(crate) fn new_token() -> String {
-    URL_SAFE_NO_PAD.encode(random_bytes::<32>())
+    URL_SAFE_NO_PAD.encode(random_bytes::<RANDOM_BYTES>())
 }
 
 /// What is stored of a secret. The secrets have 256 random bits, so no salt or slow hash is needed.

@@ -4,25 +4,33 @@ use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use crate::error::ApiError;
+use crate::error::{ApiError, StoreError};
 use crate::state::AppState;
 use crate::store::files::FileRow;
 
 /// User content is data: no scripts, no forms, no access to the app's origin.
 pub(crate) const SANDBOX_CSP: &str = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:; frame-ancestors 'self'";
 
-/// Answers with the file, or with the one byte range that was asked for.
+/// Answers with the file, or with the one byte range that was asked for; none if the object of the file is not there.
 pub(crate) async fn answer(
     state: &AppState,
     file: &FileRow,
     headers: &HeaderMap,
     attachment: bool,
-) -> Result<Response, ApiError> {
+) -> Result<Option<Response>, ApiError> {
     let size = u64::try_from(file.size_bytes).unwrap_or(0);
-    let range = match headers
-        .get(header::RANGE)
-        .and_then(|value| value.to_str().ok())
-    {
+    let etag = format!("\"{}\"", file.md5);
+    if let Some(response) = unmet_condition(headers, &etag)? {
+        return Ok(Some(response));
+    }
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value: &HeaderValue| value.to_str().ok())
+    };
+    // A part of another content is of no use to whoever has a part of this one.
+    let same = text(header::IF_RANGE).is_none_or(|condition| condition == etag);
+    let range = match text(header::RANGE).filter(|_| same) {
         None => None,
         Some(text) => parse_range(text, size)?,
     };
@@ -30,16 +38,11 @@ pub(crate) async fn answer(
         Some((start, end)) => (StatusCode::PARTIAL_CONTENT, start, end),
         None => (StatusCode::OK, 0, size),
     };
-    let body = if start == end {
-        Body::empty()
-    } else {
-        Body::from_stream(
-            state
-                .store
-                .objects
-                .stream(&file.object_key, start..end)
-                .await?,
-        )
+    let objects = &state.store.objects;
+    let body = match objects.stream(&file.object_key, start..end).await {
+        Ok(bytes) => Body::from_stream(bytes),
+        Err(StoreError::Object(object_store::Error::NotFound { .. })) => return Ok(None),
+        Err(error) => return Err(error.into()),
     };
     let base_name = file.name.rsplit('/').next().unwrap_or(&file.name);
     let kind = if attachment { "attachment" } else { "inline" };
@@ -51,7 +54,7 @@ pub(crate) async fn answer(
         .header(header::CONTENT_SECURITY_POLICY, SANDBOX_CSP)
         .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
         .header(header::CACHE_CONTROL, "private, no-cache")
-        .header(header::ETAG, format!("\"{}\"", file.md5))
+        .header(header::ETAG, etag)
         .header(header::CONTENT_DISPOSITION, disposition(kind, base_name));
     if status == StatusCode::PARTIAL_CONTENT {
         response = response.header(
@@ -61,6 +64,37 @@ pub(crate) async fn answer(
     }
     response
         .body(body)
+        .map(Some)
+        .map_err(|_invalid| ApiError::unavailable("the file could not be sent"))
+}
+
+/// What is answered in place of the file because of `If-Match` or `If-None-Match`, if they say so.
+fn unmet_condition(headers: &HeaderMap, etag: &str) -> Result<Option<Response>, ApiError> {
+    let lists = |name| {
+        let values = headers.get_all(name).iter();
+        let mut tags = values
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .map(|tag| tag.trim().trim_start_matches("W/"));
+        tags.any(|tag| tag == "*" || tag == etag)
+    };
+    if headers.contains_key(header::IF_MATCH) && !lists(header::IF_MATCH) {
+        return Err(ApiError::new(
+            StatusCode::PRECONDITION_FAILED,
+            "precondition",
+            "the file is not the one that `If-Match` names",
+        ));
+    }
+    if !lists(header::IF_NONE_MATCH) {
+        return Ok(None);
+    }
+    let response = Response::builder()
+        .status(StatusCode::NOT_MODIFIED)
+        .header(header::ETAG, etag)
+        .header(header::CACHE_CONTROL, "private, no-cache");
+    let response = response.body(Body::empty());
+    response
+        .map(Some)
         .map_err(|_invalid| ApiError::unavailable("the file could not be sent"))
 }
 

@@ -1,5 +1,6 @@
 //! `GET /storage/…` (signed) and `GET /api/runs/{entity}/{project}/{run}/files/{path}` (signed in).
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use http::HeaderMap;
@@ -8,10 +9,15 @@ use serde::Deserialize;
 
 use super::content;
 use super::signer::{Access, Signature};
+use crate::auth::access::Action;
+use crate::auth::{self, Caller};
 use crate::error::ApiError;
 use crate::extract::{ApiPath, ApiQuery};
 use crate::state::AppState;
-use crate::store::{files, runs};
+use crate::store::files;
+
+/// How often a file that is being replaced is looked for.
+const LOOKS: usize = 4;
 
 #[derive(Deserialize)]
 pub(crate) struct DownloadQuery {
@@ -42,17 +48,18 @@ pub(crate) async fn signed(
 /// A file by its place, for the app.
 pub(crate) async fn of_run(
     State(state): State<AppState>,
+    Extension(Caller(account)): Extension<Caller>,
     ApiPath((entity, project, run, name)): ApiPath<(String, String, String, String)>,
     ApiQuery(query): ApiQuery<DownloadQuery>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     limits::check_file_name(&name).map_err(|error| ApiError::malformed(error.to_string()))?;
-    let entity = state.resolve_entity(&entity);
     let run = {
         let mut reader = state.store.reader().await?;
-        runs::find(&mut reader, &entity, &project, &run).await?
+        auth::access::Access::new(&state, &account)
+            .existing_run(&mut reader, (&entity, &project, &run), Action::Read)
+            .await?
     };
-    let run = run.ok_or_else(|| ApiError::not_found("there is no such run"))?;
     serve(&state, run.id, &name, &headers, query.download.is_some()).await
 }
 
@@ -63,10 +70,25 @@ async fn serve(
     headers: &HeaderMap,
     attachment: bool,
 ) -> Result<Response, ApiError> {
-    let file = {
-        let mut reader = state.store.reader().await?;
-        files::find(&mut reader, run_id, name).await?
-    };
-    let file = file.ok_or_else(|| ApiError::not_found(format!("the run has no file `{name}`")))?;
-    content::answer(state, &file, headers, attachment).await
+    let mut gone = None;
+    // A newer upload may take the object away between the two looks; the next look finds the newer one.
+    for _ in 0..LOOKS {
+        let file = {
+            let mut reader = state.store.reader().await?;
+            files::find(&mut reader, run_id, name).await?
+        };
+        let file =
+            file.ok_or_else(|| ApiError::not_found(format!("the run has no file `{name}`")))?;
+        if gone.as_ref() == Some(&file.object_key) {
+            break;
+        }
+        match content::answer(state, &file, headers, attachment).await? {
+            Some(response) => return Ok(response),
+            None => gone = Some(file.object_key),
+        }
+    }
+    tracing::error!(run_id, name, object = gone, "the object of a file is missing");
+    Err(ApiError::unavailable(
+        "the object store does not have this file at the moment; try again",
+    ))
 }

@@ -1,26 +1,28 @@
 //! `PUT /storage/…`: one run file, streamed to the object store and made current in one step.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures::StreamExt as _;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use md5::{Digest as _, Md5};
 use runlane_model::limits;
 
 use super::signer::{Access, Signature};
 use crate::error::{ApiError, StoreError};
+use crate::extract::body::{content_length, next_frame, too_slow};
 use crate::extract::{ApiPath, ApiQuery};
 use crate::state::AppState;
 use crate::store::files::{self, NewFile};
 use crate::store::{Objects, runs};
 
 /// Bound of one run file.
-const MAX_FILE_BYTES: u64 = 5 << 40;
-/// Parts of an object on their way to the store.
-const PARTS_IN_FLIGHT: usize = 4;
+pub(crate) const MAX_FILE_BYTES: u64 = 5 << 40;
+/// An upload that takes longer than this could be taken for a leftover when it ends.
+const MAX_UPLOAD_TIME: Duration = Duration::from_hours(24);
 
 /// Stores the body as the file's new content; answers when it is durable.
 pub(crate) async fn put(
@@ -41,55 +43,87 @@ pub(crate) async fn put(
             "this URL is not valid for this upload, or has expired",
         ));
     }
-    let length = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.parse::<u64>().ok());
-    if length.is_some_and(|length| length > MAX_FILE_BYTES) {
-        return Err(ApiError::too_large("a run file may have 5 TiB at most"));
+    let length = content_length(&headers);
+    let largest = state.store.objects.largest(length).min(MAX_FILE_BYTES);
+    if length.is_some_and(|length| length > largest) {
+        return Err(too_large(largest));
     }
-    let wanted_md5 = headers
-        .get("content-md5")
-        .and_then(|value| value.to_str().ok());
+    let wanted_md5 = wanted_md5(&headers)?;
     let key = Objects::new_key("files", run_id);
-    let (size, md5) = store_body(&state, &key, body).await?;
-    let complete =
-        length.is_none_or(|length| length == size) && wanted_md5.is_none_or(|wanted| wanted == md5);
-    if !complete {
-        state.objects_remove(&key).await;
-        return Err(ApiError::malformed(
-            "the upload's length or digest is not what its headers say",
-        ));
-    }
+    let upload = tokio::time::timeout(
+        MAX_UPLOAD_TIME,
+        store_body(&state, &key, body, length, wanted_md5, largest),
+    );
+    let (size, md5) = upload.await.map_err(|_elapsed| too_slow())??;
     commit(&state, run_id, &name, &key, size, &md5).await?;
     // The client compares: what is stored is what it meant to send.
     Ok((StatusCode::OK, [("content-md5", md5)]))
 }
 
-async fn store_body(state: &AppState, key: &str, body: Body) -> Result<(u64, String), ApiError> {
-    let mut writer = state.store.objects.writer(key).await?;
+fn too_large(largest: u64) -> ApiError {
+    ApiError::too_large(format!("a run file may have {largest} bytes at most"))
+}
+
+/// The digest that the client announces.
+fn wanted_md5(headers: &HeaderMap) -> Result<Option<[u8; 16]>, ApiError> {
+    let Some(value) = headers.get("content-md5") else {
+        return Ok(None);
+    };
+    let digest = STANDARD
+        .decode(value.as_bytes())
+        .ok()
+        .and_then(|bytes| bytes.try_into().ok());
+    digest
+        .map(Some)
+        .ok_or_else(|| ApiError::malformed("`Content-MD5` is not the base64 of an MD5 digest"))
+}
+
+/// Streams the body into the object `key`; there is none if the body is not what its headers say.
+async fn store_body(
+    state: &AppState,
+    key: &str,
+    body: Body,
+    length: Option<u64>,
+    wanted_md5: Option<[u8; 16]>,
+    largest: u64,
+) -> Result<(u64, String), ApiError> {
+    let mut writer = state.store.objects.writer(key, length);
     let mut digest = Md5::new();
     let mut size = 0_u64;
-    let mut stream = body.into_data_stream();
-    while let Some(chunk) = stream.next().await {
-        let Ok(chunk) = chunk else {
-            writer.abort().await.map_err(StoreError::from)?;
-            return Err(ApiError::malformed("the upload was cut off"));
-        };
-        size += chunk.len() as u64;
-        if size > MAX_FILE_BYTES {
-            writer.abort().await.map_err(StoreError::from)?;
-            return Err(ApiError::too_large("a run file may have 5 TiB at most"));
+    let mut frames = body.into_data_stream();
+    let refusal = loop {
+        match next_frame(&mut frames, state.limits.body_idle).await {
+            Ok(None) => break None,
+            Ok(Some(chunk)) => {
+                size += chunk.len() as u64;
+                if size > largest {
+                    break Some(too_large(largest));
+                }
+                digest.update(&chunk);
+                if let Err(error) = writer.write(chunk).await {
+                    break Some(error.into());
+                }
+            }
+            Err(error) => break Some(error),
         }
-        digest.update(&chunk);
-        writer
-            .wait_for_capacity(PARTS_IN_FLIGHT)
-            .await
-            .map_err(StoreError::from)?;
-        writer.put(chunk);
+    };
+    let digest: [u8; 16] = digest.finalize().into();
+    let refusal = refusal.or_else(|| {
+        let complete = length.is_none_or(|length| length == size)
+            && wanted_md5.is_none_or(|wanted| wanted == digest);
+        (!complete).then(|| {
+            ApiError::malformed("the upload's length or digest is not what its headers say")
+        })
+    });
+    if let Some(refusal) = refusal {
+        writer.abort().await;
+        return Err(refusal);
     }
-    writer.finish().await.map_err(StoreError::from)?;
-    Ok((size, STANDARD.encode(digest.finalize())))
+    if let Err(error) = writer.finish().await {
+        state.store.objects.remove(key).await;
+        return Err(error.into());
+    }
+    Ok((size, STANDARD.encode(digest)))
 }
 
 async fn commit(
@@ -104,7 +138,7 @@ async fn commit(
     let mut writer = state.store.writer().await?;
     if runs::by_id(&mut writer, run_id).await?.is_none() {
         drop(writer);
-        state.objects_remove(key).await;
+        state.store.objects.remove(key).await;
         return Err(ApiError::not_found("the run of this file is gone"));
     }
     let mimetype = mime_guess::from_path(name).first_or_octet_stream();
@@ -119,7 +153,7 @@ async fn commit(
     let old = files::replace(&mut writer, &file, now).await?;
     writer.commit().await.map_err(StoreError::from)?;
     if let Some(old) = old {
-        state.objects_remove(&old).await;
+        state.store.objects.remove(&old).await;
     }
     state.live.changed(run_id);
     Ok(())

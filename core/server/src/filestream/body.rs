@@ -31,12 +31,22 @@ pub(super) fn is_gzip(headers: &HeaderMap) -> Result<bool, ApiError> {
     }
 }
 
+/// The most that a gzip body of `length` bytes may grow to.
+fn cap(length: usize) -> usize {
+    MAX_BODY_BYTES.min((length * MAX_RATIO).max(RATIO_FREE_BYTES))
+}
+
+/// Memory that reading a body takes at most: its plain bytes, and the lines cut out of them.
+pub(super) fn work_bytes(length: usize, gzip: bool) -> usize {
+    2 * if gzip { cap(length) } else { length }
+}
+
 /// The plain bytes of a body.
 pub(super) fn decode(raw: Bytes, gzip: bool) -> Result<Bytes, ApiError> {
     if !gzip {
         return Ok(raw);
     }
-    let cap = MAX_BODY_BYTES.min((raw.len() * MAX_RATIO).max(RATIO_FREE_BYTES));
+    let cap = cap(raw.len());
     let mut plain = Vec::with_capacity((raw.len() * 4).min(cap));
     let limit = u64::try_from(cap).unwrap_or(u64::MAX).saturating_add(1);
     MultiGzDecoder::new(raw.as_ref())

@@ -10,12 +10,12 @@ use sqlx::Connection as _;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::request::Update;
-use super::summary;
+use super::{generation, summary};
 use crate::clock::Clock;
 use crate::error::{ApiError, StoreError};
 use crate::live::LiveHub;
 use crate::store::streams::{StreamKind, StreamState};
-use crate::store::{Connection, Store, alerts, runs, streams};
+use crate::store::{Connection, Store, alerts, lineage, runs, streams};
 
 const QUEUE_REQUESTS: usize = 1024;
 const QUEUE_BYTES: usize = 128 << 20;
@@ -33,6 +33,8 @@ pub(crate) struct Job {
     pub(crate) client: String,
     /// The client leaves the summary of its rows to the server.
     pub(crate) derives_summary: bool,
+    /// W&B's own client sends it.
+    pub(crate) is_original: bool,
     pub(crate) update: Update,
 }
 
@@ -54,6 +56,8 @@ pub(crate) struct Acknowledgement {
     pub(crate) exit_code: Option<i64>,
     /// The run shall stop.
     pub(crate) stopped: bool,
+    /// How often the run was rewound.
+    pub(crate) generation: i64,
     run_id: i64,
 }
 
@@ -169,20 +173,15 @@ async fn apply(
     job: &Job,
     now_micros: i64,
 ) -> Result<Acknowledgement, ApiError> {
-    let run = runs::find(connection, &job.entity, &job.project, &job.run)
-        .await?
-        .ok_or_else(|| {
-            ApiError::not_found(format!(
-                "there is no run `{}/{}/{}`",
-                job.entity, job.project, job.run
-            ))
-        })?;
+    let run = locked(connection, job).await?;
+    generation::check(&run, job)?;
     runs::lock(connection, run.id).await?;
     let mut states: [Option<StreamState>; 3] = [None, None, None];
     let mut last_step = None;
     let mut is_late = false;
     for batch in &job.update.batches {
         let state = streams::apply(connection, run.id, &job.client, batch).await?;
+        generation::check_lines(&run, job, state.oddity)?;
         if batch.kind == StreamKind::History {
             // Rows behind these are stored already: a request that comes late, or twice, with an older summary.
             let lines = i64::try_from(batch.lines.len()).unwrap_or(i64::MAX);
@@ -202,7 +201,13 @@ async fn apply(
     if let Some(lost) = job.update.lost {
         runs::set_lost(connection, run.id, &job.client, lost).await?;
     }
-    if let Some(summary) = summary::after(&run, job).filter(|_| !is_late) {
+    let is_current = generation::takes_summary(&run, job, last_step.max(run.last_step))?;
+    let base = match &job.update.summary {
+        Some(_) => lineage::base_summary(connection, run.id).await?,
+        None => None,
+    };
+    let summary = summary::after(&run, job, base.as_deref());
+    if let Some(summary) = summary.filter(|_| !is_late && is_current) {
         let change = runs::RunChange {
             summary: Some(summary),
             ..runs::RunChange::default()
@@ -235,8 +240,24 @@ async fn apply(
         // Several processes may write to the run; the others are to stop as well when the first has.
         stopped: run.stop_requested
             && (active || job.update.end.is_none() && state == RunState::Killed.as_str()),
+        generation: run.generation,
         run_id: run.id,
     })
+}
+
+/// The run as it is, until the transaction ends.
+async fn locked(connection: &mut Connection, job: &Job) -> Result<runs::RunRow, ApiError> {
+    let unknown = || {
+        ApiError::not_found(format!(
+            "there is no run `{}/{}/{}`",
+            job.entity, job.project, job.run
+        ))
+    };
+    let run = runs::find(connection, &job.entity, &job.project, &job.run)
+        .await?
+        .ok_or_else(unknown)?;
+    runs::lock(connection, run.id).await?;
+    runs::by_id(connection, run.id).await?.ok_or_else(unknown)
 }
 
 async fn known(

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use runlane_model::json::{Leaf, parse_object, visit_leaves};
-use serde::Deserialize;
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::error::ApiError;
 use crate::store::streams::{Batch, Line, StreamKind};
 
 /// Bound of one line; W&B's client skips longer ones itself.
-const MAX_LINE_BYTES: usize = 10 << 20;
+pub(super) const MAX_LINE_BYTES: usize = 10 << 20;
 /// Bound of the lines of one request.
-const MAX_LINES: usize = 500_000;
+pub(super) const MAX_LINES: usize = 500_000;
 /// Beyond any run's length: larger offsets are mistakes.
 const MAX_OFFSET: i64 = 1 << 40;
 
@@ -28,6 +29,8 @@ pub(crate) struct Update {
     pub(crate) preempting: bool,
     /// Rows that the client could not keep so far.
     pub(crate) lost: Option<i64>,
+    /// The generation of the run that the client writes to, where it says so.
+    pub(crate) generation: Option<i64>,
 }
 
 /// The end of a run, as its client tells it.
@@ -53,7 +56,35 @@ struct Body {
 #[derive(Deserialize)]
 struct FilePart {
     offset: i64,
+    #[serde(deserialize_with = "lines")]
     content: Vec<String>,
+}
+
+/// Said by the reader of lines when there are too many, and looked for by [`parse`].
+const TOO_MANY_LINES: &str = "too many lines in one request";
+
+/// Lines, counted while they are read: a body of empty ones would take many times its size in memory.
+fn lines<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    struct Lines;
+    impl<'de> Visitor<'de> for Lines {
+        type Value = Vec<String>;
+
+        fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            formatter.write_str("a list of lines")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<String>, A::Error> {
+            let mut lines = Vec::new();
+            while let Some(line) = items.next_element()? {
+                if lines.len() >= MAX_LINES {
+                    return Err(A::Error::custom(TOO_MANY_LINES));
+                }
+                lines.push(line);
+            }
+            Ok(lines)
+        }
+    }
+    deserializer.deserialize_seq(Lines)
 }
 
 #[derive(Deserialize)]
@@ -61,13 +92,19 @@ struct Extra {
     #[serde(default)]
     trainer_died: bool,
     lost: Option<u32>,
+    generation: Option<i64>,
 }
 
 /// Reads and checks a body. With `strict`, anything odd is refused; without it, lines that are not rows are kept as
 /// they are and unknown files are left out.
 pub(crate) fn parse(body: &[u8], strict: bool) -> Result<Update, ApiError> {
-    let body: Body = serde_json::from_slice(body)
-        .map_err(|error| ApiError::malformed(format!("not a file_stream request: {error}")))?;
+    let body: Body = serde_json::from_slice(body).map_err(|error| {
+        let text = error.to_string();
+        if text.starts_with(TOO_MANY_LINES) {
+            return ApiError::too_large(format!("more than {MAX_LINES} lines in one request"));
+        }
+        ApiError::malformed(format!("not a file_stream request: {text}"))
+    })?;
     let mut update = Update {
         preempting: body.preempting == Some(true),
         ..Update::default()
@@ -133,6 +170,7 @@ pub(crate) fn parse(body: &[u8], strict: bool) -> Result<Update, ApiError> {
         .as_ref()
         .and_then(|extra| extra.lost)
         .map(i64::from);
+    update.generation = body.runlane.as_ref().and_then(|extra| extra.generation);
     update.end = run_end(body.complete, body.exitcode, body.runlane)?;
     Ok(update)
 }

@@ -1,7 +1,8 @@
 //! The summary of a run after a request.
 //!
 //! A lone client sends the whole document, which replaces the stored one. Of a shared run each writer knows its part only:
-//! parts are merged. A client may leave the values of its rows to the server (`X-WANDB-SERVER-SIDE-DERIVED-SUMMARY`): then the
+//! parts are merged. The client of a run that was forked or rewound knows nothing of the summary that it began with: what it sends
+//! comes on top of that. A client may leave the values of its rows to the server (`X-WANDB-SERVER-SIDE-DERIVED-SUMMARY`): then the
 //! last value of each key of the rows counts, and what the client sends are values that were set by hand.
 
 use runlane_model::json::{Object, Value, parse_object};
@@ -13,11 +14,11 @@ use crate::store::streams::StreamKind;
 /// Who logged a row is no result of the run.
 const WRITER: [&str; 2] = ["_label", "_rank"];
 
-/// The new document; none if nothing changes.
-pub(super) fn after(run: &RunRow, job: &Job) -> Option<String> {
+/// The new document, given that which the run began with; none if nothing changes.
+pub(super) fn after(run: &RunRow, job: &Job, base: Option<&str>) -> Option<String> {
     let sent = job.update.summary.as_ref();
     if job.client.is_empty() && !job.derives_summary {
-        return sent.cloned();
+        return sent.map(|sent| over(base, sent));
     }
     let mut summary = parse_object(&run.summary).unwrap_or_default();
     let mut changed = false;
@@ -38,6 +39,14 @@ pub(super) fn after(run: &RunRow, job: &Job) -> Option<String> {
         changed = true;
     }
     changed.then(|| Value::Object(summary).to_string())
+}
+
+fn over(base: Option<&str>, sent: &str) -> String {
+    let Some(mut summary) = base.and_then(|text| parse_object(text).ok()) else {
+        return sent.to_owned();
+    };
+    merge(&mut summary, parse_object(sent).unwrap_or_default());
+    Value::Object(summary).to_string()
 }
 
 /// Puts `newer` over `summary`: objects member by member, `_step` only forwards, `null` never.
@@ -61,6 +70,16 @@ fn merge(summary: &mut Object, newer: Object) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_sent_comes_on_top_of_the_beginning() {
+        let base = Some(r#"{"_step":4,"a":1,"loss":{"min":1}}"#);
+        assert_eq!(
+            over(base, r#"{"_step":6,"loss":{"min":2},"b":3}"#),
+            r#"{"_step":6,"a":1,"loss":{"min":2},"b":3}"#
+        );
+        assert_eq!(over(None, "{}"), "{}");
+    }
 
     #[test]
     fn parts_are_merged_member_by_member() {

@@ -9,7 +9,7 @@ use async_graphql::{Context, ID, Object, SimpleObject};
 
 use super::page::{Page, PageInfo, cursor};
 use super::scalars::{DateTime, Int64};
-use super::{Scope, ids};
+use super::{Scope, ids, later};
 use crate::error::ApiError;
 use crate::files::signer::Access;
 use crate::store::files::{self, FileRow};
@@ -38,6 +38,11 @@ impl File {
 
 #[Object(name = "File")]
 impl File {
+    #[graphql(flatten)]
+    async fn later(&self, _context: &Context<'_>) -> later::Fields<later::File> {
+        later::Fields::new()
+    }
+
     async fn id(&self) -> ID {
         self.stored.as_ref().map_or_else(
             || ids::numbered("File", 0),

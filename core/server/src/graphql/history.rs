@@ -10,6 +10,7 @@ use super::page::{Page, PageInfo};
 use super::scalars::{Json, JsonString};
 use crate::error::ApiError;
 use crate::history::reader::{self, Window};
+use crate::history::scan::{Wanted, sample_keys};
 use crate::logs::{self, LogLine as StoredLine};
 use crate::store::runs::RunRow;
 use crate::store::streams::{self, StreamKind};
@@ -104,15 +105,17 @@ pub(super) async fn sampled(
                 "more than {MAX_SPEC_KEYS} keys in one spec"
             )));
         }
-        let bounds = Window {
+        let samples = spec.samples.unwrap_or(DEFAULT_SAMPLES).min(MAX_SAMPLES);
+        let wanted = Wanted {
+            keys: Some(spec.keys),
             min_step: spec.min_step.unwrap_or(i64::MIN),
             // Inclusive here, unlike in `history`.
             max_step: spec
                 .max_step
                 .map_or(i64::MAX, |step| step.saturating_add(1)),
-            limit: spec.samples.unwrap_or(DEFAULT_SAMPLES).min(MAX_SAMPLES),
         };
-        let rows = reader::sample_keys(&scope.state.store, run_id, &spec.keys, bounds).await?;
+        let state = &scope.state;
+        let rows = sample_keys(&state.history, &state.store, run_id, wanted, samples).await?;
         series.push(Json(
             rows.into_iter()
                 .map(|row| Value::Object(row).to_strict())
@@ -149,12 +152,13 @@ pub(super) async fn live(
     } else {
         let mut keys = vec!["_step".to_owned()];
         keys.extend(live_keys.iter().filter(|key| *key != "_step").cloned());
-        let bounds = Window {
+        let wanted = Wanted {
+            keys: Some(keys),
             min_step: i64::MIN,
             max_step: i64::MAX,
-            limit: usize::MAX,
         };
-        let rows = reader::sample_keys(&scope.state.store, run_id, &keys, bounds).await?;
+        let state = &scope.state;
+        let rows = sample_keys(&state.history, &state.store, run_id, wanted, usize::MAX).await?;
         rows.into_iter()
             .map(|row| Json(Value::Object(row).to_strict()))
             .collect()

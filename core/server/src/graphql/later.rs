@@ -19,8 +19,8 @@ use async_graphql::registry::{
     MetaEnumValue, MetaField, MetaInputValue, MetaType, MetaTypeId, Registry,
 };
 use async_graphql::{
-    ContainerType, Context, ContextSelectionSet, ErrorExtensions as _, Name, ObjectType, OutputType,
-    Positioned, SelectionField, ServerError, ServerResult, Value,
+    ContainerType, Context, ContextSelectionSet, ErrorExtensions as _, Name, ObjectType,
+    OutputType, Positioned, SelectionField, ServerError, ServerResult, Value,
 };
 
 /// Levels of an empty answer; the schema's own limit of depth is reached before.
@@ -57,10 +57,12 @@ impl Later {
         };
         let mut possible: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let definitions = parse_schema(text)?.definitions;
-        let types = definitions.into_iter().filter_map(|definition| match definition {
-            TypeSystemDefinition::Type(definition) => Some(definition.node),
-            TypeSystemDefinition::Schema(_) | TypeSystemDefinition::Directive(_) => None,
-        });
+        let types = definitions
+            .into_iter()
+            .filter_map(|definition| match definition {
+                TypeSystemDefinition::Type(definition) => Some(definition.node),
+                TypeSystemDefinition::Schema(_) | TypeSystemDefinition::Directive(_) => None,
+            });
         for definition in types {
             if let TypeKind::Object(object) = &definition.kind {
                 for interface in &object.implements {
@@ -97,10 +99,12 @@ impl Later {
         let area = definition
             .directives
             .iter()
-            .find_map(|directive| match &directive.node.get_argument("area")?.node {
-                Value::String(area) => Some(area.clone()),
-                _ => None,
-            })
+            .find_map(
+                |directive| match &directive.node.get_argument("area")?.node {
+                    Value::String(area) => Some(area.clone()),
+                    _ => None,
+                },
+            )
             .unwrap_or_default();
         let fields = self
             .extensions
@@ -324,9 +328,7 @@ fn meta_field(field: FieldDefinition) -> MetaField {
     }
 }
 
-fn inputs_of(
-    inputs: Vec<Positioned<InputValueDefinition>>,
-) -> IndexMap<String, MetaInputValue> {
+fn inputs_of(inputs: Vec<Positioned<InputValueDefinition>>) -> IndexMap<String, MetaInputValue> {
     let inputs = inputs.into_iter().map(|input| {
         let input = input.node;
         let name = input.name.node.to_string();

@@ -1,22 +1,28 @@
 //! `POST /graphql`: the operations of W&B's client and Public API, with a few fields of our own for the app.
 
+mod account_mutation;
 mod alerts;
+mod entity;
 mod files;
-mod filter;
-mod filter_keys;
+mod guard;
 mod history;
 mod ids;
+mod later;
+pub(crate) mod lineage;
 mod mutation;
-mod order;
 mod page;
 mod project;
+mod project_mutation;
 mod query;
 mod run;
+mod runs;
 mod scalars;
+mod server_info;
+pub(crate) mod unknown;
 mod upsert;
-mod viewer;
+mod user;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::HashMap;
 
 use async_graphql::{EmptySubscription, Request, Schema};
 use axum::Extension;
@@ -27,25 +33,31 @@ use serde::Deserialize;
 
 use self::mutation::Mutation;
 use self::query::Query;
-use crate::auth::{Caller, host_header};
+use crate::auth::access::{Access, Action};
+use crate::auth::{Caller, credential, host_header};
 use crate::error::ApiError;
 use crate::extract::ApiBytes;
+use crate::extract::body::require_json;
 use crate::state::AppState;
 use crate::store::accounts::Account;
+use crate::store::users::UserRow;
+use crate::store::{Connection, entities, projects, users};
 
 /// The schema's type.
 pub(crate) type ApiSchema = Schema<Query, Mutation, EmptySubscription>;
 
 /// Bound of a request: a config of about 10 MB is a valid one.
 pub(crate) const MAX_BODY_BYTES: usize = 16 << 20;
-const MAX_DEPTH: usize = 20;
+const MAX_DEPTH: usize = guard::DEPTH;
 const MAX_COMPLEXITY: usize = 100_000;
 const MAX_RECURSION: usize = 32;
 const MAX_DIRECTIVES: usize = 10;
-const DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
-
-/// Requests that did not fit the schema, since the start.
-static REFUSED: AtomicU64 = AtomicU64::new(0);
+/// What has not been answered by then is given up; a change may have to wait for its turn to write.
+const QUERY_DEADLINE: std::time::Duration = std::time::Duration::from_secs(10);
+const CHANGE_DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
+/// Errors of one answer, and characters of one: a bad document may have thousands, which quote what was sent.
+const MAX_ERRORS: usize = 20;
+const MAX_ERROR_CHARS: usize = 1_000;
 
 /// What resolvers know about the request.
 pub(crate) struct Scope {
@@ -59,6 +71,14 @@ pub(crate) struct Scope {
     pub(crate) client: Option<String>,
     /// The writer joins a run that somebody else ends: it does not open one that has ended.
     pub(crate) joins: bool,
+    /// The key or cookie that the caller proved itself with.
+    pub(crate) credential: Option<String>,
+    /// On whose behalf a service account says that it acts.
+    pub(crate) acts_for: Option<String>,
+    /// Users that were looked up, by login name.
+    pub(crate) users: tokio::sync::Mutex<HashMap<String, Option<UserRow>>>,
+    /// Whether the caller may only look at a project, by row id, as far as it was asked for.
+    pub(crate) read_only: tokio::sync::Mutex<HashMap<i64, bool>>,
 }
 
 impl Scope {
@@ -67,6 +87,52 @@ impl Scope {
         context
             .data::<Self>()
             .map_err(|_missing| ApiError::unavailable("the request has no caller"))
+    }
+
+    /// What the caller may reach.
+    pub(crate) fn access(&self) -> Access<'_> {
+        Access::new(&self.state, &self.account)
+    }
+
+    /// Whether the caller may only look at the project with row id `project_id`, and at its runs.
+    pub(crate) async fn is_read_only(&self, project_id: i64) -> Result<bool, ApiError> {
+        if self.account.sole {
+            return Ok(false);
+        }
+        let mut known = self.read_only.lock().await;
+        if let Some(answer) = known.get(&project_id) {
+            return Ok(*answer);
+        }
+        let mut reader = self.state.store.reader().await?;
+        let answer = match projects::by_id(&mut reader, project_id).await? {
+            Some(project) => {
+                let access = self.access();
+                let writes = access.check_project(&mut reader, &project, Action::Write);
+                match writes.await {
+                    Ok(allowed) => !allowed,
+                    Err(error) if error.status == StatusCode::FORBIDDEN => true,
+                    Err(error) => return Err(error),
+                }
+            }
+            None => true,
+        };
+        known.insert(project_id, answer);
+        Ok(answer)
+    }
+
+    /// Who counts as the one who starts a run in `entity`: the caller, or the member that a service account acts for.
+    pub(crate) async fn author(
+        &self,
+        connection: &mut Connection,
+        entity: &str,
+    ) -> Result<String, ApiError> {
+        if let Some(name) = self.acts_for.as_deref().filter(|_| self.account.service)
+            && let Some(user) = users::by_name(connection, name).await?
+            && entities::role(connection, entity, user.id).await?.is_some()
+        {
+            return Ok(user.username);
+        }
+        Ok(self.account.username.clone())
     }
 }
 
@@ -77,6 +143,54 @@ struct Document {
     variables: Option<serde_json::Map<String, serde_json::Value>>,
     #[serde(default, rename = "operationName")]
     operation_name: Option<String>,
+}
+
+impl Document {
+    fn parse(body: &[u8]) -> Result<Self, ApiError> {
+        // A list would be taken for the members in their order.
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(ApiError::malformed(
+                "a GraphQL request is a JSON object with `query`; batches are not taken",
+            ));
+        }
+        guard::check_body(body)?;
+        serde_json::from_slice(body)
+            .map_err(|error| ApiError::malformed(format!("not a GraphQL request: {error}")))
+    }
+}
+
+/// Whether no operation of the document changes anything.
+fn is_query(document: &async_graphql::parser::types::ExecutableDocument) -> bool {
+    let mut operations = document.operations.iter();
+    operations
+        .all(|(_, operation)| operation.node.ty == async_graphql::parser::types::OperationType::Query)
+}
+
+/// The answer to a document that is not even looked at, in the form of the engine's own refusals.
+fn refusal(error: ApiError) -> Response {
+    tracing::warn!(error = error.message, "GraphQL request refused");
+    let status = error.status;
+    let error = async_graphql::Error::from(error).into_server_error(async_graphql::Pos::default());
+    let answer = async_graphql::Response::from_errors(vec![error]);
+    (status, axum::Json(answer)).into_response()
+}
+
+/// The limits, as clients may want to know them.
+pub(crate) fn limits() -> serde_json::Value {
+    serde_json::json!({
+        "bodyBytes": MAX_BODY_BYTES,
+        "queryBytes": guard::TEXT_BYTES,
+        "tokens": guard::TOKENS,
+        "depth": guard::DEPTH,
+        "fields": guard::FIELDS,
+        "aliases": guard::ALIASES,
+        "operations": guard::OPERATIONS,
+        "directivesPerField": MAX_DIRECTIVES,
+        "values": guard::VALUES,
+        "complexity": MAX_COMPLEXITY,
+        "querySecs": QUERY_DEADLINE.as_secs(),
+        "changeSecs": CHANGE_DEADLINE.as_secs(),
+    })
 }
 
 fn text_of(headers: &HeaderMap, name: &str) -> Option<String> {
@@ -91,7 +205,30 @@ pub(crate) fn schema() -> ApiSchema {
         .limit_complexity(MAX_COMPLEXITY)
         .limit_recursive_depth(MAX_RECURSION)
         .limit_directives(MAX_DIRECTIVES)
+        // They are computed for each error of a document, however many it has.
+        .disable_suggestions()
         .finish()
+}
+
+/// Whether nothing came of an operation because of arguments that can never be answered, such as a filter that is none.
+fn is_bad_request(answer: &async_graphql::Response) -> bool {
+    use async_graphql::Value;
+    let nothing = match &answer.data {
+        Value::Object(fields) => fields.values().all(|value| *value == Value::Null),
+        data => *data == Value::Null,
+    };
+    let status = |error: &async_graphql::ServerError| {
+        error
+            .extensions
+            .as_ref()
+            .and_then(|extensions| extensions.get("status").cloned())
+    };
+    nothing
+        && answer.is_err()
+        && answer
+            .errors
+            .iter()
+            .all(|error| status(error) == Some(Value::from(StatusCode::BAD_REQUEST.as_u16())))
 }
 
 /// Executes one operation.
@@ -99,31 +236,34 @@ pub(crate) async fn post(
     State(state): State<AppState>,
     Extension(Caller(account)): Extension<Caller>,
     headers: HeaderMap,
-    ApiBytes(body): ApiBytes,
+    body: ApiBytes,
 ) -> Result<Response, ApiError> {
-    let json = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|kind| kind.starts_with("application/json"));
-    if !json {
-        // Also keeps plain HTML forms of other sites out.
-        return Err(ApiError::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "content_type",
-            "a GraphQL request is `application/json`",
-        ));
-    }
-    let document: Document = serde_json::from_slice(&body)
-        .map_err(|error| ApiError::malformed(format!("not a GraphQL request: {error}")))?;
+    require_json(&headers)?;
+    let document = Document::parse(&body.bytes)?;
+    let parsed = match guard::parse(&document.query) {
+        Ok(parsed) => parsed,
+        Err(error) => return Ok(refusal(error)),
+    };
+    let deadline = if is_query(&parsed) {
+        QUERY_DEADLINE
+    } else {
+        CHANGE_DEADLINE
+    };
     let scope = Scope {
         base_url: state.base_url(host_header(&headers).unwrap_or_default()),
         shared: headers.contains_key("x-wandb-use-async-filestream"),
         client: text_of(&headers, "x-wandb-client-id"),
         joins: headers.contains_key("x-runlane-joins"),
+        credential: credential(&headers),
+        acts_for: text_of(&headers, "x-wandb-username"),
+        users: tokio::sync::Mutex::default(),
+        read_only: tokio::sync::Mutex::default(),
         account,
         state: state.clone(),
     };
+    let operation = unknown::operation_of(&parsed, document.operation_name.as_deref());
     let mut request = Request::new(document.query).data(scope);
+    request.set_parsed_query(parsed);
     if let Some(variables) = document.variables {
         request = request.variables(async_graphql::Variables::from_json(
             serde_json::Value::Object(variables),
@@ -133,21 +273,29 @@ pub(crate) async fn post(
     if let Some(name) = document.operation_name.filter(|name| !name.is_empty()) {
         request = request.operation_name(name);
     }
-    let answer = tokio::time::timeout(DEADLINE, state.schema.execute(request))
+    let mut answer = tokio::time::timeout(deadline, state.schema.execute(request))
         .await
         .map_err(|_elapsed| ApiError::unavailable("the query took too long; ask for less"))?;
+    answer.errors.truncate(MAX_ERRORS);
+    for error in &mut answer.errors {
+        if let Some((end, _)) = error.message.char_indices().nth(MAX_ERROR_CHARS) {
+            error.message.truncate(end);
+        }
+    }
     // Nothing was executed: the document itself is wrong. W&B's client gives up at 400 instead of retrying.
     let refused = answer.is_err()
         && answer.data == async_graphql::Value::Null
         && answer.errors.iter().all(|error| error.path.is_empty());
-    let status = if refused {
-        let count = REFUSED.fetch_add(1, Ordering::Relaxed) + 1;
-        let message = answer
-            .errors
-            .first()
-            .map(|error| error.message.as_str())
-            .unwrap_or_default();
-        tracing::warn!(count, error = message, "GraphQL request refused");
+    let vain = |error: &async_graphql::ServerError| refused || later::is_refusal(error);
+    if let Some(error) = answer.errors.iter().find(|error| vain(error)) {
+        let client = text_of(&headers, header::USER_AGENT.as_str()).unwrap_or_default();
+        let now = state.clock.now_micros();
+        state.unknown.note(&operation, &error.message, &client, now);
+    }
+    for error in answer.errors.iter_mut().filter(|error| vain(error)) {
+        error.message = format!("operation `{operation}`: {}", error.message);
+    }
+    let status = if refused || is_bad_request(&answer) {
         StatusCode::BAD_REQUEST
     } else {
         StatusCode::OK

@@ -4,16 +4,18 @@ use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use runlane_model::limits;
 use runlane_model::run_state::RunState;
 
+use super::account_mutation::AccountMutation;
 use super::alerts::{self, NotifyScriptableRunAlertInput};
 use super::files::File;
-use super::project::Project;
+use super::lineage::LineageMutation;
+use super::project_mutation::ProjectMutation;
 use super::run::Run;
-use super::scalars::JsonString;
 use super::upsert::{self, UpsertBucketInput};
-use super::{Scope, ids};
+use super::{Scope, ids, later};
+use crate::auth::access::Action;
 use crate::error::{ApiError, StoreError};
 use crate::store::runs::RunRow;
-use crate::store::{files, projects, runs};
+use crate::store::{Connection, files, projects, runs};
 
 const MAX_FILES: usize = 10_000;
 
@@ -31,7 +33,7 @@ pub(crate) struct SuccessPayload {
 }
 
 impl SuccessPayload {
-    fn new(success: bool) -> Self {
+    pub(super) fn new(success: bool) -> Self {
         Self {
             success,
             client_mutation_id: None,
@@ -97,28 +99,30 @@ pub(crate) struct DeleteFilesInput {
     client_mutation_id: Option<String>,
 }
 
-#[derive(InputObject)]
-pub(crate) struct UpsertModelInput {
-    id: Option<String>,
-    name: Option<String>,
-    entity_name: Option<String>,
-    description: Option<String>,
-    access: Option<String>,
-    views: Option<JsonString>,
-    client_mutation_id: Option<String>,
-}
-
-#[derive(SimpleObject)]
-pub(crate) struct UpsertModelPayload {
-    project: Option<Project>,
-    model: Option<Project>,
-    inserted: bool,
-}
-
 pub(crate) struct Mutation;
 
 #[Object(name = "Mutation")]
 impl Mutation {
+    #[graphql(flatten)]
+    async fn accounts(&self, _context: &Context<'_>) -> AccountMutation {
+        AccountMutation
+    }
+
+    #[graphql(flatten)]
+    async fn lineage(&self, _context: &Context<'_>) -> LineageMutation {
+        LineageMutation
+    }
+
+    #[graphql(flatten)]
+    async fn projects(&self, _context: &Context<'_>) -> ProjectMutation {
+        ProjectMutation
+    }
+
+    #[graphql(flatten)]
+    async fn later(&self, _context: &Context<'_>) -> later::Fields<later::Mutation> {
+        later::Fields::new()
+    }
+
     /// Creates a run or changes it; null leaves a value as it is.
     async fn upsert_bucket(
         &self,
@@ -133,38 +137,6 @@ impl Mutation {
         })
     }
 
-    /// Creates a project or changes it.
-    async fn upsert_model(
-        &self,
-        context: &Context<'_>,
-        input: UpsertModelInput,
-    ) -> Result<UpsertModelPayload, ApiError> {
-        let scope = Scope::of(context)?;
-        let name = input.name.unwrap_or_default();
-        limits::check_project(&name).map_err(|error| ApiError::invalid(error.to_string()))?;
-        let now = scope.state.clock.now_micros();
-        let owner = &scope.account;
-        let mut writer = scope.state.store.writer().await?;
-        let (row, inserted) =
-            projects::ensure(&mut writer, owner.entity_id, &owner.entity, &name, now).await?;
-        let views = input.views.map(|views| views.0);
-        projects::update(
-            &mut writer,
-            row.id,
-            input.description.as_deref(),
-            input.access.as_deref(),
-            views.as_deref(),
-        )
-        .await?;
-        let row = projects::by_id(&mut writer, row.id).await?;
-        writer.commit().await.map_err(StoreError::from)?;
-        Ok(UpsertModelPayload {
-            project: row.clone().map(Project),
-            model: row.map(Project),
-            inserted,
-        })
-    }
-
     /// Hides a run; its id stays taken.
     async fn delete_run(
         &self,
@@ -173,10 +145,9 @@ impl Mutation {
     ) -> Result<DeleteRunPayload, ApiError> {
         let scope = Scope::of(context)?;
         let mut writer = scope.state.store.writer().await?;
-        let run = run_with_id(&mut writer, &input.id).await?;
+        let run = run_with_id(scope, &mut writer, &input.id).await?;
         runs::delete(&mut writer, run.id, scope.state.clock.now_micros()).await?;
         writer.commit().await.map_err(StoreError::from)?;
-        scope.state.history.forget(run.id);
         scope.state.live.changed(run.id);
         Ok(DeleteRunPayload {
             client_mutation_id: input.client_mutation_id,
@@ -191,7 +162,7 @@ impl Mutation {
     ) -> Result<SuccessPayload, ApiError> {
         let scope = Scope::of(context)?;
         let mut writer = scope.state.store.writer().await?;
-        let run = run_with_id(&mut writer, &input.id).await?;
+        let run = run_with_id(scope, &mut writer, &input.id).await?;
         let active = run.state.parse().is_ok_and(RunState::is_active);
         if active {
             runs::set_state(&mut writer, run.id, &run.state, run.exit_code, true).await?;
@@ -209,7 +180,7 @@ impl Mutation {
     ) -> Result<SuccessPayload, ApiError> {
         let scope = Scope::of(context)?;
         let mut writer = scope.state.store.writer().await?;
-        let run = run_with_id(&mut writer, &input.id).await?;
+        let run = run_with_id(scope, &mut writer, &input.id).await?;
         let allowed = match input.state.as_str() {
             "pending" => {
                 ["running", "failed", "crashed", "preempted"].contains(&run.state.as_str())
@@ -308,9 +279,27 @@ impl Mutation {
         }
         let mut writer = scope.state.store.writer().await?;
         let mut removed = Vec::new();
+        let mut allowed = std::collections::BTreeMap::new();
         for id in &input.files {
             let file_id = ids::parse_numbered("File", id)?;
-            removed.extend(files::delete(&mut writer, file_id).await?);
+            let Some(project) = files::project_of(&mut writer, file_id).await? else {
+                continue;
+            };
+            if let std::collections::btree_map::Entry::Vacant(entry) = allowed.entry(project) {
+                let row = projects::by_id(&mut writer, project).await?;
+                entry.insert(match row {
+                    Some(row) => {
+                        let access = scope.access();
+                        access
+                            .check_project(&mut writer, &row, Action::Write)
+                            .await?
+                    }
+                    None => false,
+                });
+            }
+            if allowed.get(&project) == Some(&true) {
+                removed.extend(files::delete(&mut writer, file_id).await?);
+            }
         }
         writer.commit().await.map_err(StoreError::from)?;
         let success = removed.len() == input.files.len();
@@ -339,25 +328,29 @@ impl Mutation {
     }
 }
 
+/// The run with this id, which the caller may change.
 async fn run_with_id(
-    connection: &mut crate::store::Connection,
+    scope: &Scope,
+    connection: &mut Connection,
     id: &ID,
 ) -> Result<RunRow, ApiError> {
     let (entity, project, name) = ids::parse_run(id)?;
-    runs::find(connection, &entity, &project, &name)
-        .await?
-        .ok_or_else(|| ApiError::not_found("there is no run with this id"))
+    scope
+        .access()
+        .existing_run(connection, (&entity, &project, &name), Action::Write)
+        .await
 }
 
+/// The run of this name, which the caller may change.
 async fn run_named(
     scope: &Scope,
     entity: &str,
     project: &str,
     name: &str,
 ) -> Result<RunRow, ApiError> {
-    let entity = scope.state.resolve_entity(entity);
     let mut reader = scope.state.store.reader().await?;
-    runs::find(&mut reader, &entity, project, name)
-        .await?
-        .ok_or_else(|| ApiError::not_found(format!("there is no run `{entity}/{project}/{name}`")))
+    scope
+        .access()
+        .existing_run(&mut reader, (entity, project, name), Action::Write)
+        .await
 }

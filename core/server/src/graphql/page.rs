@@ -19,6 +19,14 @@ pub(crate) struct PageInfo {
 }
 
 impl PageInfo {
+    /// For a page that ends with this cursor, if it has anything on it.
+    pub(crate) fn of_page(end_cursor: Option<String>, has_next_page: bool) -> Self {
+        Self {
+            end_cursor,
+            has_next_page,
+        }
+    }
+
     /// For a page of `shown` items after `offset` items of `total`.
     pub(crate) fn new(offset: i64, shown: i64, total: i64) -> Self {
         let end = offset + shown;
@@ -27,6 +35,12 @@ impl PageInfo {
             has_next_page: end < total,
         }
     }
+}
+
+/// A checked page size: 50 by default, at most [`MAX_FIRST`].
+pub(crate) fn page_size(first: Option<i32>) -> Result<usize, ApiError> {
+    let first = first.map_or(DEFAULT_FIRST, i64::from).min(MAX_FIRST);
+    usize::try_from(first).map_err(|_negative| ApiError::invalid("`first` must not be negative"))
 }
 
 /// A checked request for a page.

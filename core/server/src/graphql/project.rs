@@ -11,16 +11,17 @@
 
 use async_graphql::{Context, ID, Object, SimpleObject};
 
-use super::filter::Filter;
-use super::order::Order;
+use super::entity::Entity;
 use super::page::{Page, PageInfo, complexity, cursor};
-use super::run::{Run, RunConnection, RunEdge};
+use super::run::Run;
+use super::runs::{ProjectRuns, RunConnection, RunEdge};
 use super::scalars::{DateTime, JsonString};
-use super::viewer::{Entity, User};
-use super::{Scope, ids};
+use super::user::User;
+use super::{Scope, ids, later};
+use crate::auth::access::Action;
 use crate::error::ApiError;
 use crate::store::projects::{self, ProjectRow};
-use crate::store::runs;
+use crate::store::{entities, run_list, runs};
 
 /// The project of runs that name none.
 pub(crate) const DEFAULT_PROJECT: &str = "uncategorized";
@@ -35,12 +36,20 @@ impl Project {
         entity: Option<&str>,
         name: Option<&str>,
     ) -> Result<Option<Self>, ApiError> {
-        let entity = scope.state.resolve_entity(entity.unwrap_or_default());
         let name = name
             .filter(|name| !name.is_empty())
             .unwrap_or(DEFAULT_PROJECT);
         let mut reader = scope.state.store.reader().await?;
-        Ok(projects::find(&mut reader, &entity, name).await?.map(Self))
+        let found = scope
+            .access()
+            .project(
+                &mut reader,
+                entity.unwrap_or_default(),
+                name,
+                Action::Read,
+            )
+            .await?;
+        Ok(found.map(Self))
     }
 
     async fn find_run(&self, context: &Context<'_>, name: &str) -> Result<Option<Run>, ApiError> {
@@ -50,27 +59,15 @@ impl Project {
             .await?
             .map(Run))
     }
-
-    /// All runs that pass `filters`, oldest first.
-    async fn filtered(
-        &self,
-        scope: &Scope,
-        filter: &Filter,
-    ) -> Result<Vec<runs::RunRow>, ApiError> {
-        let rows = {
-            let mut reader = scope.state.store.reader().await?;
-            runs::of_project(&mut reader, self.0.id).await?
-        };
-        let username = &scope.account.username;
-        Ok(rows
-            .into_iter()
-            .filter(|row| filter.matches(row, username))
-            .collect())
-    }
 }
 
 #[Object(name = "Project")]
 impl Project {
+    #[graphql(flatten)]
+    async fn later(&self, _context: &Context<'_>) -> later::Fields<later::Project> {
+        later::Fields::new()
+    }
+
     async fn id(&self) -> ID {
         ids::project(&self.0.entity, &self.0.name)
     }
@@ -88,7 +85,11 @@ impl Project {
     }
 
     async fn entity(&self, context: &Context<'_>) -> Result<Entity, ApiError> {
-        Ok(Entity(Scope::of(context)?.account.clone()))
+        let mut reader = Scope::of(context)?.state.store.reader().await?;
+        entities::find(&mut reader, &self.0.entity)
+            .await?
+            .map(Entity)
+            .ok_or_else(|| ApiError::not_found("the entity is gone"))
     }
 
     async fn description(&self) -> Option<&str> {
@@ -120,12 +121,40 @@ impl Project {
         false
     }
 
-    async fn read_only(&self) -> bool {
-        false
+    /// Whether the caller may only look at it.
+    async fn read_only(&self, context: &Context<'_>) -> Result<bool, ApiError> {
+        Scope::of(context)?.is_read_only(self.0.id).await
     }
 
-    async fn user(&self, context: &Context<'_>) -> Result<User, ApiError> {
-        Ok(User(Scope::of(context)?.account.clone()))
+    /// Whose entity it is in; a team is nobody's.
+    async fn user(&self, context: &Context<'_>) -> Result<Option<User>, ApiError> {
+        User::named(Scope::of(context)?, &self.0.entity).await
+    }
+
+    /// Its deleted runs, latest deletion first; `undeleteRun` shows them again.
+    #[graphql(complexity = "complexity(first, child_complexity)")]
+    async fn deleted_runs(
+        &self,
+        context: &Context<'_>,
+        after: Option<String>,
+        first: Option<i32>,
+    ) -> Result<RunConnection, ApiError> {
+        let page = Page::new(first, after.as_deref())?;
+        let mut reader = Scope::of(context)?.state.store.reader().await?;
+        let total = run_list::count_deleted(&mut reader, self.0.id).await?;
+        let rows = run_list::deleted(&mut reader, self.0.id, page.offset, page.first).await?;
+        let shown = i64::try_from(rows.len()).unwrap_or(0);
+        Ok(RunConnection {
+            total_count: total,
+            page_info: PageInfo::new(page.offset, shown, total),
+            edges: (page.offset..)
+                .zip(rows)
+                .map(|(position, row)| RunEdge {
+                    node: Run(row),
+                    cursor: cursor(position),
+                })
+                .collect(),
+        })
     }
 
     async fn bucket(
@@ -146,63 +175,11 @@ impl Project {
         self.find_run(context, &name).await
     }
 
-    async fn run_count(
-        &self,
-        context: &Context<'_>,
-        filters: Option<JsonString>,
-    ) -> Result<i64, ApiError> {
-        let scope = Scope::of(context)?;
-        let filter = Filter::parse(filters.as_ref().map(|text| text.0.as_str()))?;
-        if filter.is_everything() {
-            let mut reader = scope.state.store.reader().await?;
-            return Ok(runs::count(&mut reader, self.0.id, false).await?);
+    #[graphql(flatten)]
+    async fn all_runs(&self, _context: &Context<'_>) -> ProjectRuns {
+        ProjectRuns {
+            project_id: self.0.id,
         }
-        Ok(i64::try_from(self.filtered(scope, &filter).await?.len()).unwrap_or(i64::MAX))
-    }
-
-    #[graphql(complexity = "complexity(first, child_complexity)")]
-    async fn runs(
-        &self,
-        context: &Context<'_>,
-        filters: Option<JsonString>,
-        after: Option<String>,
-        first: Option<i32>,
-        order: Option<String>,
-    ) -> Result<RunConnection, ApiError> {
-        let scope = Scope::of(context)?;
-        let page = Page::new(first, after.as_deref())?;
-        let filter = Filter::parse(filters.as_ref().map(|text| text.0.as_str()))?;
-        let order = Order::parse(order.as_deref())?;
-        let (rows, total) = if filter.is_everything() && order.is_creation() {
-            let mut reader = scope.state.store.reader().await?;
-            let total = runs::count(&mut reader, self.0.id, false).await?;
-            let rows = runs::page(
-                &mut reader,
-                self.0.id,
-                order.is_descending(),
-                page.offset,
-                page.first,
-            )
-            .await?;
-            ((page.offset..).zip(rows).collect::<Vec<_>>(), total)
-        } else {
-            let mut rows = self.filtered(scope, &filter).await?;
-            order.sort(&mut rows, &scope.account.username);
-            let total = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-            (page.cut(rows).collect(), total)
-        };
-        let shown = i64::try_from(rows.len()).unwrap_or(0);
-        Ok(RunConnection {
-            total_count: total,
-            page_info: PageInfo::new(page.offset, shown, total),
-            edges: rows
-                .into_iter()
-                .map(|(position, row)| RunEdge {
-                    node: Run(row),
-                    cursor: cursor(position),
-                })
-                .collect(),
-        })
     }
 }
 
@@ -215,4 +192,43 @@ pub(crate) struct ProjectConnection {
 #[derive(SimpleObject)]
 pub(crate) struct ProjectEdge {
     pub(crate) node: Option<Project>,
+}
+
+/// One page of the projects of an entity that the caller may see.
+pub(crate) async fn project_page(
+    scope: &Scope,
+    entity: &str,
+    first: Option<i32>,
+    after: Option<&str>,
+) -> Result<ProjectConnection, ApiError> {
+    let page = Page::new(first, after)?;
+    let mut reader = scope.state.store.reader().await?;
+    let entity = scope.access().entity_name(entity);
+    let belongs = scope.access().entity(&mut reader, &entity).await;
+    let mut rows = projects::list(
+        &mut reader,
+        &entity,
+        belongs.is_err(),
+        page.offset,
+        page.first + 1,
+    )
+    .await?;
+    if let Err(error) = belongs
+        && rows.is_empty()
+        && page.offset == 0
+    {
+        return Err(error);
+    }
+    let more = i64::try_from(rows.len()).unwrap_or(0);
+    rows.truncate(usize::try_from(page.first).unwrap_or(0));
+    let shown = i64::try_from(rows.len()).unwrap_or(0);
+    Ok(ProjectConnection {
+        page_info: PageInfo::new(page.offset, shown, page.offset + more),
+        edges: rows
+            .into_iter()
+            .map(|row| ProjectEdge {
+                node: Some(Project(row)),
+            })
+            .collect(),
+    })
 }

@@ -9,18 +9,21 @@
     reason = "the derived code hands over arguments that are only taken for their callers' sake"
 )]
 
-use async_graphql::{Context, ID, Object, SimpleObject};
+use async_graphql::{Context, ID, Object};
 use runlane_model::json::{Object as JsonObject, Value, parse_object};
 
 use super::alerts::{self, Alert};
 use super::files::{FileConnection, file_page};
 use super::history::{self, LogLineConnection, ParquetHistory};
-use super::page::{PageInfo, complexity};
+use super::lineage::{self, RunOrigin};
+use super::page::complexity;
 use super::project::Project;
 use super::scalars::{DateTime, Int64, Json, JsonString};
-use super::viewer::User;
-use super::{Scope, ids};
+use super::user::User;
+use super::{Scope, ids, later};
 use crate::error::ApiError;
+use crate::run_table::documents;
+use crate::store::lineage::immutable_name;
 use crate::store::runs::RunRow;
 use crate::store::{files, projects};
 
@@ -31,8 +34,7 @@ impl Run {
     /// The first entry of the machine metadata in the config's `_wandb.e`.
     fn metadata_entry(&self) -> Option<Value> {
         let config = parse_object(&self.0.config).ok()?;
-        let entries = config.get("_wandb")?.get("value")?.get("e")?.as_object()?;
-        entries.values().next().cloned()
+        documents::metadata(&config).map(|metadata| Value::Object(metadata.clone()))
     }
 
     fn is_active(&self) -> bool {
@@ -42,6 +44,11 @@ impl Run {
 
 #[Object(name = "Run")]
 impl Run {
+    #[graphql(flatten)]
+    async fn later(&self, _context: &Context<'_>) -> later::Fields<later::Run> {
+        later::Fields::new()
+    }
+
     async fn id(&self) -> ID {
         ids::run(&self.0.entity, &self.0.project, &self.0.name)
     }
@@ -67,7 +74,7 @@ impl Run {
     }
 
     async fn tags(&self) -> Vec<String> {
-        tags_of(&self.0)
+        documents::tags_of(&self.0)
     }
 
     async fn state(&self) -> &str {
@@ -128,8 +135,9 @@ impl Run {
         Some(Json(self.metadata_entry()?.to_strict()))
     }
 
-    async fn read_only(&self) -> bool {
-        false
+    /// Whether the caller may only look at it.
+    async fn read_only(&self, context: &Context<'_>) -> Result<bool, ApiError> {
+        Scope::of(context)?.is_read_only(self.0.project_id).await
     }
 
     async fn created_at(&self) -> DateTime {
@@ -140,8 +148,12 @@ impl Run {
         DateTime::from_micros(self.0.heartbeat_at_micros)
     }
 
+    /// Who started the run.
     async fn user(&self, context: &Context<'_>) -> Result<User, ApiError> {
-        Ok(User(Scope::of(context)?.account.clone()))
+        let username = self.0.username.as_deref().unwrap_or(&self.0.entity);
+        User::named(Scope::of(context)?, username)
+            .await?
+            .ok_or_else(|| ApiError::not_found("the user is gone"))
     }
 
     async fn project(&self, context: &Context<'_>) -> Result<Option<Project>, ApiError> {
@@ -228,6 +240,36 @@ impl Run {
 
     async fn alert_count(&self, context: &Context<'_>) -> Result<i64, ApiError> {
         alerts::count(context, self.0.id).await
+    }
+
+    /// The run that it was forked from, or its own state before it was rewound.
+    async fn origin(&self, context: &Context<'_>) -> Result<Option<RunOrigin>, ApiError> {
+        lineage::origin(Scope::of(context)?, &self.0).await
+    }
+
+    /// Rows that it has from there.
+    async fn inherited_line_count(&self, context: &Context<'_>) -> Result<i64, ApiError> {
+        lineage::inherited_lines(Scope::of(context)?, self.0.id).await
+    }
+
+    /// How often it was rewound.
+    async fn generation(&self) -> i64 {
+        self.0.generation
+    }
+
+    /// A name of its present state, which still means that when the run is rewound; `fork_from` takes it.
+    async fn immutable_id(&self) -> String {
+        immutable_name(&self.0)
+    }
+
+    /// What it had before each rewind, the oldest first.
+    async fn generations(&self, context: &Context<'_>) -> Result<Vec<Run>, ApiError> {
+        lineage::generations(Scope::of(context)?, &self.0).await
+    }
+
+    /// Whether it is what another run had before it was rewound.
+    async fn archived(&self) -> bool {
+        self.0.archive_of.is_some()
     }
 
     /// Grows with every change.
@@ -352,45 +394,11 @@ impl Run {
 
     /// Seconds the run has been running, by its own account if it gives one.
     async fn runtime_seconds(&self) -> f64 {
-        runtime_seconds(&self.0)
+        let summary = parse_object(&self.0.summary).unwrap_or_default();
+        documents::duration(&self.0, documents::own_runtime(&summary))
     }
-}
-
-/// The run's tags.
-pub(crate) fn tags_of(run: &RunRow) -> Vec<String> {
-    serde_json::from_str(&run.tags).unwrap_or_default()
-}
-
-/// See `Run.runtimeSeconds`.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "microseconds of centuries fit an f64"
-)]
-pub(crate) fn runtime_seconds(run: &RunRow) -> f64 {
-    let summary = parse_object(&run.summary).unwrap_or_default();
-    let own = summary
-        .get("_wandb")
-        .and_then(|inner| inner.get("runtime"))
-        .or_else(|| summary.get("_runtime"))
-        .and_then(Value::as_f64)
-        .filter(|seconds| seconds.is_finite());
-    own.unwrap_or((run.heartbeat_at_micros - run.created_at_micros) as f64 / 1e6)
 }
 
 fn text_member(object: &Value, key: &str) -> Option<String> {
     object.get(key).and_then(Value::as_str).map(str::to_owned)
-}
-
-#[derive(SimpleObject)]
-pub(crate) struct RunConnection {
-    /// Runs that pass the filter, on all pages.
-    pub(crate) total_count: i64,
-    pub(crate) page_info: PageInfo,
-    pub(crate) edges: Vec<RunEdge>,
-}
-
-#[derive(SimpleObject)]
-pub(crate) struct RunEdge {
-    pub(crate) node: Run,
-    pub(crate) cursor: String,
 }

@@ -7,11 +7,14 @@ use runlane_model::{limits, names};
 
 use super::project::DEFAULT_PROJECT;
 use super::scalars::JsonString;
+use super::lineage::{self, Beginning};
 use super::{Scope, ids};
+use crate::auth::access::Action;
 use crate::auth::token;
 use crate::error::{ApiError, StoreError};
 use crate::store::runs::{self, RunChange, RunRow};
-use crate::store::{Connection, projects, streams};
+use crate::store::lineage as stored_lineage;
+use crate::store::{Connection, run_list, streams};
 
 /// New values of a run; null leaves the old one.
 #[derive(InputObject)]
@@ -47,8 +50,9 @@ pub(super) async fn upsert(
     // The run's own client names it; the Public API and the app give the id alone.
     let from_run = input.name.as_deref().is_some_and(|name| !name.is_empty());
     let mut change = checked_change(&input)?;
+    let beginning = beginning(scope, &input).await?;
     let mut writer = scope.state.store.writer().await?;
-    let found = find(scope, &mut writer, &input).await?;
+    let found = find_locked(scope, &mut writer, &input).await?;
     let (run_id, inserted) = match found {
         Some(run) if run.deleted_at_micros.is_some() => {
             return Err(ApiError::new(
@@ -61,6 +65,9 @@ pub(super) async fn upsert(
             ));
         }
         Some(run) => {
+            if from_run {
+                lineage::check_writer(&mut writer, &run, change.config.as_deref()).await?;
+            }
             let state: RunState = run.state.parse().unwrap_or(RunState::Running);
             if from_run && !state.is_active() && !is_afterthought(scope, &mut writer, &run).await? {
                 let running = RunState::Running.as_str();
@@ -71,10 +78,21 @@ pub(super) async fn upsert(
             {
                 change.config = Some(merged_config(&run.config, config)?);
             }
+            if from_run {
+                let stored = &run.config;
+                let config = change.config.take();
+                change.config = config.map(|new| lineage::with_branch_point(stored, new));
+            }
+            if change.summary.is_some() {
+                stored_lineage::drop_base_summary(&mut writer, run.id).await?;
+            }
             (run.id, false)
         }
         None => (create(scope, &mut writer, &input, now).await?, true),
     };
+    if let Some(beginning) = &beginning {
+        lineage::begin_fork(&mut writer, run_id, beginning).await?;
+    }
     runs::update(&mut writer, run_id, &change).await?;
     if from_run || inserted {
         runs::heartbeat(&mut writer, run_id, now).await?;
@@ -86,6 +104,40 @@ pub(super) async fn upsert(
     Ok((run, inserted))
 }
 
+/// What the run begins with, if it is a fork that is new.
+async fn beginning(
+    scope: &Scope,
+    input: &UpsertBucketInput,
+) -> Result<Option<Beginning>, ApiError> {
+    let config = input.config.as_ref().map(|text| text.0.as_str());
+    let Some(moment) = lineage::moment(config) else {
+        return Ok(None);
+    };
+    let Some(name) = input.name.as_deref().filter(|name| !name.is_empty()) else {
+        return Ok(None);
+    };
+    let existing = {
+        let mut reader = scope.state.store.reader().await?;
+        find(scope, &mut reader, input).await?
+    };
+    let entity = input.entity_name.as_deref().unwrap_or_default();
+    let path = (entity, project_name(input), name);
+    lineage::prepare(scope, path, existing.as_ref(), Some(moment)).await
+}
+
+/// The run as it is, until the transaction ends.
+async fn find_locked(
+    scope: &Scope,
+    connection: &mut Connection,
+    input: &UpsertBucketInput,
+) -> Result<Option<RunRow>, ApiError> {
+    let Some(run) = find(scope, connection, input).await? else {
+        return Ok(None);
+    };
+    runs::lock(connection, run.id).await?;
+    Ok(runs::by_id_any(connection, run.id).await?)
+}
+
 async fn find(
     scope: &Scope,
     connection: &mut Connection,
@@ -93,7 +145,10 @@ async fn find(
 ) -> Result<Option<RunRow>, ApiError> {
     if let Some(id) = input.id.as_deref().filter(|id| !id.is_empty()) {
         let (entity, project, name) = ids::parse_run(id)?;
-        let run = runs::find_any(connection, &entity, &project, &name).await?;
+        let run = scope
+            .access()
+            .any_run(connection, (&entity, &project, &name), Action::Write)
+            .await?;
         return run
             .map(Some)
             .ok_or_else(|| ApiError::not_found("there is no run with this id"));
@@ -101,10 +156,15 @@ async fn find(
     let Some(name) = input.name.as_deref().filter(|name| !name.is_empty()) else {
         return Ok(None);
     };
-    let entity = scope
-        .state
-        .resolve_entity(input.entity_name.as_deref().unwrap_or_default());
-    Ok(runs::find_any(connection, &entity, project_name(input), name).await?)
+    let entity = input.entity_name.as_deref().unwrap_or_default();
+    scope
+        .access()
+        .any_run(
+            connection,
+            (entity, project_name(input), name),
+            Action::Write,
+        )
+        .await
 }
 
 fn project_name(input: &UpsertBucketInput) -> &str {
@@ -136,16 +196,12 @@ async fn create(
             .filter(|state| matches!(state, RunState::Pending | RunState::Running))
             .ok_or_else(|| ApiError::invalid(format!("a run cannot begin in state `{word}`")))?,
     };
-    let owner = &scope.account;
-    let (project, _new) = projects::ensure(
-        connection,
-        owner.entity_id,
-        &owner.entity,
-        project,
-        now_micros,
-    )
-    .await?;
-    let number = runs::count(connection, project.id, true).await? + 1;
+    let entity = input.entity_name.as_deref().unwrap_or_default();
+    let (project, _new) = scope
+        .access()
+        .project_for_runs(connection, entity, project, now_micros)
+        .await?;
+    let number = run_list::count_ever(connection, project.id).await? + 1;
     let display_name = input
         .display_name
         .clone()
@@ -154,7 +210,7 @@ async fn create(
             let random = u64::from_le_bytes(token::random_bytes());
             names::display_name(random, u64::try_from(number).unwrap_or(0))
         });
-    Ok(runs::insert(
+    let id = runs::insert(
         connection,
         project.id,
         &name,
@@ -162,7 +218,10 @@ async fn create(
         state.as_str(),
         now_micros,
     )
-    .await?)
+    .await?;
+    let author = scope.author(connection, &project.entity).await?;
+    runs::set_username(connection, id, &author).await?;
+    Ok(id)
 }
 
 /// Eight lower-case letters and digits.

@@ -2,11 +2,13 @@
 //!
 //! Three kinds of things are kept, all within one bound in bytes, the least recently used going first:
 //!
-//! - the decoded tail of a run's rows of one kind, which grows with the run (only new lines are decoded);
+//! - the decoded tail of a stream, which grows with it (only new lines are decoded);
 //! - where the columns of a Parquet object are, so that only the bytes of those asked for are read;
 //! - the points of one series in one object, which never change.
+//!
+//! All of them are kept by stream, so that runs that were forked from each other share them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -14,10 +16,16 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use runlane_history::{Chunk, FileIndex, KeyTable, Points};
 
+use super::columns::{
+    blocking, chunk_bytes, damaged, kept_rows, length_of, numbered_steps, points_over,
+    row_or_nothing,
+};
+use super::lineage::{self, Bounds, Source};
 use super::lines;
 use super::recent::Recent;
 use crate::error::StoreError;
 use crate::store::chunks::{self, ObjectRow};
+use crate::store::lineage as stored_lineage;
 use crate::store::streams::{self, StreamKind, StreamRow};
 use crate::store::{Connection, Store};
 
@@ -27,15 +35,13 @@ const PAGE_CHUNKS: i64 = 64;
 /// that logs a row a second does not end up with a column chunk per row, nor one with hundreds of keys decode much anew.
 const SMALL_ROWS: usize = 4_096;
 const SMALL_BYTES: usize = 1 << 20;
-/// Memory of a decoded value, roughly: number, presence, exact value.
-const VALUE_BYTES: usize = 24;
 const SERIES_OVERHEAD_BYTES: usize = 160;
 /// Bytes at the end of an object that are read at first; the index of some hundred columns fits.
 const END_BYTES: u64 = 64 << 10;
 /// Memory of an index, relative to its bytes in the file, roughly.
 const INDEX_FACTOR: usize = 6;
 
-/// The points of one series, stream by stream, in each piece by piece in the order of the rows.
+/// The points of one series, source by source, in each piece by piece in the order of the rows.
 pub(crate) type SeriesPoints = Vec<Vec<Arc<Points>>>;
 
 /// The tail of one stream as columns.
@@ -48,24 +54,57 @@ struct Tail {
     chunks: Vec<Arc<Chunk>>,
 }
 
-/// The streams of a run: what is in objects, and the decoded tail.
-struct StreamView {
-    stream: StreamRow,
-    objects: Vec<ObjectRow>,
+/// A source of a run's rows: what is in objects, each with what counts of it, and the decoded tail.
+struct View {
+    source: Source,
+    objects: Vec<(ObjectRow, Bounds)>,
     tail: Tail,
+}
+
+impl View {
+    /// The chunks of the tail that have rows that count, and which of theirs do; `None` for all.
+    fn tail_chunks(&self) -> impl Iterator<Item = (&Arc<Chunk>, i64, Option<Vec<bool>>)> {
+        let mut start = self.tail.start;
+        self.tail.chunks.iter().filter_map(move |chunk| {
+            let first = start;
+            let end = first + length_of(chunk);
+            start = end;
+            let bounds = self.source.bounds.within(first, end, None)?;
+            Some((chunk, first, kept_rows(chunk, first, bounds)))
+        })
+    }
+}
+
+/// Consecutive rows of a source, all in one place.
+pub(super) struct Piece {
+    /// Which of the run's sources.
+    pub(super) source: usize,
+    pub(super) start_line: i64,
+    /// What of the place counts.
+    pub(super) bounds: Bounds,
+    /// The smallest and largest step of the place; unknown where lines have none.
+    pub(super) steps: Option<(i64, i64)>,
+    pub(super) place: Place,
+}
+
+/// Where rows are.
+pub(super) enum Place {
+    Object(ObjectRow),
+    Decoded(Arc<Chunk>),
 }
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
     Tail {
-        run_id: i64,
-        kind: StreamKind,
+        stream_id: i64,
     },
     Index {
         object_id: i64,
     },
     Series {
         object_id: i64,
+        /// What counts of the object.
+        bounds: Bounds,
         x: String,
         y: String,
     },
@@ -73,7 +112,7 @@ enum Key {
 
 #[derive(Clone)]
 enum Kept {
-    Tails(Arc<BTreeMap<i64, Tail>>),
+    Tail(Arc<Tail>),
     Index(FileIndex),
     Series(Arc<Points>),
 }
@@ -115,15 +154,19 @@ impl HistoryCache {
                     pieces.push(points);
                 }
             };
-            for object in &view.objects {
-                let found = self.object_points(store, object, x, keys).await?;
+            for (object, bounds) in &view.objects {
+                let found = self
+                    .object_points(store, (object, *bounds), x, keys)
+                    .await?;
                 for (at, points) in found.into_iter().enumerate() {
                     add(at, !points.is_empty(), points);
                 }
             }
-            for chunk in &view.tail.chunks {
-                for (at, points) in points_over(chunk, x, keys).into_iter().enumerate() {
-                    add(at, chunk.column(keys[at]).is_some(), points);
+            for (chunk, _, kept) in view.tail_chunks() {
+                let found = points_over(chunk, x, keys, kept.as_deref());
+                for (at, points) in found.into_iter().enumerate() {
+                    let known = kept.is_none() && chunk.column(keys[at]).is_some();
+                    add(at, known || !points.is_empty(), points);
                 }
             }
         }
@@ -143,8 +186,15 @@ impl HistoryCache {
         let views = self.views(store, run_id, kind).await?;
         let mut keys = BTreeSet::new();
         let mut reader = store.reader().await?;
-        for view in &views {
-            let compacted = compacted_keys(&mut reader, view.stream.id).await?;
+        if kind == StreamKind::History {
+            let inherited = inherited_keys(&mut reader, run_id).await?;
+            let numeric = inherited
+                .iter()
+                .filter(|(_, stats)| stats.type_counts.contains_key("number"));
+            keys.extend(numeric.map(|(key, _)| key.to_owned()));
+        }
+        for view in views.iter().filter(|view| !view.source.inherited) {
+            let compacted = compacted_keys(&mut reader, view.source.stream.id).await?;
             let numeric = compacted
                 .iter()
                 .filter(|(_, stats)| stats.type_counts.contains_key("number"));
@@ -165,61 +215,115 @@ impl HistoryCache {
         run_id: i64,
     ) -> Result<KeyTable, StoreError> {
         let views = self.views(store, run_id, StreamKind::History).await?;
-        let mut joined: Option<KeyTable> = None;
+        let mut own: Option<KeyTable> = None;
         let mut reader = store.reader().await?;
-        for view in &views {
-            let mut table = compacted_keys(&mut reader, view.stream.id).await?;
+        for view in views.iter().filter(|view| !view.source.inherited) {
+            let mut table = compacted_keys(&mut reader, view.source.stream.id).await?;
             for chunk in &view.tail.chunks {
                 table.add_chunk(chunk);
             }
-            match &mut joined {
-                Some(joined) => joined.merge(&table),
-                None => joined = Some(table),
+            match &mut own {
+                Some(own) => own.merge(&table),
+                None => own = Some(table),
             }
         }
-        Ok(joined.unwrap_or_default())
+        let mut joined = inherited_keys(&mut reader, run_id).await?;
+        joined.follow(&own.unwrap_or_default());
+        Ok(joined)
     }
 
     /// The step of every row, ascending; the line's number where a row has none.
     pub(crate) async fn steps(&self, store: &Store, run_id: i64) -> Result<Vec<i64>, StoreError> {
         let mut steps = Vec::new();
         for view in self.views(store, run_id, StreamKind::History).await? {
-            for object in &view.objects {
-                let start = object.start_line;
+            for (object, bounds) in &view.objects {
+                let (start, bounds) = (object.start_line, *bounds);
                 let keys = vec!["_step".to_owned()];
                 let found = self.object_columns(store, object, keys, move |chunk| {
-                    numbered_steps(start, chunk)
+                    let kept = kept_rows(chunk, start, bounds);
+                    numbered_steps(start, chunk, kept.as_deref())
                 });
                 steps.extend(found.await?);
             }
-            let mut start = view.tail.start;
-            for chunk in &view.tail.chunks {
-                steps.extend(numbered_steps(start, chunk));
-                start += i64::try_from(chunk.len()).unwrap_or(0);
+            for (chunk, start, kept) in view.tail_chunks() {
+                steps.extend(numbered_steps(start, chunk, kept.as_deref()));
             }
         }
         steps.sort_unstable();
         Ok(steps)
     }
 
-    /// Drops what is known of a run's tail (the run was deleted or cut).
-    pub(crate) fn forget(&self, run_id: i64) {
-        let mut entries = self.entries.lock();
-        for kind in [StreamKind::History, StreamKind::Events] {
-            entries.remove(&Key::Tail { run_id, kind });
+    /// Where the rows of a run are, source by source in the order of their lines; the tail is decoded.
+    pub(super) async fn pieces(
+        &self,
+        store: &Store,
+        run_id: i64,
+        kind: StreamKind,
+    ) -> Result<Vec<Piece>, StoreError> {
+        let mut pieces = Vec::new();
+        for (source, view) in self
+            .views(store, run_id, kind)
+            .await?
+            .into_iter()
+            .enumerate()
+        {
+            let tail: Vec<Piece> = view
+                .tail_chunks()
+                .map(|(chunk, start_line, _)| Piece {
+                    source,
+                    start_line,
+                    bounds: view.source.bounds,
+                    steps: chunk
+                        .steps()
+                        .into_iter()
+                        .try_fold(None, |range, step| {
+                            let step = step?;
+                            let (min, max) = range.unwrap_or((step, step));
+                            Some(Some((step.min(min), step.max(max))))
+                        })
+                        .flatten(),
+                    place: Place::Decoded(Arc::clone(chunk)),
+                })
+                .collect();
+            let objects = view.objects.into_iter().map(|(object, bounds)| Piece {
+                source,
+                start_line: object.start_line,
+                bounds,
+                steps: object.min_step.zip(object.max_step),
+                place: Place::Object(object),
+            });
+            pieces.extend(objects.chain(tail));
         }
+        Ok(pieces)
+    }
+
+    /// One object, with the columns of `names` or all.
+    pub(super) async fn object(
+        &self,
+        store: &Store,
+        object: &ObjectRow,
+        names: Option<Vec<String>>,
+    ) -> Result<Chunk, StoreError> {
+        if let Some(names) = names {
+            return self
+                .object_columns(store, object, names, Chunk::clone)
+                .await;
+        }
+        let bytes = store.objects.get(&object.object_key).await?;
+        blocking(move || Chunk::from_parquet(bytes, None).map_err(damaged)).await
     }
 
     /// The points of each of `keys` in one object; it is read once for all that are not kept.
     async fn object_points(
         &self,
         store: &Store,
-        object: &ObjectRow,
+        (object, bounds): (&ObjectRow, Bounds),
         x: &str,
         keys: &[&str],
     ) -> Result<Vec<Arc<Points>>, StoreError> {
         let key_of = |y: &str| Key::Series {
             object_id: object.id,
+            bounds,
             x: x.to_owned(),
             y: y.to_owned(),
         };
@@ -239,11 +343,17 @@ impl HistoryCache {
             .collect();
         if !missing.is_empty() {
             let x = x.to_owned();
-            let mut wanted = vec![x.clone()];
-            wanted.extend(missing.iter().filter(|y| **y != x).cloned());
+            let mut wanted: BTreeSet<String> = missing.iter().cloned().collect();
+            wanted.insert(x.clone());
+            if bounds.max_step.is_some() {
+                wanted.insert("_step".to_owned());
+            }
+            let start = object.start_line;
+            let wanted = wanted.into_iter().collect();
             let decoded = self.object_columns(store, object, wanted, move |chunk| {
                 let missing: Vec<&str> = missing.iter().map(String::as_str).collect();
-                points_over(chunk, &x, &missing)
+                let kept = kept_rows(chunk, start, bounds);
+                points_over(chunk, &x, &missing, kept.as_deref())
             });
             let decoded = decoded.await?;
             let places = keys
@@ -307,48 +417,51 @@ impl HistoryCache {
         store: &Store,
         run_id: i64,
         kind: StreamKind,
-    ) -> Result<Vec<StreamView>, StoreError> {
-        let key = Key::Tail { run_id, kind };
-        let known = match self.entries.lock().get(&key) {
-            Some(Kept::Tails(tails)) => tails,
-            _ => Arc::default(),
-        };
+    ) -> Result<Vec<View>, StoreError> {
         // One snapshot for streams, objects and chunks: compaction moves lines from one to the other.
         let mut reader = store.snapshot().await?;
         let mut views = Vec::new();
-        let mut grown = false;
-        for stream in streams::of_run(&mut reader, run_id, kind).await? {
-            let objects = chunks::objects(&mut reader, stream.id).await?;
-            let old = known
-                .get(&stream.id)
-                .filter(|tail| tail.start == stream.compacted_lines);
-            let current = old.is_some_and(|tail| tail.end == stream.contiguous_lines);
-            let tail = if current {
-                old.cloned().unwrap_or_default()
+        for source in lineage::sources(&mut reader, run_id, kind).await? {
+            let objects = chunks::objects(&mut reader, source.stream.id).await?;
+            let objects = objects.into_iter().filter_map(|object| {
+                let end = object.start_line + object.line_count;
+                let steps = object.min_step.zip(object.max_step);
+                let bounds = source.bounds.within(object.start_line, end, steps)?;
+                Some((object, bounds))
+            });
+            let objects = objects.collect();
+            let tail = if source.bounds.end_line > source.stream.compacted_lines {
+                self.tail(&mut reader, &source.stream).await?
             } else {
-                grown = true;
-                grow(&mut reader, &stream, old.cloned()).await?
+                Tail::default()
             };
-            views.push(StreamView {
-                stream,
+            views.push(View {
+                source,
                 objects,
                 tail,
             });
         }
-        drop(reader);
-        if grown {
-            let tails: BTreeMap<i64, Tail> = views
-                .iter()
-                .map(|view| (view.stream.id, view.tail.clone()))
-                .collect();
-            let size = tails
-                .values()
-                .flat_map(|tail| &tail.chunks)
-                .map(|chunk| chunk_bytes(chunk))
-                .sum();
-            self.keep(key, Kept::Tails(Arc::new(tails)), size);
-        }
         Ok(views)
+    }
+
+    /// The decoded tail of a stream.
+    async fn tail(&self, reader: &mut Connection, stream: &StreamRow) -> Result<Tail, StoreError> {
+        let key = Key::Tail {
+            stream_id: stream.id,
+        };
+        let known = match self.entries.lock().get(&key) {
+            Some(Kept::Tail(tail)) if tail.start == stream.compacted_lines => Some(tail),
+            _ => None,
+        };
+        if let Some(tail) = &known
+            && tail.end == stream.contiguous_lines
+        {
+            return Ok(Tail::clone(tail));
+        }
+        let tail = grow(reader, stream, known.as_deref().cloned()).await?;
+        let size = tail.chunks.iter().map(|chunk| chunk_bytes(chunk)).sum();
+        self.keep(key, Kept::Tail(Arc::new(tail.clone())), size);
+        Ok(tail)
     }
 
     fn keep(&self, key: Key, kept: Kept, bytes: usize) {
@@ -373,7 +486,7 @@ async fn grow(
     let is_small =
         |chunk: &mut Arc<Chunk>| chunk.len() < SMALL_ROWS && chunk_bytes(chunk) < SMALL_BYTES;
     if let Some(last) = tail.chunks.pop_if(is_small) {
-        tail.end -= i64::try_from(last.len()).unwrap_or(0);
+        tail.end -= length_of(&last);
     }
     let until = stream.contiguous_lines;
     while tail.end < until {
@@ -402,7 +515,7 @@ async fn grow(
                 "history lines from {from} on are missing"
             )));
         }
-        tail.end += i64::try_from(chunk.len()).unwrap_or(0);
+        tail.end += length_of(&chunk);
         tail.chunks.push(Arc::new(chunk));
     }
     Ok(tail)
@@ -426,48 +539,24 @@ async fn read_range(
     Ok(parts.into_iter().next().unwrap_or_default())
 }
 
-/// Lines that are no rows (kept for the original client's line numbers) count as empty rows.
-pub(crate) fn row_or_nothing(text: &str) -> &str {
-    match runlane_model::json::visit_leaves(text, &mut |_, _| {}) {
-        Ok(()) => text,
-        Err(_no_row) => "{}",
+/// What is known of the keys of a run's inherited rows. Parts of one run stand beside each other, those of its forks behind them.
+async fn inherited_keys(reader: &mut Connection, run_id: i64) -> Result<KeyTable, StoreError> {
+    let mut joined = KeyTable::default();
+    let mut level: Option<(i64, KeyTable)> = None;
+    for (owner, text) in stored_lineage::key_tables(reader, run_id).await? {
+        let table = KeyTable::from_json(&text)
+            .map_err(|error| StoreError::Damaged(format!("key table: {error}")))?;
+        match &mut level {
+            Some((run, beside)) if *run == owner => beside.merge(&table),
+            _ => {
+                if let Some((_, before)) = level.replace((owner, table)) {
+                    joined.follow(&before);
+                }
+            }
+        }
     }
-}
-
-/// The points of each of `keys` over `x`.
-fn points_over(chunk: &Chunk, x: &str, keys: &[&str]) -> Vec<Arc<Points>> {
-    let over = chunk.numbers(x);
-    let points = keys.iter().map(|key| match (&over, chunk.numbers(key)) {
-        (Some(x), Some(y)) => Arc::new(Points::zip(x, &y)),
-        _ => Arc::default(),
-    });
-    points.collect()
-}
-
-fn numbered_steps(start: i64, chunk: &Chunk) -> Vec<i64> {
-    (start..)
-        .zip(chunk.steps())
-        .map(|(line, step)| step.unwrap_or(line))
-        .collect()
-}
-
-fn chunk_bytes(chunk: &Chunk) -> usize {
-    chunk.columns().len() * (chunk.len() * VALUE_BYTES + 256)
-}
-
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "used as a function of `map_err`"
-)]
-pub(crate) fn damaged(error: runlane_history::HistoryError) -> StoreError {
-    StoreError::Damaged(error.to_string())
-}
-
-/// Runs CPU work off the network threads.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|panicked| StoreError::Damaged(format!("decoding failed: {panicked}")))?
+    if let Some((_, last)) = level {
+        joined.follow(&last);
+    }
+    Ok(joined)
 }

@@ -5,7 +5,7 @@
 
 use runlane_history::{Chunk, KeyTable};
 
-use super::cache::{blocking, damaged, row_or_nothing};
+use super::columns::{blocking, damaged, row_or_nothing};
 use super::lines;
 use crate::error::StoreError;
 use crate::store::chunks::{self, ChunkRow, ObjectRow};
@@ -27,9 +27,9 @@ pub(crate) async fn run_once(store: &Store, min_lines: u64) -> Result<usize, Sto
         let mut reader = store.reader().await?;
         streams::with_long_tail(&mut reader, min_lines, TAIL_BYTES).await?
     };
-    for (run_id, mut stream) in streams {
+    for mut stream in streams {
         while is_long(&stream, min_lines) {
-            match compact(store, run_id, &stream).await? {
+            match compact(store, &stream).await? {
                 Some(moved) => {
                     stream.compacted_lines = moved.end_line;
                     stream.tail_bytes -= moved.bytes;
@@ -63,11 +63,7 @@ struct Encoded {
 }
 
 /// Moves the next whole chunks of a stream into one object.
-async fn compact(
-    store: &Store,
-    run_id: i64,
-    stream: &StreamRow,
-) -> Result<Option<Moved>, StoreError> {
+async fn compact(store: &Store, stream: &StreamRow) -> Result<Option<Moved>, StoreError> {
     let start = stream.compacted_lines;
     let (rows, old_table) = {
         let mut reader = store.snapshot().await?;
@@ -86,7 +82,7 @@ async fn compact(
         line_count: end - start,
         min_step: encoded.steps.map(|(min, _)| min),
         max_step: encoded.steps.map(|(_, max)| max),
-        object_key: format!("{}.parquet", Objects::new_key("history", run_id)),
+        object_key: format!("{}.parquet", Objects::new_key("history", stream.run_id)),
         size_bytes: i64::try_from(encoded.object.len()).unwrap_or(i64::MAX),
     };
     store
@@ -98,7 +94,7 @@ async fn compact(
     streams::set_compacted(&mut writer, stream.id, end, bytes, &encoded.key_table).await?;
     writer.commit().await?;
     tracing::debug!(
-        run_id,
+        run_id = stream.run_id,
         start,
         end,
         bytes = object.size_bytes,

@@ -1,16 +1,16 @@
-//! Rows of a run in order: the contiguous lines of its streams, from Parquet objects and the tail.
+//! Rows of a run in order: the contiguous lines of its sources, from Parquet objects and the tail.
 //!
-//! A run has one stream, or one per writer in shared mode; then rows are merged by step, rows of one step in the
-//! order in which the writers appeared.
+//! A run has one stream, or one per writer in shared mode, and before them those of the runs that it was forked from
+//! ([`super::lineage`]). Rows are merged by step, rows of one step in the order of their sources.
 
 use runlane_history::Chunk;
-use runlane_model::json::{Object, Value, parse_object};
 
-use super::cache::{blocking, damaged};
+use super::columns::{blocking, damaged};
+use super::lineage::{self, Bounds};
 use super::lines;
 use crate::error::StoreError;
-use crate::store::chunks;
-use crate::store::streams::{self, StreamKind};
+use crate::store::chunks::{self, ObjectRow};
+use crate::store::streams::StreamKind;
 use crate::store::{Connection, Store};
 
 /// Rows of a writer that count as its last ones: a host samples each of its resources into rows of their own.
@@ -36,22 +36,45 @@ pub(crate) struct Window {
     pub(crate) limit: usize,
 }
 
-/// Where consecutive lines of a stream lie.
-struct Span {
-    stream: usize,
-    start_line: i64,
-    /// Lines of the contiguous part; a chunk may go on beyond it.
-    end_line: i64,
-    steps: Option<(i64, i64)>,
-    place: Place,
+/// Where consecutive lines of a source lie, all in one place.
+#[derive(Debug, Clone)]
+pub(crate) struct Span {
+    /// Which of the run's sources.
+    pub(crate) source: usize,
+    pub(crate) start_line: i64,
+    /// What of the place counts: a chunk may go on beyond it, and a run may have been forked in the middle of an object.
+    pub(crate) bounds: Bounds,
+    /// The smallest and largest step of the lines in the place; unknown where some have none.
+    pub(crate) steps: Option<(i64, i64)>,
+    pub(crate) place: Place,
 }
 
-enum Place {
+/// A place of lines.
+#[derive(Debug, Clone)]
+pub(crate) enum Place {
+    /// The row id of a chunk in the database.
     Chunk(i64),
-    Object(String),
+    /// A Parquet object.
+    Object(ObjectRow),
 }
 
 impl Span {
+    /// One past the last line that counts.
+    pub(crate) fn end_line(&self) -> i64 {
+        self.bounds.end_line
+    }
+
+    /// Whether every row of the span's object is one of the run's, so that the object can be handed out as it is.
+    pub(crate) fn is_whole_object(&self) -> bool {
+        match &self.place {
+            Place::Object(object) => {
+                self.bounds.max_step.is_none()
+                    && self.bounds.end_line == object.start_line + object.line_count
+            }
+            Place::Chunk(_) => false,
+        }
+    }
+
     /// No row has a smaller step; lines without one may have any.
     fn first_step(&self) -> i64 {
         self.steps.map_or(i64::MIN, |(min, _)| min)
@@ -83,7 +106,7 @@ pub(crate) async fn window(
             .into_iter()
             .filter(|(_, row)| (window.min_step..window.max_step).contains(&row.step))
             .map(|(line, row)| Placed {
-                stream: span.stream,
+                source: span.source,
                 line,
                 row,
             });
@@ -106,16 +129,16 @@ pub(crate) async fn window(
     Ok(rows.into_iter().map(|placed| placed.row).collect())
 }
 
-/// A row and where it came from: rows of one step stand in the order of their writers.
+/// A row and where it came from: rows of one step stand in the order of their sources.
 struct Placed {
-    stream: usize,
+    source: usize,
     line: i64,
     row: StoredRow,
 }
 
 impl Placed {
     fn order(&self) -> (i64, usize, i64) {
-        (self.row.step, self.stream, self.line)
+        (self.row.step, self.source, self.line)
     }
 }
 
@@ -130,7 +153,7 @@ pub(crate) async fn sample(
     let spans = spans(&mut reader, run_id, kind).await?;
     let total: i64 = spans
         .iter()
-        .map(|span| span.end_line - span.start_line)
+        .map(|span| span.end_line() - span.start_line)
         .sum();
     let wanted: Vec<i64> = spread(usize::try_from(total).unwrap_or(0), samples)
         .filter_map(|index| i64::try_from(index).ok())
@@ -139,7 +162,7 @@ pub(crate) async fn sample(
     // Lines are counted through the streams: each is sampled as evenly as a lone one would be.
     let mut before = 0;
     for span in &spans {
-        let end = before + span.end_line - span.start_line;
+        let end = before + span.end_line() - span.start_line;
         let inside: Vec<i64> = wanted
             .iter()
             .filter(|index| (before..end).contains(*index))
@@ -152,7 +175,7 @@ pub(crate) async fn sample(
         let is_wanted = move |line| inside.binary_search(&line).is_ok();
         let numbered = read_numbered(store, &mut reader, span, is_wanted).await?;
         rows.extend(numbered.into_iter().map(|(line, row)| Placed {
-            stream: span.stream,
+            source: span.source,
             line,
             row,
         }));
@@ -161,26 +184,6 @@ pub(crate) async fn sample(
         rows.sort_by_key(Placed::order);
     }
     Ok(rows.into_iter().map(|placed| placed.row).collect())
-}
-
-/// Rows that have all of `keys`, as objects of these keys only, at most `samples` spread evenly.
-pub(crate) async fn sample_keys(
-    store: &Store,
-    run_id: i64,
-    keys: &[String],
-    bounds: Window,
-) -> Result<Vec<Object>, StoreError> {
-    let all = Window {
-        limit: usize::MAX,
-        ..bounds
-    };
-    let rows = window(store, run_id, StreamKind::History, all).await?;
-    let found: Vec<Object> = rows.iter().filter_map(|row| pick(row, keys)).collect();
-    let chosen: Vec<usize> = spread(found.len(), bounds.limit).collect();
-    Ok(chosen
-        .into_iter()
-        .filter_map(|index| found.get(index).cloned())
-        .collect())
 }
 
 /// The last row; of several writers', that with the largest step.
@@ -195,7 +198,7 @@ pub(crate) async fn last(
     for (index, span) in spans.iter().enumerate() {
         let is_end = spans
             .get(index + 1)
-            .is_none_or(|next| next.stream != span.stream);
+            .is_none_or(|next| next.source != span.source);
         if !is_end {
             continue;
         }
@@ -218,9 +221,9 @@ pub(crate) async fn recent(
     for (index, span) in spans.iter().enumerate() {
         let rest = spans[index..]
             .iter()
-            .take_while(|other| other.stream == span.stream);
-        let from = rest.last().map_or(0, |last| last.end_line) - RECENT_LINES;
-        if span.end_line > from {
+            .take_while(|other| other.source == span.source);
+        let from = rest.last().map_or(0, Span::end_line) - RECENT_LINES;
+        if span.end_line() > from {
             let is_recent = move |line| line >= from;
             let numbered = read_numbered(store, &mut reader, span, is_recent).await?;
             rows.extend(numbered.into_iter().map(|(_, row)| row.text));
@@ -245,71 +248,70 @@ pub(crate) fn spread(total: usize, samples: usize) -> impl Iterator<Item = usize
     })
 }
 
-/// The value at `key` of a row: the literal key first, then the dotted path.
-pub(crate) fn value_at<'a>(row: &'a Object, key: &str) -> Option<&'a Value> {
-    if let Some(value) = row.get(key) {
-        return Some(value);
-    }
-    key.match_indices('.').find_map(|(at, _)| {
-        let inner = row.get(&key[..at])?.as_object()?;
-        value_at(inner, &key[at + 1..])
-    })
-}
-
-fn pick(row: &StoredRow, keys: &[String]) -> Option<Object> {
-    let object = parse_object(&row.text).ok()?;
-    let mut picked = Object::new();
-    for key in keys {
-        let value = match value_at(&object, key) {
-            Some(value) => value.clone(),
-            None if key == "_step" => Value::Int(row.step),
-            None => return None,
-        };
-        picked.insert(key.clone(), value);
-    }
-    Some(picked)
-}
-
-/// The spans of all streams of a run, within one snapshot.
-async fn spans(
+/// The spans of all sources of a run, source by source in the order of their lines, within one snapshot.
+pub(crate) async fn spans(
     connection: &mut Connection,
     run_id: i64,
     kind: StreamKind,
 ) -> Result<Vec<Span>, StoreError> {
-    let streams = streams::of_run(connection, run_id, kind).await?;
     let mut spans = Vec::new();
-    for (index, stream) in streams.iter().enumerate() {
-        for object in chunks::objects(connection, stream.id).await? {
-            spans.push(Span {
-                stream: index,
-                start_line: object.start_line,
-                end_line: object.start_line + object.line_count,
-                steps: object.min_step.zip(object.max_step),
-                place: Place::Object(object.object_key),
-            });
-        }
-        for chunk in chunks::spans(connection, stream.id, stream.contiguous_lines).await? {
-            spans.push(Span {
-                stream: index,
-                start_line: chunk.start_line,
-                end_line: (chunk.start_line + chunk.line_count).min(stream.contiguous_lines),
-                steps: chunk.min_step.zip(chunk.max_step),
-                place: Place::Chunk(chunk.id),
-            });
-        }
+    for (index, source) in lineage::sources(connection, run_id, kind)
+        .await?
+        .iter()
+        .enumerate()
+    {
+        spans.extend(spans_of(connection, index, source.stream.id, source.bounds).await?);
     }
-    debug_assert!(spans.is_sorted_by_key(|span| (span.stream, span.start_line)));
+    debug_assert!(spans.is_sorted_by_key(|span: &Span| (span.source, span.start_line)));
     Ok(spans)
 }
 
-/// The rows of the lines of `span` that are wanted.
-async fn read_numbered(
+/// Where the lines of a stream that count lie.
+pub(crate) async fn spans_of(
+    connection: &mut Connection,
+    source: usize,
+    stream_id: i64,
+    bounds: Bounds,
+) -> Result<Vec<Span>, StoreError> {
+    let objects = chunks::objects(connection, stream_id).await?;
+    let objects = objects.into_iter().map(|object| {
+        let lines = (object.start_line, object.line_count);
+        let steps = object.min_step.zip(object.max_step);
+        (lines, steps, Place::Object(object))
+    });
+    let chunks = chunks::spans(connection, stream_id, bounds.end_line).await?;
+    let chunks = chunks.into_iter().map(|chunk| {
+        let lines = (chunk.start_line, chunk.line_count);
+        (
+            lines,
+            chunk.min_step.zip(chunk.max_step),
+            Place::Chunk(chunk.id),
+        )
+    });
+    let spans = objects
+        .chain(chunks)
+        .filter_map(|((start_line, count), steps, place)| {
+            let bounds = bounds.within(start_line, start_line + count, steps)?;
+            Some(Span {
+                source,
+                start_line,
+                bounds,
+                steps,
+                place,
+            })
+        });
+    Ok(spans.collect())
+}
+
+/// The rows of the lines of `span` that count and are wanted, with their line numbers.
+pub(crate) async fn read_numbered(
     store: &Store,
     connection: &mut Connection,
     span: &Span,
     is_wanted: impl Fn(i64) -> bool + Send + 'static,
 ) -> Result<Vec<(i64, StoredRow)>, StoreError> {
-    let (start, end) = (span.start_line, span.end_line);
+    let (start, end) = (span.start_line, span.end_line());
+    let bounds = span.bounds;
     match &span.place {
         Place::Chunk(id) => {
             let blob = chunks::lines(connection, *id).await?.unwrap_or_default();
@@ -317,10 +319,11 @@ async fn read_numbered(
             Ok(numbered
                 .filter(|(line, _)| is_wanted(*line))
                 .filter_map(|(line, text)| Some((line, to_row(line, text)?)))
+                .filter(|(line, row)| bounds.contain(*line, row.step))
                 .collect())
         }
-        Place::Object(key) => {
-            let bytes = store.objects.get(key).await?;
+        Place::Object(object) => {
+            let bytes = store.objects.get(&object.object_key).await?;
             blocking(move || {
                 let chunk = Chunk::from_parquet(bytes, None).map_err(damaged)?;
                 let steps = chunk.steps();
@@ -328,15 +331,11 @@ async fn read_numbered(
                     .zip(steps)
                     .enumerate()
                     .filter(|(_, (line, _))| is_wanted(*line))
-                    .map(|(index, (line, step))| {
+                    .map(|(index, (line, step))| (index, line, step.unwrap_or(line)))
+                    .filter(|(_, line, step)| bounds.contain(*line, *step))
+                    .map(|(index, line, step)| {
                         let text = chunk.line(index);
-                        (
-                            line,
-                            StoredRow {
-                                step: step.unwrap_or(line),
-                                text,
-                            },
-                        )
+                        (line, StoredRow { step, text })
                     });
                 // Only lines that were no rows come back empty.
                 Ok(rows.filter(|(_, row)| row.text != "{}").collect())
@@ -373,15 +372,5 @@ mod tests {
         assert_eq!(spread(11, 3).collect::<Vec<_>>(), [0, 5, 10]);
         assert_eq!(spread(7, 1).collect::<Vec<_>>(), [6]);
         assert_eq!(spread(0, 5).count() + spread(5, 0).count(), 0);
-    }
-
-    #[test]
-    fn keys_are_found_literally_and_by_path() {
-        let row = parse_object(r#"{"a.b": 1, "c": {"d": {"e": 2}, "f.g": 3}}"#).expect("valid");
-        let at = |key| value_at(&row, key).and_then(Value::as_i64);
-        assert_eq!(
-            (at("a.b"), at("c.d.e"), at("c.f.g"), at("c.x")),
-            (Some(1), Some(2), Some(3), None)
-        );
     }
 }

@@ -6,19 +6,21 @@
 mod line;
 mod search;
 
-use axum::Json;
+use axum::{Extension, Json};
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::line::LogLine;
 use self::line::parse;
 use self::search::{Filter, Found};
+use crate::auth::Caller;
+use crate::auth::access::{Access, Action};
 use crate::error::{ApiError, StoreError};
 use crate::extract::{ApiPath, ApiQuery};
 use crate::history::lines;
 use crate::state::AppState;
 use crate::store::streams::{self, StreamKind, StreamRow};
-use crate::store::{Connection, Store, chunks, runs};
+use crate::store::{Connection, Store, chunks};
 
 /// Lines in one answer.
 pub(crate) const MAX_LINES: i64 = 10_000;
@@ -88,6 +90,7 @@ impl Streams {
 /// Answers with a range of lines, without `from` the last ones; with a filter, with those from `from` on that pass it.
 pub(crate) async fn of_run(
     State(state): State<AppState>,
+    Extension(Caller(account)): Extension<Caller>,
     ApiPath((entity, project, run)): ApiPath<(String, String, String)>,
     ApiQuery(query): ApiQuery<LogQuery>,
 ) -> Result<Json<LogPage>, ApiError> {
@@ -98,10 +101,10 @@ pub(crate) async fn of_run(
         )));
     }
     let filter = Filter::of(query.search.as_deref(), query.label, query.level)?;
-    let entity = state.resolve_entity(&entity);
     let mut reader = state.store.reader().await?;
-    let run = runs::find(&mut reader, &entity, &project, &run).await?;
-    let run = run.ok_or_else(|| ApiError::not_found("there is no such run"))?;
+    let run = Access::new(&state, &account)
+        .existing_run(&mut reader, (&entity, &project, &run), Action::Read)
+        .await?;
     let all = Streams {
         rows: streams::of_run(&mut reader, run.id, StreamKind::Output).await?,
     };

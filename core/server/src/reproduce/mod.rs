@@ -4,30 +4,33 @@ mod manifest;
 mod recipe;
 mod shell;
 
-use axum::Json;
+use axum::{Extension, Json};
 use axum::extract::State;
 use http::{HeaderMap, header};
 use runlane_model::json::{Object, Value, parse_object};
 
 use self::manifest::Manifest;
 use self::recipe::{Facts, Recipe};
+use crate::auth::Caller;
+use crate::auth::access::{Access, Action};
 use crate::error::ApiError;
 use crate::extract::ApiPath;
 use crate::state::AppState;
 use crate::store::runs::RunRow;
-use crate::store::{files, runs};
+use crate::store::files;
 
 /// Answers with the recipe of a run.
 pub(crate) async fn of_run(
     State(state): State<AppState>,
+    Extension(Caller(account)): Extension<Caller>,
     ApiPath((entity, project, run)): ApiPath<(String, String, String)>,
     headers: HeaderMap,
 ) -> Result<Json<Recipe>, ApiError> {
-    let entity = state.resolve_entity(&entity);
     let (run, rows) = {
         let mut reader = state.store.reader().await?;
-        let run = runs::find(&mut reader, &entity, &project, &run).await?;
-        let run = run.ok_or_else(|| ApiError::not_found("there is no such run"))?;
+        let run = Access::new(&state, &account)
+            .existing_run(&mut reader, (&entity, &project, &run), Action::Read)
+            .await?;
         let rows = files::list(&mut reader, run.id, None).await?;
         (run, rows)
     };

@@ -1,6 +1,8 @@
-//! The user, the entity, API keys, sessions, sign-in links and the server's own secrets.
+//! Who asks: API keys, sessions, sign-in links; and the server's own secrets. Users and teams are in [`super::users`] and
+//! [`super::entities`].
 
 use super::Connection;
+use super::database::Flag;
 use crate::auth::token;
 use crate::error::StoreError;
 
@@ -11,81 +13,153 @@ pub(crate) struct Account {
     pub(crate) user_id: i64,
     /// Login name.
     pub(crate) username: String,
-    /// Mail address, made up on a local server.
-    pub(crate) email: String,
-    /// Row id of the user's own entity.
-    pub(crate) entity_id: i64,
-    /// Name of the user's own entity: the default one.
+    /// Name of the default entity: a user's own, of a service account its team's.
     pub(crate) entity: String,
+    /// Whether this one administers the server.
+    #[sqlx(try_from = "Flag")]
+    pub(crate) admin: bool,
+    /// Whether this is a service account: it has no entity of its own.
+    #[sqlx(try_from = "Flag")]
+    pub(crate) service: bool,
+    /// Whether there is no other entity on the server, so that everything is the caller's.
+    #[sqlx(try_from = "Flag")]
+    pub(crate) sole: bool,
 }
 
-/// The single user, if the database has one.
+/// The text of a query for [`Account`]s.
+macro_rules! select_accounts {
+    ($conditions:literal) => {
+        concat!(
+            "SELECT u.id AS user_id, u.username, e.name AS entity,
+                CASE WHEN u.admin THEN 1 ELSE 0 END AS admin,
+                CASE WHEN u.kind = 'service' THEN 1 ELSE 0 END AS service,
+                CASE WHEN EXISTS (SELECT 1 FROM entities o WHERE o.id <> e.id) THEN 0 ELSE 1 END AS sole
+            FROM users u
+            JOIN entities e ON e.id = u.home_entity_id
+            WHERE u.disabled_at_micros IS NULL AND ",
+            $conditions
+        )
+    };
+}
+
+/// The first of those who administer the server; none if the database is new.
 pub(crate) async fn owner(connection: &mut Connection) -> Result<Option<Account>, StoreError> {
-    let account = sqlx::query_as(
-        "SELECT u.id AS user_id, u.username, u.email, e.id AS entity_id, e.name AS entity
-        FROM users u
-        JOIN entities e ON e.owner_id = u.id
-        ORDER BY u.id, e.id
-        LIMIT 1",
-    )
+    let account = sqlx::query_as(select_accounts!(
+        "u.id = (SELECT MIN(id) FROM users WHERE admin AND disabled_at_micros IS NULL)"
+    ))
     .fetch_optional(connection)
     .await?;
     Ok(account)
 }
 
-/// Creates the single user with an entity of the same name.
-pub(crate) async fn create_owner(
+/// The account of the user with row id `user_id`, unless it is disabled.
+pub(crate) async fn account(
     connection: &mut Connection,
-    username: &str,
-    now_micros: i64,
-) -> Result<(), StoreError> {
-    let user_id: i64 = sqlx::query_scalar(
-        "INSERT INTO users (username, email, admin, created_at_micros)
-        VALUES ($1, $2, TRUE, $3)
-        RETURNING id",
-    )
-    .bind(username)
-    .bind(format!("{username}@localhost"))
-    .bind(now_micros)
-    .fetch_one(&mut *connection)
-    .await?;
-    sqlx::query("INSERT INTO entities (name, owner_id) VALUES ($1, $2)")
-        .bind(username)
+    user_id: i64,
+) -> Result<Option<Account>, StoreError> {
+    let account = sqlx::query_as(select_accounts!("u.id = $1"))
         .bind(user_id)
-        .execute(connection)
+        .fetch_optional(connection)
         .await?;
-    Ok(())
+    Ok(account)
 }
 
-/// Stores the hash of `key`, unless it is stored already.
+/// Stores the hash of `key`; one that was revoked is valid again.
 pub(crate) async fn add_api_key(
     connection: &mut Connection,
     user_id: i64,
     key: &str,
+    description: &str,
     now_micros: i64,
 ) -> Result<(), StoreError> {
     let hash = token::secret_hash(key);
     sqlx::query(
         "INSERT INTO api_keys (user_id, public_id, secret_hash, description, created_at_micros)
-        VALUES ($1, $2, $3, 'local', $4)
-        ON CONFLICT (public_id) DO NOTHING",
+        VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (public_id) DO UPDATE SET revoked_at_micros = NULL",
     )
     .bind(user_id)
     .bind(token::public_id(&hash))
     .bind(hash.as_slice())
+    .bind(description)
     .bind(now_micros)
     .execute(connection)
     .await?;
     Ok(())
 }
 
-const ACCOUNT_OF_USER: &str =
-    "SELECT u.id AS user_id, u.username, u.email, e.id AS entity_id, e.name AS entity
-    FROM users u
-    JOIN entities e ON e.owner_id = u.id
-    WHERE u.id = $1
-    ORDER BY e.id
-    LIMIT 1";
+/// A key, without its secret.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub(crate) struct KeyRow {
+    pub(crate) id: i64,
+    pub(crate) user_id: i64,
+    /// Names the key; says nothing about the secret.
+    pub(crate) public_id: String,
+    pub(crate) description: String,
+}
+
+/// The valid keys of a user, oldest first.
+pub(crate) async fn keys(
+    connection: &mut Connection,
+    user_id: i64,
+) -> Result<Vec<KeyRow>, StoreError> {
+    let rows = sqlx::query_as(
+        "SELECT id, user_id, public_id, description
+        FROM api_keys
+        WHERE user_id = $1 AND revoked_at_micros IS NULL
+        ORDER BY id",
+    )
+    .bind(user_id)
+    .fetch_all(connection)
+    .await?;
+    Ok(rows)
+}
+
+/// The valid key with row id `id`.
+pub(crate) async fn key(
+    connection: &mut Connection,
+    id: i64,
+) -> Result<Option<KeyRow>, StoreError> {
+    let row = sqlx::query_as(
+        "SELECT id, user_id, public_id, description
+        FROM api_keys
+        WHERE id = $1 AND revoked_at_micros IS NULL",
+    )
+    .bind(id)
+    .fetch_optional(connection)
+    .await?;
+    Ok(row)
+}
+
+/// The valid key that is `secret`.
+pub(crate) async fn key_of_secret(
+    connection: &mut Connection,
+    secret: &str,
+) -> Result<Option<KeyRow>, StoreError> {
+    let row = sqlx::query_as(
+        "SELECT id, user_id, public_id, description
+        FROM api_keys
+        WHERE public_id = $1 AND revoked_at_micros IS NULL",
+    )
+    .bind(token::public_id(&token::secret_hash(secret)))
+    .fetch_optional(connection)
+    .await?;
+    Ok(row)
+}
+
+/// Ends a key; requests with it are refused from now on.
+pub(crate) async fn revoke_key(
+    connection: &mut Connection,
+    id: i64,
+    now_micros: i64,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE api_keys SET revoked_at_micros = $2 WHERE id = $1")
+        .bind(id)
+        .bind(now_micros)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
 
 /// The owner of `key`, if it is valid.
 pub(crate) async fn account_of_key(
@@ -104,10 +178,7 @@ pub(crate) async fn account_of_key(
     let Some((user_id, _)) = row.filter(|(_, stored)| token::hashes_match(stored, &hash)) else {
         return Ok(None);
     };
-    Ok(sqlx::query_as(ACCOUNT_OF_USER)
-        .bind(user_id)
-        .fetch_optional(connection)
-        .await?)
+    account(connection, user_id).await
 }
 
 /// Starts a session and returns nothing: the caller holds the only copy of `session_token`.
@@ -142,10 +213,7 @@ pub(crate) async fn account_of_session(
     let Some((user_id, seen)) = row else {
         return Ok(None);
     };
-    let account: Option<Account> = sqlx::query_as(ACCOUNT_OF_USER)
-        .bind(user_id)
-        .fetch_optional(connection)
-        .await?;
+    let account = account(connection, user_id).await?;
     Ok(account.map(|account| (account, seen)))
 }
 

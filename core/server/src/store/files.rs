@@ -121,6 +121,23 @@ pub(crate) async fn is_object_used(
     Ok(used.into())
 }
 
+/// Row id of the project that a file belongs to.
+pub(crate) async fn project_of(
+    connection: &mut Connection,
+    file_id: i64,
+) -> Result<Option<i64>, StoreError> {
+    let project = sqlx::query_scalar(
+        "SELECT r.project_id
+        FROM run_files f
+        JOIN runs r ON r.id = f.run_id
+        WHERE f.id = $1",
+    )
+    .bind(file_id)
+    .fetch_optional(connection)
+    .await?;
+    Ok(project)
+}
+
 /// Removes a file of a project; the key of its object, if there was one.
 pub(crate) async fn delete(
     connection: &mut Connection,

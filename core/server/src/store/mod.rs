@@ -6,16 +6,20 @@ pub(crate) mod accounts;
 pub(crate) mod alerts;
 pub(crate) mod chunks;
 pub(crate) mod database;
+pub(crate) mod entities;
 pub(crate) mod files;
+pub(crate) mod lineage;
 pub(crate) mod log_bound;
 pub(crate) mod objects;
 mod postgres;
 pub(crate) mod projects;
+pub(crate) mod run_list;
 pub(crate) mod runs;
 mod schema;
 mod sqlite;
 mod stream_lines;
 pub(crate) mod streams;
+pub(crate) mod users;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -38,13 +42,16 @@ pub(crate) struct Store {
 
 impl Store {
     /// Opens the store, creating or upgrading it: the database at `url` (`postgres://…`), or the embedded one below `data_dir`.
-    pub(crate) async fn open(data_dir: &Path, url: Option<&str>) -> Result<Self, StoreError> {
+    pub(crate) async fn open(
+        data_dir: &Path,
+        url: Option<&str>,
+        objects: Objects,
+    ) -> Result<Self, StoreError> {
         sqlx::any::install_default_drivers();
         let database: Arc<dyn Database> = match url {
             Some(url) => Arc::new(postgres::Postgres::open(url).await?),
             None => Arc::new(sqlite::Sqlite::open(&data_dir.join("runlane.db")).await?),
         };
-        let objects = Objects::local(&data_dir.join("objects"))?;
         Ok(Self { database, objects })
     }
 

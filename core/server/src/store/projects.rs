@@ -46,7 +46,7 @@ pub(crate) async fn by_id(
             p.last_activity_at_micros
         FROM projects p
         JOIN entities e ON e.id = p.entity_id
-        WHERE p.id = $1",
+        WHERE p.id = $1 AND p.deleted_at_micros IS NULL",
     )
     .bind(id)
     .fetch_optional(connection)
@@ -54,10 +54,12 @@ pub(crate) async fn by_id(
     Ok(row)
 }
 
-/// The projects of an entity, latest activity first; `after` is the number of projects to leave out.
+/// The projects of an entity, latest activity first, or only those that everybody with an account may read; `after` is the
+/// number of projects to leave out.
 pub(crate) async fn list(
     connection: &mut Connection,
     entity: &str,
+    open_only: bool,
     after: i64,
     limit: i64,
 ) -> Result<Vec<ProjectRow>, StoreError> {
@@ -67,12 +69,15 @@ pub(crate) async fn list(
         FROM projects p
         JOIN entities e ON e.id = p.entity_id
         WHERE e.name = $1
+            AND p.deleted_at_micros IS NULL
+            AND ($4 = 0 OR p.access IN ('USER_READ', 'USER_WRITE'))
         ORDER BY p.last_activity_at_micros DESC, p.id DESC
         LIMIT $2 OFFSET $3",
     )
     .bind(entity)
     .bind(limit)
     .bind(after)
+    .bind(i64::from(open_only))
     .fetch_all(connection)
     .await?;
     Ok(rows)
@@ -125,4 +130,44 @@ pub(crate) async fn update(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Gives the project another name, which must be free.
+pub(crate) async fn rename(
+    connection: &mut Connection,
+    id: i64,
+    name: &str,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE projects SET name = $2 WHERE id = $1")
+        .bind(id)
+        .bind(name)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Deletes the project and its runs: they are not found any more, and its name is free.
+pub(crate) async fn delete(
+    connection: &mut Connection,
+    project: &ProjectRow,
+    now_micros: i64,
+) -> Result<Vec<i64>, StoreError> {
+    let runs = sqlx::query_scalar(
+        "UPDATE runs
+        SET deleted_at_micros = $2, version = version + 1
+        WHERE project_id = $1 AND deleted_at_micros IS NULL
+        RETURNING id",
+    )
+    .bind(project.id)
+    .bind(now_micros)
+    .fetch_all(&mut *connection)
+    .await?;
+    sqlx::query("UPDATE projects SET name = $2, deleted_at_micros = $3 WHERE id = $1")
+        .bind(project.id)
+        // No project can be called so: the name has a colon.
+        .bind(format!("deleted:{}:{}", project.id, project.name))
+        .bind(now_micros)
+        .execute(connection)
+        .await?;
+    Ok(runs)
 }

@@ -39,6 +39,12 @@ pub(crate) struct RunRow {
     pub(crate) lost_rows: i64,
     pub(crate) version: i64,
     pub(crate) deleted_at_micros: Option<i64>,
+    /// How often the run was rewound before.
+    pub(crate) generation: i64,
+    /// The run whose state before a rewind this is.
+    pub(crate) archive_of: Option<i64>,
+    /// Login name of whoever started the run.
+    pub(crate) username: Option<String>,
 }
 
 /// New values for a run; `None` leaves the old one.
@@ -61,33 +67,53 @@ pub(crate) struct RunChange {
 
 /// The text of a query for [`RunRow`]s.
 macro_rules! select_runs {
-    ($conditions:literal) => {
+    ($($conditions:tt)+) => {
         concat!(
             "SELECT r.id, r.project_id, p.name AS project, e.name AS entity, r.name, r.display_name, r.description, r.notes,
                 r.tags, r.state, r.group_name, r.job_type, r.commit_hash, r.host, r.program, r.repo, r.sweep_name,
                 r.config, r.summary, r.exit_code,
                 CASE WHEN r.stop_requested THEN 1 ELSE 0 END AS stop_requested,
                 r.created_at_micros, r.heartbeat_at_micros, r.history_line_count, r.events_line_count,
-                r.log_line_count, r.last_step, r.lost_rows, r.version, r.deleted_at_micros
+                r.log_line_count, r.last_step, r.lost_rows, r.version, r.deleted_at_micros,
+                r.generation, r.archive_of, r.username
             FROM runs r
             JOIN projects p ON p.id = r.project_id
             JOIN entities e ON e.id = p.entity_id
             ",
-            $conditions
+            $($conditions)+
         )
     };
 }
+
+pub(super) use select_runs;
 
 const BY_NAME: &str = select_runs!("WHERE e.name = $1 AND p.name = $2 AND r.name = $3");
 
 const BY_ID: &str = select_runs!("WHERE r.id = $1 AND r.deleted_at_micros IS NULL");
 
 /// The run `entity/project/name`, deleted ones included (their name stays taken).
+///
+/// `name` may be `<id>:<generation>`: the state that a run had before it was rewound, or the run itself if it is in that generation.
 pub(crate) async fn find_any(
     connection: &mut Connection,
     entity: &str,
     project: &str,
     name: &str,
+) -> Result<Option<RunRow>, StoreError> {
+    let row = by_name(connection, [entity, project, name]).await?;
+    if row.is_some() {
+        return Ok(row);
+    }
+    let Some((id, generation)) = name.rsplit_once(':') else {
+        return Ok(None);
+    };
+    let row = by_name(connection, [entity, project, id]).await?;
+    Ok(row.filter(|row| generation.parse() == Ok(row.generation)))
+}
+
+async fn by_name(
+    connection: &mut Connection,
+    [entity, project, name]: [&str; 3],
 ) -> Result<Option<RunRow>, StoreError> {
     let row = sqlx::query_as(BY_NAME)
         .bind(entity)
@@ -109,6 +135,17 @@ pub(crate) async fn find(
     Ok(row.filter(|row| row.deleted_at_micros.is_none()))
 }
 
+/// The run with row id `id`, also a deleted one.
+pub(crate) async fn by_id_any(
+    connection: &mut Connection,
+    id: i64,
+) -> Result<Option<RunRow>, StoreError> {
+    Ok(sqlx::query_as(select_runs!("WHERE r.id = $1"))
+        .bind(id)
+        .fetch_optional(connection)
+        .await?)
+}
+
 /// The run with row id `id`.
 pub(crate) async fn by_id(
     connection: &mut Connection,
@@ -118,85 +155,6 @@ pub(crate) async fn by_id(
         .bind(id)
         .fetch_optional(connection)
         .await?)
-}
-
-/// All runs of a project, oldest first.
-pub(crate) async fn of_project(
-    connection: &mut Connection,
-    project_id: i64,
-) -> Result<Vec<RunRow>, StoreError> {
-    let rows = sqlx::query_as(select_runs!(
-        "WHERE r.project_id = $1 AND r.deleted_at_micros IS NULL
-        ORDER BY r.created_at_micros, r.id"
-    ))
-    .bind(project_id)
-    .fetch_all(connection)
-    .await?;
-    Ok(rows)
-}
-
-/// One page of a project's runs by creation time.
-pub(crate) async fn page(
-    connection: &mut Connection,
-    project_id: i64,
-    newest_first: bool,
-    offset: i64,
-    limit: i64,
-) -> Result<Vec<RunRow>, StoreError> {
-    let sql = if newest_first {
-        select_runs!(
-            "WHERE r.project_id = $1 AND r.deleted_at_micros IS NULL
-        ORDER BY r.created_at_micros DESC, r.id
-        LIMIT $2 OFFSET $3"
-        )
-    } else {
-        select_runs!(
-            "WHERE r.project_id = $1 AND r.deleted_at_micros IS NULL
-        ORDER BY r.created_at_micros, r.id
-        LIMIT $2 OFFSET $3"
-        )
-    };
-    let rows = sqlx::query_as(sql)
-        .bind(project_id)
-        .bind(limit)
-        .bind(offset)
-        .fetch_all(connection)
-        .await?;
-    Ok(rows)
-}
-
-/// The number of runs in a project, with the deleted ones if `deleted`.
-pub(crate) async fn count(
-    connection: &mut Connection,
-    project_id: i64,
-    deleted: bool,
-) -> Result<i64, StoreError> {
-    let count = sqlx::query_scalar(
-        "SELECT COUNT(*) FROM runs WHERE project_id = $1 AND ($2 OR deleted_at_micros IS NULL)",
-    )
-    .bind(project_id)
-    .bind(deleted)
-    .fetch_one(connection)
-    .await?;
-    Ok(count)
-}
-
-/// The runs of an entity with the latest heartbeat, newest first.
-pub(crate) async fn recent(
-    connection: &mut Connection,
-    entity: &str,
-    limit: i64,
-) -> Result<Vec<RunRow>, StoreError> {
-    let rows = sqlx::query_as(select_runs!(
-        "WHERE e.name = $1 AND r.deleted_at_micros IS NULL
-        ORDER BY r.heartbeat_at_micros DESC, r.id DESC
-        LIMIT $2"
-    ))
-    .bind(entity)
-    .bind(limit)
-    .fetch_all(connection)
-    .await?;
-    Ok(rows)
 }
 
 /// Locks a run until the end of the transaction: what is read afterwards is changed by nobody else. Runs that belong together are
@@ -404,15 +362,54 @@ pub(crate) async fn silent(
     Ok(rows)
 }
 
-/// Hides the run; its name stays taken.
+/// Hides the run and its archives; its name stays taken.
 pub(crate) async fn delete(
     connection: &mut Connection,
     id: i64,
     now_micros: i64,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE runs SET deleted_at_micros = $2, version = version + 1 WHERE id = $1")
+    sqlx::query("UPDATE runs SET deleted_at_micros = $2, version = version + 1 WHERE id = $1 OR archive_of = $1")
         .bind(id)
         .bind(now_micros)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Shows a deleted run again.
+pub(crate) async fn undelete(connection: &mut Connection, id: i64) -> Result<(), StoreError> {
+    sqlx::query("UPDATE runs SET deleted_at_micros = NULL, version = version + 1 WHERE id = $1 OR archive_of = $1")
+        .bind(id)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Puts a run into another project, in which its name must be free, with the archives of its former histories.
+pub(crate) async fn move_to(
+    connection: &mut Connection,
+    id: i64,
+    project_id: i64,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE runs SET project_id = $2, version = version + 1 WHERE id = $1 OR archive_of = $1",
+    )
+    .bind(id)
+    .bind(project_id)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Notes who started a run.
+pub(crate) async fn set_username(
+    connection: &mut Connection,
+    id: i64,
+    username: &str,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE runs SET username = $2, version = version + 1 WHERE id = $1")
+        .bind(id)
+        .bind(username)
         .execute(connection)
         .await?;
     Ok(())

@@ -73,12 +73,28 @@ pub(crate) struct StreamState {
     pub(crate) conflicts: i64,
     /// Missing ranges (start, end), at most a few.
     pub(crate) holes: Vec<(i64, i64)>,
+    /// What was odd about the batch that was just applied.
+    pub(crate) oddity: Oddity,
+}
+
+/// How a batch did not fit what was stored. A client that knows the stream sends none such.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Oddity {
+    /// It began behind the end, so that lines are missing.
+    pub(crate) gap: bool,
+    /// Lines that were left out because another text was stored before.
+    pub(crate) conflicts: i64,
+    /// It has lines in the place of inherited rows; they were left out.
+    pub(crate) inherited: bool,
 }
 
 /// A stream's row.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub(crate) struct StreamRow {
     pub(crate) id: i64,
+    pub(crate) run_id: i64,
+    /// Lines before this one are the run's inherited rows, which are not in this stream.
+    pub(crate) first_line: i64,
     pub(crate) contiguous_lines: i64,
     pub(crate) end_line: i64,
     pub(crate) conflict_count: i64,
@@ -104,7 +120,7 @@ pub(crate) async fn of_run(
     kind: StreamKind,
 ) -> Result<Vec<StreamRow>, StoreError> {
     let rows = sqlx::query_as(
-        "SELECT id, contiguous_lines, end_line, conflict_count, compacted_lines, tail_bytes,
+        "SELECT id, run_id, first_line, contiguous_lines, end_line, conflict_count, compacted_lines, tail_bytes,
             left_out_from, left_out_to
         FROM streams
         WHERE run_id = $1 AND kind = $2
@@ -124,7 +140,7 @@ async fn find(
     client: &str,
 ) -> Result<Option<StreamRow>, StoreError> {
     let row = sqlx::query_as(
-        "SELECT id, contiguous_lines, end_line, conflict_count, compacted_lines, tail_bytes,
+        "SELECT id, run_id, first_line, contiguous_lines, end_line, conflict_count, compacted_lines, tail_bytes,
             left_out_from, left_out_to
         FROM streams
         WHERE run_id = $1 AND kind = $2 AND client = $3",
@@ -175,10 +191,20 @@ pub(crate) async fn apply(
 ) -> Result<StreamState, StoreError> {
     let mut row = match find(connection, run_id, batch.kind, client).await? {
         Some(row) => row,
-        None => create(connection, run_id, batch.kind, client).await?,
+        None => create(connection, run_id, batch.kind, client, 0).await?,
     };
+    let before = row.end_line;
+    let mut oddity = Oddity {
+        gap: batch.offset > before && !batch.lines.is_empty(),
+        inherited: batch.offset < row.first_line && !batch.lines.is_empty(),
+        conflicts: row.conflict_count,
+    };
+    let own = behind_inherited(batch, row.first_line);
+    let batch = own.as_ref().unwrap_or(batch);
     if batch.lines.is_empty() {
-        return with_holes(connection, &row).await;
+        oddity.conflicts = 0;
+        let state = with_holes(connection, &row).await?;
+        return Ok(StreamState { oddity, ..state });
     }
     let end = batch.offset + length(&batch.lines);
     if batch.offset >= row.end_line {
@@ -193,7 +219,6 @@ pub(crate) async fn apply(
         row.conflict_count += filled.conflicts;
         row.tail_bytes += filled.bytes;
     }
-    let before = row.end_line;
     row.end_line = row.end_line.max(end);
     if batch.offset <= row.contiguous_lines {
         row.contiguous_lines = row.contiguous_lines.max(end);
@@ -219,7 +244,32 @@ pub(crate) async fn apply(
     .bind(row.left_out_to)
     .execute(&mut *connection)
     .await?;
-    with_holes(connection, &row).await
+    oddity.conflicts = row.conflict_count - oddity.conflicts;
+    let state = with_holes(connection, &row).await?;
+    Ok(StreamState { oddity, ..state })
+}
+
+/// The lines of `batch` that do not stand in the place of inherited rows; `None` if that is all of them.
+fn behind_inherited(batch: &Batch, first_line: i64) -> Option<Batch> {
+    if batch.offset >= first_line {
+        return None;
+    }
+    let inherited = usize::try_from(first_line - batch.offset).unwrap_or(usize::MAX);
+    Some(Batch {
+        kind: batch.kind,
+        offset: first_line,
+        lines: batch.lines.iter().skip(inherited).cloned().collect(),
+    })
+}
+
+/// Begins the history of the lone writer of a run behind `first_line` inherited rows, so that lines are counted through.
+pub(crate) async fn begin_behind(
+    connection: &mut Connection,
+    run_id: i64,
+    first_line: i64,
+) -> Result<(), StoreError> {
+    create(connection, run_id, StreamKind::History, "", first_line).await?;
+    Ok(())
 }
 
 async fn create(
@@ -227,23 +277,27 @@ async fn create(
     run_id: i64,
     kind: StreamKind,
     client: &str,
+    first_line: i64,
 ) -> Result<StreamRow, StoreError> {
     let id = sqlx::query_scalar(
-        "INSERT INTO streams (run_id, kind, client, contiguous_lines, end_line, conflict_count, compacted_lines)
-        VALUES ($1, $2, $3, 0, 0, 0, 0)
+        "INSERT INTO streams (run_id, kind, client, contiguous_lines, end_line, conflict_count, compacted_lines, first_line)
+        VALUES ($1, $2, $3, $4, $4, 0, $4, $4)
         RETURNING id",
     )
     .bind(run_id)
     .bind(kind.code())
     .bind(client)
+    .bind(first_line)
     .fetch_one(connection)
     .await?;
     Ok(StreamRow {
         id,
-        contiguous_lines: 0,
-        end_line: 0,
+        run_id,
+        first_line,
+        contiguous_lines: first_line,
+        end_line: first_line,
         conflict_count: 0,
-        compacted_lines: 0,
+        compacted_lines: first_line,
         tail_bytes: 0,
         left_out_from: 0,
         left_out_to: 0,
@@ -295,6 +349,7 @@ async fn with_holes(
         end: row.end_line,
         conflicts: row.conflict_count,
         holes,
+        oddity: Oddity::default(),
     })
 }
 
@@ -335,20 +390,14 @@ pub(crate) async fn set_compacted(
     Ok(())
 }
 
-/// Streams of rows with at least `lines` contiguous lines or `bytes` in the tail, with the row ids of their runs.
+/// Streams of rows with at least `lines` contiguous lines or `bytes` in the tail.
 pub(crate) async fn with_long_tail(
     connection: &mut Connection,
     lines: i64,
     bytes: i64,
-) -> Result<Vec<(i64, StreamRow)>, StoreError> {
-    #[derive(sqlx::FromRow)]
-    struct Found {
-        run_id: i64,
-        #[sqlx(flatten)]
-        stream: StreamRow,
-    }
-    let rows: Vec<Found> = sqlx::query_as(
-        "SELECT run_id, id, contiguous_lines, end_line, conflict_count, compacted_lines, tail_bytes,
+) -> Result<Vec<StreamRow>, StoreError> {
+    let rows = sqlx::query_as(
+        "SELECT id, run_id, first_line, contiguous_lines, end_line, conflict_count, compacted_lines, tail_bytes,
             left_out_from, left_out_to
         FROM streams
         WHERE kind IN (0, 1) AND (
@@ -362,8 +411,5 @@ pub(crate) async fn with_long_tail(
     .bind(bytes)
     .fetch_all(connection)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|found| (found.run_id, found.stream))
-        .collect())
+    Ok(rows)
 }

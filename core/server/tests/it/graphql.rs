@@ -176,58 +176,6 @@ async fn resume_status_has_all_that_the_client_needs() {
 }
 
 #[tokio::test]
-async fn runs_are_filtered_ordered_and_paged() {
-    let server = TestServer::start().await;
-    for index in 0..7 {
-        server.clock.advance(std::time::Duration::from_secs(1));
-        let config = format!("{{\"lr\": {{\"value\": {index}}}}}");
-        let summary = format!("{{\"score\": {}}}", 10 - index);
-        upsert(&server, json!({"name": format!("r{index}"), "project": "p", "config": config, "summaryMetrics": summary})).await;
-    }
-    let query = "query Runs($cursor: String, $order: String, $filters: JSONString) { project(name: \"p\", entityName: \"me\") {
-        runCount(filters: $filters)
-        runs(filters: $filters, after: $cursor, first: 2, order: $order) { edges { node { name } cursor } pageInfo { endCursor hasNextPage } } } }";
-    let cases = [
-        (
-            json!({"order": "+created_at", "filters": "{}"}),
-            vec!["r0", "r1", "r2", "r3", "r4", "r5", "r6"],
-        ),
-        (
-            json!({"order": "-created_at", "filters": null}),
-            vec!["r6", "r5", "r4", "r3", "r2", "r1", "r0"],
-        ),
-        (
-            json!({"order": "+summary_metrics.score", "filters": "{\"config.lr\": {\"$gte\": 2, \"$lt\": 5}}"}),
-            vec!["r4", "r3", "r2"],
-        ),
-    ];
-    for (variables, expected) in cases {
-        let mut names = Vec::new();
-        let mut variables = variables;
-        loop {
-            let project = server.graphql(query, variables.clone()).await["project"].clone();
-            assert_eq!(project["runCount"], expected.len());
-            let edges = project["runs"]["edges"].as_array().expect("edges").clone();
-            names.extend(
-                edges
-                    .iter()
-                    .map(|edge| edge["node"]["name"].as_str().expect("a name").to_owned()),
-            );
-            if project["runs"]["pageInfo"]["hasNextPage"] == false {
-                break;
-            }
-            variables["cursor"] = edges.last().expect("a last edge")["cursor"].clone();
-        }
-        assert_eq!(names, expected);
-    }
-    let answer = server
-        .graphql_answer(query, json!({"filters": "{\"$where\": 1}"}))
-        .await
-        .json();
-    assert_eq!(answer["errors"][0]["extensions"]["code"], "invalid_filter");
-}
-
-#[tokio::test]
 async fn unknown_fields_and_hostile_documents_are_refused() {
     let server = TestServer::start().await;
     let deep = format!(

@@ -18,6 +18,13 @@ impl RunState {
         }
     }
 
+    /// Commits what a process has logged so far: its open row is a row of its own, and the next call begins another.
+    pub(super) fn commit_open_row(&mut self, writer: u64, runtime: f64) {
+        if let Some(row) = self.open.take(writer) {
+            self.commit_taken(writer, row, runtime);
+        }
+    }
+
     /// Writes out what a process left that is gone: its open row. The run goes on.
     pub(crate) fn writer_gone(&mut self, writer: u64, runtime: f64) {
         if let Some(row) = self.open.release(writer) {

@@ -85,7 +85,11 @@ impl RunState {
     }
 
     /// Writes a row of an event file; `runtime` is the run's age in seconds.
+    ///
+    /// It closes the row that its process has open: a program that logs through TensorBoard alone may never do so, and the gradients
+    /// of a watched model, which belong to the next row, would replace each other until the end.
     pub(crate) fn write_mirrored(&mut self, mirrored: tensorboard::Row, runtime: f64) {
+        self.commit_open_row(mirrored.writer, runtime);
         for name in &mirrored.files {
             self.write_file(name, pb::files_item::PolicyType::Now);
         }
@@ -142,8 +146,9 @@ impl RunState {
 mod tests {
     use runlane_model::json::Value;
     use runlane_model::key_path::KeyPath;
+    use runlane_proto::local;
 
-    use super::super::StateSettings;
+    use super::super::{Mark, StateSettings};
     use super::*;
 
     fn row(step: i64, end: u64, writer: u64) -> tensorboard::Row {
@@ -233,6 +238,45 @@ mod tests {
         assert_eq!(reborn.mirror.started, 1_000);
         assert_eq!(reborn.next_step(), 2);
         assert_eq!(state.mirror.told[0].host.as_deref(), Some("node1"));
+    }
+
+    #[test]
+    fn a_row_closes_what_its_own_process_has_open() {
+        let mut state = RunState::new(pb::RunRecord::default(), StateSettings::default());
+        let open = |key: &str| {
+            let call = pb::PartialHistoryRequest {
+                item: vec![pb::HistoryItem {
+                    key: key.to_owned(),
+                    value_json: "1".to_owned(),
+                    ..Default::default()
+                }],
+                action: Some(pb::HistoryAction { flush: false }),
+                ..Default::default()
+            };
+            local::Entry {
+                entry: Some(local::entry::Entry::Call(call)),
+            }
+            .encode_to_vec()
+        };
+        let apply = |state: &mut RunState, writer, seq, key| {
+            state
+                .apply_entry(Mark { writer, seq }, &open(key), 1.0)
+                .expect("a call");
+        };
+        apply(&mut state, 7, 1, "gradients/a");
+        apply(&mut state, 8, 1, "other");
+        state.write_mirrored(row(10, 100, 7), 1.0);
+        apply(&mut state, 7, 2, "gradients/a");
+        state.write_mirrored(row(20, 200, 7), 2.0);
+        let records = records(&state);
+        let firsts: Vec<String> = history(&records)
+            .iter()
+            .map(|row| row.item[0].nested_key.join("/") + &row.item[0].key)
+            .collect();
+        assert_eq!(
+            firsts,
+            ["gradients/a", "train/loss", "gradients/a", "train/loss"]
+        );
     }
 
     #[test]

@@ -116,6 +116,10 @@ impl Engine {
                 self.stream.succeeded(now, rate_limit);
                 self.links.resumed();
                 self.conflicts(acknowledged.conflicts());
+                if self.target.generation.is_none() {
+                    self.target.generation = acknowledged.generation();
+                    self.stream.set_generation(self.target.generation);
+                }
                 if acknowledged.stopped {
                     self.links
                         .status

@@ -212,6 +212,7 @@ async fn start(
         ended: false,
         finishing: false,
     };
+    engine.stream.set_generation(engine.target.generation);
     engine.projection.run_changed = false;
     engine.projection.config_changed = false;
     engine.early_files();

@@ -116,8 +116,17 @@ impl FileStream {
     /// The end of the run, when everything else is in this request, and our own member.
     fn ending(&mut self, body: &mut String, all: bool, limit: usize) -> usize {
         let mut ours = String::new();
+        if self.ours
+            && let Some(generation) = self.generation
+        {
+            ours = format!("\"generation\":{generation}");
+        }
         if self.lost_in_flight > 0 {
-            ours = format!("\"lost\":{}", self.lost_in_flight.min(u64::from(u32::MAX)));
+            if !ours.is_empty() {
+                ours.push(',');
+            }
+            ours.push_str("\"lost\":");
+            ours.push_str(&self.lost_in_flight.min(u64::from(u32::MAX)).to_string());
         }
         let rest = self.uploaded.len() == self.uploaded_in_flight
             && self.preempting == self.preempting_in_flight

@@ -1,0 +1,10 @@
+ALTER TABLE projects DROP COLUMN deleted_at_micros;
+ALTER TABLE runs DROP COLUMN username;
+DROP TABLE sealed_keys;
+DROP TABLE invites;
+DROP TABLE members;
+ALTER TABLE entities DROP COLUMN kind;
+ALTER TABLE users DROP COLUMN home_entity_id;
+ALTER TABLE users DROP COLUMN disabled_at_micros;
+ALTER TABLE users DROP COLUMN description;
+ALTER TABLE users DROP COLUMN kind;
