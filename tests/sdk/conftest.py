@@ -58,10 +58,13 @@ def world(tmp_path, monkeypatch, in_memory_core):
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setattr(sys, "argv", ["train.py"])
     monkeypatch.chdir(work)
-    from runlane import _credentials, _preinit, _setup, terminal
+    from runlane import _credentials, _exit_hooks, _preinit, _setup, terminal
 
     fake_core.daemon.__init__()
     _setup._process = None
+    if _exit_hooks._tracker is not None:
+        # A command line of another test ended with its own status.
+        _exit_hooks._tracker.code = None
     _credentials.forget()
     _preinit.take_config()
     terminal._state.once.clear()
