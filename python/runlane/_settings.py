@@ -76,9 +76,12 @@ class Settings(DerivedSettings):
             self._values.get("resume_from"),
         )
         if own and fork and fork["run"] == own:
-            raise SettingsError("Provided `run_id` cannot be the same as the run of `fork_from`")
+            raise SettingsError(
+                "Provided `run_id` is the same as the run to `fork_from`. Please provide a different `run_id`, or use"
+                " `resume_from` to rewind the run"
+            )
         if own and rewind and rewind["run"] != own:
-            raise SettingsError("Both `run_id` and `resume_from` were given, but they name different runs")
+            raise SettingsError("Both `run_id` and `resume_from` have been specified with different ids.")
 
     def __getattr__(self, name: str) -> Any:
         field = _spelled(name)

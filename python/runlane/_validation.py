@@ -211,7 +211,10 @@ def key_format_problem(key: str) -> str | None:
 
 
 def run_moment(name: str, value: Any) -> dict[str, Any]:
-    """`<run>?_step=<number>` (or an object with run, metric, value) as a branch point."""
+    """`<run>?_step=<number>` (or an object with run, metric, value) as a branch point.
+
+    A fork may also name an archived state of a run, `<run>:<generation>`.
+    """
     if isinstance(value, dict):
         run, metric, number = value.get("run"), value.get("metric", "_step"), value.get("value")
     elif isinstance(value, str):
@@ -235,4 +238,9 @@ def run_moment(name: str, value: Any) -> dict[str, Any]:
             f"Could not parse `{name}` {value!r}, expected format '<run>?<metric>=<numeric_value>'. Currently, only"
             " the metric '_step' is supported. Example: 'ans3bsax?_step=123'."
         )
-    return {"run": run_id(run), "metric": "_step", "value": parsed}
+    base, colon, generation = run.rpartition(":")
+    if name == "fork_from" and colon and generation.isdecimal():
+        run_id(base)
+    else:
+        run_id(run)
+    return {"run": run, "metric": "_step", "value": parsed}
