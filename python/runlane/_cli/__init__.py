@@ -28,7 +28,7 @@ _COMMANDS = {
     "on": "_modes:online_alias",
     "online": "_modes:online",
     "restore": "_restore:restore",
-    "server": "_server:server",
+    "server": "_server_accounts:server",
     "status": "_workspace:status",
     "sync": "_sync:sync",
     "tail": "_tail:tail",
