@@ -6,7 +6,7 @@ use runlane_model::json::{Object, Value, write_value};
 use runlane_model::tree;
 
 use crate::builder::Builder;
-use crate::column::Column;
+use crate::column::{Cells, Column};
 use crate::error::HistoryError;
 use crate::points::{Numbers, Points};
 
@@ -118,6 +118,12 @@ impl Chunk {
     /// `_step` of each row; `None` where it is missing or no integer.
     pub fn steps(&self) -> Vec<Option<i64>> {
         let column = self.column("_step");
+        if let Some(column) = column
+            && let Cells::Ints(cells) = &column.cells
+            && column.exceptions.is_empty()
+        {
+            return cells.iter().collect();
+        }
         (0..self.rows)
             .map(|row| {
                 column

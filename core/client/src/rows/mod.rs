@@ -127,6 +127,10 @@ impl<'a> Frame<'a> {
                 for _ in 0..columns {
                     found.push(read_column(&mut cursor, count)?);
                 }
+                // Every row has some key.
+                if found.is_empty() && count > 0 {
+                    return Err(FrameError::CutShort);
+                }
                 Ok(Self::Rows(Rows {
                     count,
                     columns: found,

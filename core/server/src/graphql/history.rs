@@ -9,8 +9,8 @@ use super::Scope;
 use super::page::{Page, PageInfo};
 use super::scalars::{Json, JsonString};
 use crate::error::ApiError;
-use crate::history::reader::{self, Window};
-use crate::history::scan::{Wanted, sample_keys};
+use crate::history::reader;
+use crate::history::scan::{Wanted, sample_keys, window};
 use crate::logs::{self, LogLine as StoredLine};
 use crate::store::runs::RunRow;
 use crate::store::streams::{self, StreamKind};
@@ -57,20 +57,15 @@ pub(super) async fn rows(
 ) -> Result<Vec<String>, ApiError> {
     let limit = checked_samples(samples)?;
     let store = &scope.state.store;
-    let rows = if min_step.is_some() || max_step.is_some() {
+    if min_step.is_some() || max_step.is_some() {
         let (min_step, max_step) = (min_step.unwrap_or(i64::MIN), max_step.unwrap_or(i64::MAX));
         // The client sizes its pages by steps; where a step has several rows, all of them are due.
         let width = usize::try_from(max_step.saturating_sub(min_step)).unwrap_or(0);
         let limit = if width <= limit { MAX_SAMPLES } else { limit };
-        let window = Window {
-            min_step,
-            max_step,
-            limit,
-        };
-        reader::window(store, run_id, StreamKind::History, window).await?
-    } else {
-        reader::sample(store, run_id, StreamKind::History, limit).await?
-    };
+        let steps = (min_step, max_step);
+        return Ok(window(&scope.state.history, store, run_id, steps, limit).await?);
+    }
+    let rows = reader::sample(store, run_id, StreamKind::History, limit).await?;
     Ok(rows.into_iter().map(|row| row.text).collect())
 }
 

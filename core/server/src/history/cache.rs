@@ -1,8 +1,9 @@
 //! Columns of runs, decoded once and kept for the next question.
 //!
-//! Three kinds of things are kept, all within one bound in bytes, the least recently used going first:
+//! Four kinds of things are kept, all within one bound in bytes, the least recently used going first:
 //!
 //! - the decoded tail of a stream, which grows with it (only new lines are decoded);
+//! - a Parquet object that is read page by page;
 //! - where the columns of a Parquet object are, so that only the bytes of those asked for are read;
 //! - the points of one series in one object, which never change.
 //!
@@ -101,6 +102,9 @@ enum Key {
     Index {
         object_id: i64,
     },
+    Object {
+        object_id: i64,
+    },
     Series {
         object_id: i64,
         /// What counts of the object.
@@ -114,6 +118,7 @@ enum Key {
 enum Kept {
     Tail(Arc<Tail>),
     Index(FileIndex),
+    Object(Arc<Chunk>),
     Series(Arc<Points>),
 }
 
@@ -295,6 +300,24 @@ impl HistoryCache {
             pieces.extend(objects.chain(tail));
         }
         Ok(pieces)
+    }
+
+    /// One whole object, kept for the next question.
+    pub(super) async fn kept_object(
+        &self,
+        store: &Store,
+        object: &ObjectRow,
+    ) -> Result<Arc<Chunk>, StoreError> {
+        let key = Key::Object {
+            object_id: object.id,
+        };
+        if let Some(Kept::Object(chunk)) = self.entries.lock().get(&key) {
+            return Ok(chunk);
+        }
+        let chunk = Arc::new(self.object(store, object, None).await?);
+        let bytes = chunk_bytes(&chunk);
+        self.keep(key, Kept::Object(Arc::clone(&chunk)), bytes);
+        Ok(chunk)
     }
 
     /// One object, with the columns of `names` or all.

@@ -25,17 +25,6 @@ pub(crate) struct StoredRow {
     pub(crate) text: String,
 }
 
-/// What to read.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Window {
-    /// First step.
-    pub(crate) min_step: i64,
-    /// One past the last step.
-    pub(crate) max_step: i64,
-    /// At most so many rows.
-    pub(crate) limit: usize,
-}
-
 /// Where consecutive lines of a source lie, all in one place.
 #[derive(Debug, Clone)]
 pub(crate) struct Span {
@@ -63,70 +52,6 @@ impl Span {
     pub(crate) fn end_line(&self) -> i64 {
         self.bounds.end_line
     }
-
-    /// Whether every row of the span's object is one of the run's, so that the object can be handed out as it is.
-    pub(crate) fn is_whole_object(&self) -> bool {
-        match &self.place {
-            Place::Object(object) => {
-                self.bounds.max_step.is_none()
-                    && self.bounds.end_line == object.start_line + object.line_count
-            }
-            Place::Chunk(_) => false,
-        }
-    }
-
-    /// No row has a smaller step; lines without one may have any.
-    fn first_step(&self) -> i64 {
-        self.steps.map_or(i64::MIN, |(min, _)| min)
-    }
-
-    fn may_have_steps(&self, window: &Window) -> bool {
-        self.steps
-            .is_none_or(|(min, max)| max >= window.min_step && min < window.max_step)
-    }
-}
-
-/// Rows with a step in `window`, by step, the first `limit` of them.
-pub(crate) async fn window(
-    store: &Store,
-    run_id: i64,
-    kind: StreamKind,
-    window: Window,
-) -> Result<Vec<StoredRow>, StoreError> {
-    let mut reader = store.snapshot().await?;
-    let mut spans = spans(&mut reader, run_id, kind).await?;
-    spans.retain(|span| span.may_have_steps(&window));
-    // Steps of one stream mostly ascend, but those of several processes of a host need not: spans are read by their first
-    // step, until no other one can have a row that comes before the last one due.
-    spans.sort_by_key(Span::first_step);
-    let mut rows: Vec<Placed> = Vec::new();
-    for (index, span) in spans.iter().enumerate() {
-        let found = read_numbered(store, &mut reader, span, |_| true).await?;
-        let due = found
-            .into_iter()
-            .filter(|(_, row)| (window.min_step..window.max_step).contains(&row.step))
-            .map(|(line, row)| Placed {
-                source: span.source,
-                line,
-                row,
-            });
-        rows.extend(due);
-        if rows.len() >= window.limit
-            && let Some(next) = spans.get(index + 1)
-        {
-            rows.sort_by_key(Placed::order);
-            rows.truncate(window.limit);
-            if rows
-                .last()
-                .is_none_or(|last| last.row.step < next.first_step())
-            {
-                break;
-            }
-        }
-    }
-    rows.sort_by_key(Placed::order);
-    rows.truncate(window.limit);
-    Ok(rows.into_iter().map(|placed| placed.row).collect())
 }
 
 /// A row and where it came from: rows of one step stand in the order of their sources.

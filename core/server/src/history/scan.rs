@@ -1,6 +1,6 @@
 //! All rows of a run in order, as columns: what a reader of many rows gets without a text for each of them.
 //!
-//! Rows come by step, those of one step in the order of their sources, as [`super::reader::window`] gives them. One Parquet object is
+//! Rows come by step, those of one step in the order of their sources, whoever reads them. One Parquet object is
 //! decoded at a time, with the columns that are asked for; where sources overlap in their steps (several writers), as many as overlap.
 //! No transaction is open meanwhile: objects never change, and the tail was decoded before.
 
@@ -57,6 +57,8 @@ pub(crate) struct Scan {
     pieces: VecDeque<Piece>,
     loaded: Vec<Loaded>,
     ready: VecDeque<Batch>,
+    /// Whether decoded objects are kept for the next question.
+    keeps_objects: bool,
 }
 
 impl Scan {
@@ -84,6 +86,7 @@ impl Scan {
             pieces: pieces.into(),
             loaded: Vec::new(),
             ready: VecDeque::new(),
+            keeps_objects: false,
         })
     }
 
@@ -112,6 +115,9 @@ impl Scan {
     async fn load(&self, piece: Piece) -> Result<Option<Loaded>, StoreError> {
         let chunk = match piece.place {
             Place::Decoded(chunk) => chunk,
+            Place::Object(object) if self.keeps_objects => {
+                self.history.kept_object(&self.store, &object).await?
+            }
             Place::Object(object) => {
                 let names = self.wanted.keys.as_ref().and_then(|keys| {
                     let mut names = columns_of_keys(keys)?;
@@ -232,6 +238,37 @@ impl Scan {
         self.loaded.retain(|loaded| !loaded.due.is_empty());
         Ok(())
     }
+}
+
+/// The texts of rows with a step in `min_step .. max_step`, the first `limit` of them. Readers ask for one such page after the
+/// other, so the objects that they are in are kept decoded for a while.
+pub(crate) async fn window(
+    history: &HistoryCache,
+    store: &Store,
+    run_id: i64,
+    (min_step, max_step): (i64, i64),
+    limit: usize,
+) -> Result<Vec<String>, StoreError> {
+    let wanted = Wanted {
+        keys: None,
+        min_step,
+        max_step,
+    };
+    let mut scan = Scan::start(history, store, (run_id, StreamKind::History), wanted).await?;
+    scan.keeps_objects = true;
+    let mut texts = Vec::new();
+    while texts.len() < limit
+        && let Some(batch) = scan.next().await?
+    {
+        let due = limit - texts.len();
+        let found = blocking(move || {
+            let rows = batch.rows.iter().take(due);
+            let found: Vec<String> = rows.map(|row| batch.chunk.line(*row as usize)).collect();
+            Ok(found)
+        });
+        texts.extend(found.await?);
+    }
+    Ok(texts)
 }
 
 /// At most `samples` of the rows that have all of `keys`, evenly spread, as objects of these keys only.
