@@ -161,7 +161,7 @@ def test_frames_and_series_of_pandas(home: Home, server: Server, project: str) -
     first, second, last = found.rows
     assert (first["series"], first["when"]) == ([1, 2], "2026-01-02T00:00:00")
     assert second["long"]["_type"] == "histogram"
-    assert "DataFrame" in second["frame"]
+    assert (second["frame"]["_type"], second["frame"]["nrows"]) == ("table-file", 2)
     assert last == {"last": 1}
 
 
