@@ -30,11 +30,11 @@ query History($entity: String!, $project: String!, $run: String!, $from: Int64, 
 
 
 class BenchServer:
-    """A server of the installed package on a free port."""
+    """A server of the installed package on a free port; `words` are more of `server start`'s options."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *words: str) -> None:
         self.world, self.data = world, world.home / "server"
-        self._run("start", "--detach", "--port", "0")
+        self._run("start", "--detach", "--port", "0", *words)
         lines = self._run("env").splitlines()
         found = dict(line.removeprefix("export ").split("=", 1) for line in lines if "=" in line)
         self.base_url, self.key = (found[name].strip("'\"") for name in ("WANDB_BASE_URL", "WANDB_API_KEY"))

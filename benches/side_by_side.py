@@ -13,11 +13,12 @@ from pathlib import Path
 from bench_world import Report, World, adopt_orphans, median
 from durable import compare_durable, measure_idle_daemon
 from ingest import measure_ingest
+from run_table import measure_queries
 from sampling import compare_sampling
 from watch_cost import compare_watch
 
 PROBE = "probe.py"
-PARTS = ("calls", "durable", "ingest", "watch", "sampling")
+PARTS = ("calls", "durable", "ingest", "queries", "watch", "sampling")
 
 
 def compare_imports(ours: World, peer: World, rounds: int, report: Report) -> None:
@@ -87,6 +88,9 @@ def main() -> int:
             compare_sampling(ours, peer, max(1, arguments.rounds // 2), report)
         if "ingest" in arguments.only:
             measure_ingest(ours, report)
+        if "queries" in arguments.only:
+            for database in ("sqlite", "postgres"):
+                measure_queries(database, report, rounds=2 * arguments.rounds + 1)
         if "watch" in arguments.only:
             compare_watch(max(3, arguments.rounds // 2), report)
     finally:

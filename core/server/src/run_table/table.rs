@@ -138,7 +138,8 @@ impl RunTable {
     }
 
     /// The runs that are shown.
-    pub(crate) fn len(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
         self.by_id.len()
     }
 
