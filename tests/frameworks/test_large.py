@@ -152,6 +152,17 @@ def test_trl(home, server, project):
         assert {"train/mean_token_accuracy", "train/num_tokens"} <= run.keys
 
 
+def test_trl_logs_completions_as_tables(home, server, project):
+    with recorded("TRL `GRPOTrainer(log_completions=True)`", versions(FRAMEWORKS, "trl")) as runs:
+        runs += run_program(home, server, project, "trl_grpo.py", python=FRAMEWORKS)
+        run = alone(runs)
+        tables = run.values("completions")
+        assert [table["_type"] for table in tables] == ["table-file"] * len(tables) and tables
+        assert all(table["path"] in run.files and table["nrows"] == 2 for table in tables[:2])
+        assert {"train/reward", "train/loss"} <= run.keys
+        same_as_wandb(home, server, project, runs, "trl_grpo.py")
+
+
 def test_ignite(home, server, project):
     with recorded("PyTorch-Ignite `WandBLogger`", versions(FRAMEWORKS, "pytorch-ignite")) as runs:
         runs += run_program(home, server, project, "ignite_logger.py", python=FRAMEWORKS)
