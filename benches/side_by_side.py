@@ -13,12 +13,13 @@ from pathlib import Path
 from bench_world import Report, World, adopt_orphans, median
 from durable import compare_durable, measure_idle_daemon
 from ingest import measure_ingest
+from public_api import compare_public_api
 from run_table import measure_queries
 from sampling import compare_sampling
 from watch_cost import compare_watch
 
 PROBE = "probe.py"
-PARTS = ("calls", "durable", "ingest", "queries", "watch", "sampling")
+PARTS = ("calls", "durable", "ingest", "reading", "queries", "watch", "sampling")
 
 
 def compare_imports(ours: World, peer: World, rounds: int, report: Report) -> None:
@@ -91,6 +92,8 @@ def main() -> int:
         if "queries" in arguments.only:
             for database in ("sqlite", "postgres"):
                 measure_queries(database, report, rounds=2 * arguments.rounds + 1)
+        if "reading" in arguments.only:
+            compare_public_api(ours, peer, arguments.rounds, report)
         if "watch" in arguments.only:
             compare_watch(max(3, arguments.rounds // 2), report)
     finally:

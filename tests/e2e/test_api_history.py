@@ -42,7 +42,7 @@ class Stored:
         if client is not None:
             headers["X-WANDB-CLIENT-ID"] = client
         url = f"{self.server.base_url}/files/{self.entity}/{PROJECT}/{run}/file_stream"
-        urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), headers)).close()  # noqa: S310
+        urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), headers)).close()
 
     def make(self, run: str, lines: list[str], *, client: str | None = None, start: int = 0) -> Any:
         """Store lines of history; the run."""
