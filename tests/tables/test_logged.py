@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from world import Home
+from world import PYTHON, Home
 
 SCRIPT = """
 import json, os, sys, threading
@@ -157,10 +157,45 @@ run = wandb.init(project={project!r}, id="grows", resume="allow")
 table = wandb.Table(columns=["x"], data=[[{value}]], log_mode="INCREMENTAL")
 run.log({{"grows": table}})
 run.finish()
-print("NUMBER", run.summary["grows"]["increment_num"])
+print("NUMBER", run.summary["grows"]["increment_num"], run.summary["grows"]["path"].split("_")[1])
 """
 
 
 def test_an_incremental_table_goes_on_in_a_resumed_run(home: Home, server, project: str) -> None:
     printed = [home.python(RESUMED.format(project=project, value=i), env=server.env).stdout for i in range(2)]
-    assert ["NUMBER 0" in printed[0], "NUMBER 1" in printed[1]] == [True, True]
+    # The step in the name of the file goes on, too.
+    assert ["NUMBER 0 0" in printed[0], "NUMBER 1 1" in printed[1]] == [True, True]
+
+
+SIGNATURES = """
+import inspect, json, sys
+import {module} as wandb
+from {module} import plot, sklearn
+found = {{}}
+for owner, names in (
+    (wandb, "Table Histogram plot_table visualize"),
+    (plot, "CustomChart bar confusion_matrix histogram line line_series plot_table pr_curve roc_curve scatter visualize"),
+    (wandb.Table, "add_data add_row add_column add_computed_columns cast get_column get_dataframe get_index iterrows set_fk set_pk"),
+    (sklearn, " ".join(name for name in dir(sklearn) if name.startswith("plot_"))),
+):
+    for name in names.split():
+        parameters = inspect.signature(getattr(owner, name)).parameters.values()
+        found[f"{{owner.__name__}}.{{name}}"] = [[one.name, repr(one.default)] for one in parameters if one.name != "self"]
+print("SIGNATURES" + json.dumps(found))
+"""
+
+
+def test_functions_take_the_arguments_that_wandbs_take(home: Home, wandb_python: str) -> None:
+    signatures = []
+    for module, python in (("wandb", wandb_python), ("runlane", PYTHON)):
+        printed = home.python(SIGNATURES.format(module=module), python=python).stdout
+        line = next(line for line in printed.splitlines() if line.startswith("SIGNATURES"))
+        found = json.loads(line.removeprefix("SIGNATURES"))
+        signatures.append({key.removeprefix(f"{module}."): value for key, value in found.items()})
+    theirs, ours = signatures
+    # Here the function says itself what is missing.
+    assert theirs["plot.roc_curve"][0] == ["y_true", "<class 'inspect._empty'>"] != ours["plot.roc_curve"][0]
+    theirs["plot.roc_curve"][0] = ours["plot.roc_curve"][0]
+    theirs = {key.replace("integration.sklearn", "sklearn"): value for key, value in theirs.items()}
+    ours = {key.replace("integration.sklearn", "sklearn"): value for key, value in ours.items()}
+    assert ours == theirs
