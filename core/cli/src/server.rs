@@ -85,6 +85,15 @@ struct Start {
     /// Open connections at the same time.
     #[arg(long, value_name = "N", default_value_t = Limits::default().connections)]
     max_connections: usize,
+    /// Seconds for the head of a request, from its first byte.
+    #[arg(long, value_name = "SECS", default_value_t = Limits::default().head_time.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
+    head_timeout_secs: u64,
+    /// Seconds for which a client may pause within a body, or take nothing of an answer.
+    #[arg(long, value_name = "SECS", default_value_t = Limits::default().body_idle.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
+    stall_timeout_secs: u64,
+    /// Seconds for which a connection may stay open between requests.
+    #[arg(long, value_name = "SECS", default_value_t = Limits::default().idle_time.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
+    idle_timeout_secs: u64,
     /// Seconds for which `/ready` says 503 before a stopping server closes its door, for load balancers.
     #[arg(long, value_name = "SECS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=15))]
     drain_secs: u64,
@@ -147,6 +156,10 @@ impl Start {
             limits: Limits {
                 requests_per_sec: self.rate_limit,
                 connections: self.max_connections,
+                head_time: Duration::from_secs(self.head_timeout_secs),
+                body_idle: Duration::from_secs(self.stall_timeout_secs),
+                write_idle: Duration::from_secs(self.stall_timeout_secs),
+                idle_time: Duration::from_secs(self.idle_timeout_secs),
                 drain_time: Duration::from_secs(self.drain_secs),
                 ..Limits::default()
             },

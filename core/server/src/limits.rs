@@ -45,7 +45,7 @@ impl Default for Limits {
             idle_time: Duration::from_secs(120),
             body_idle: Duration::from_secs(30),
             body_time: Duration::from_secs(300),
-            write_idle: Duration::from_secs(60),
+            write_idle: Duration::from_secs(30),
             bodies_bytes: 128 << 20,
             work_bytes: 144 << 20,
             requests_per_sec: 2_000,

@@ -3,6 +3,8 @@
 //! The hub carries run ids only, in a bounded ring: a page that falls behind gets `reset` and reloads. Each page
 //! gathers ids for a quarter of a second and reads the runs it cares about once, so a run that commits hundreds of
 //! times a second costs each page four reads a second.
+//!
+//! Several processes of one database tell each other ([`crate::store::notices`]).
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -18,35 +20,111 @@ use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::auth::Caller;
 use crate::auth::access::Access;
-use crate::error::ApiError;
+use crate::error::{ApiError, StoreError};
 use crate::extract::ApiQuery;
 use crate::state::AppState;
 use crate::store::accounts::Account;
-use crate::store::{alerts, runs as run_rows};
+use crate::store::notices::{Notice, Notices, Origin};
+use crate::store::{Store, alerts, runs as run_rows};
 
 const RING: usize = 1024;
 const GATHER: Duration = Duration::from_millis(250);
+/// How long a lost link to other processes waits before it is made again.
+const RELINK: Duration = Duration::from_secs(2);
 const PING: Duration = Duration::from_secs(15);
 /// Events on their way to one page; when full, the page is slow and the gathering waits.
 const OUTBOX: usize = 64;
 
-/// Announces changed runs.
+/// What pages are told about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Change {
+    /// The run with this row id.
+    Run(i64),
+    /// Any run: more than can be told, or something was missed.
+    Any,
+}
+
+/// Announces changed runs, to the pages of this process and to the other processes of a shared database.
 #[derive(Clone)]
-pub(crate) struct LiveHub(broadcast::Sender<i64>);
+pub(crate) struct LiveHub {
+    pages: broadcast::Sender<Change>,
+    others: broadcast::Sender<i64>,
+}
 
 impl LiveHub {
     pub(crate) fn new() -> Self {
-        Self(broadcast::channel(RING).0)
+        Self {
+            pages: broadcast::channel(RING).0,
+            others: broadcast::channel(RING).0,
+        }
     }
 
     /// Tells all pages that the run with row id `run_id` changed (after commit).
     pub(crate) fn changed(&self, run_id: i64) {
-        // No page is open: nobody to tell.
-        drop(self.0.send(run_id));
+        // No page is open, or there is no other process: nobody to tell.
+        drop(self.pages.send(Change::Run(run_id)));
+        drop(self.others.send(run_id));
     }
 
-    fn subscribe(&self) -> broadcast::Receiver<i64> {
-        self.0.subscribe()
+    fn subscribe(&self) -> broadcast::Receiver<Change> {
+        self.pages.subscribe()
+    }
+
+    /// Tells other processes what changed here, and pages what changed there, until `closing`.
+    pub(crate) async fn follow_others(self, store: Store, mut closing: watch::Receiver<bool>) {
+        loop {
+            let linked = async {
+                match Notices::listen(&store).await {
+                    Ok(Some((notices, origin))) => {
+                        tokio::try_join!(self.hear(notices), self.tell_others(&store, &origin))
+                            .map(|_never| ())
+                    }
+                    // Nobody else uses this database.
+                    Ok(None) => std::future::pending().await,
+                    Err(error) => Err(error),
+                }
+            };
+            tokio::select! {
+                () = closed(&mut closing) => return,
+                ended = linked => if let Err(error) = ended {
+                    tracing::warn!(error = %error, "other server processes cannot be heard");
+                },
+            }
+            tokio::time::sleep(RELINK).await;
+            drop(self.pages.send(Change::Any));
+        }
+    }
+
+    async fn hear(&self, mut notices: Notices) -> Result<Infallible, StoreError> {
+        loop {
+            match notices.next().await? {
+                Notice::Any => drop(self.pages.send(Change::Any)),
+                Notice::Runs(ids) => {
+                    for id in ids {
+                        drop(self.pages.send(Change::Run(id)));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn tell_others(&self, store: &Store, origin: &Origin) -> Result<Infallible, StoreError> {
+        let mut changes = self.others.subscribe();
+        loop {
+            let mut runs = BTreeSet::new();
+            let behind = match changes.recv().await {
+                Ok(run) => {
+                    runs.insert(run);
+                    drain(&mut changes, |run| runs.insert(run))
+                }
+                Err(_behind) => true,
+            };
+            let ids: Vec<i64> = runs.into_iter().collect();
+            store
+                .announce(origin, if behind { &[] } else { &ids })
+                .await?;
+            tokio::time::sleep(GATHER / 2).await;
+        }
     }
 }
 
@@ -75,7 +153,7 @@ async fn follow(
     state: AppState,
     account: Account,
     scope: Scope,
-    mut changes: broadcast::Receiver<i64>,
+    mut changes: broadcast::Receiver<Change>,
     outbox: mpsc::Sender<Result<Event, Infallible>>,
 ) {
     let entity = scope
@@ -97,12 +175,17 @@ async fn follow(
                 continue;
             }
             change = changes.recv() => match change {
-                Ok(run) => { runs.insert(run); }
-                Err(broadcast::error::RecvError::Lagged(_)) => behind = true,
+                Ok(Change::Run(run)) => { runs.insert(run); }
+                Ok(Change::Any) | Err(broadcast::error::RecvError::Lagged(_)) => behind = true,
                 Err(broadcast::error::RecvError::Closed) => return,
             },
         }
-        behind |= drain(&mut changes, &mut runs);
+        let mut any = false;
+        behind |= drain(&mut changes, |change| match change {
+            Change::Run(run) => runs.insert(run),
+            Change::Any => std::mem::replace(&mut any, true),
+        });
+        behind |= any;
         let sent = if behind {
             outbox
                 .send(Ok(Event::default().event("reset").data("{}")))
@@ -133,11 +216,11 @@ pub(crate) async fn closed(closing: &mut watch::Receiver<bool>) {
 }
 
 /// Takes what has piled up; true if some of it was missed.
-fn drain(changes: &mut broadcast::Receiver<i64>, runs: &mut BTreeSet<i64>) -> bool {
+fn drain<T: Clone>(changes: &mut broadcast::Receiver<T>, mut take: impl FnMut(T) -> bool) -> bool {
     loop {
         match changes.try_recv() {
-            Ok(run) => {
-                runs.insert(run);
+            Ok(change) => {
+                take(change);
             }
             Err(broadcast::error::TryRecvError::Lagged(_)) => return true,
             Err(_) => return false,

@@ -227,6 +227,8 @@ impl Server {
             self.live.clone(),
             self.closing.subscribe(),
         )));
+        let linked = self.live.follow_others(self.store.clone(), self.closing.subscribe());
+        self.tasks.push(tokio::spawn(linked));
         let (draining, closing) = (self.draining.clone(), self.closing.clone());
         let drain_time = self.limits.drain_time;
         let stopping = async move {

@@ -1,5 +1,6 @@
 //! Work that nobody asks for: giving up silent runs, moving history into Parquet objects.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
@@ -102,8 +103,13 @@ impl Upkeep {
         }
         let mut given_up = Vec::new();
         let mut writer = store.writer().await?;
-        // Read again under the write lock: a heartbeat may have come in between.
-        for run in runs::silent(&mut writer, before).await? {
+        // Read again when nobody else changes them: a heartbeat may have come in between, or another process was first.
+        let locked: BTreeSet<i64> = silent.iter().map(|run| run.id).collect();
+        for id in &locked {
+            runs::lock(&mut writer, *id).await?;
+        }
+        let silent = runs::silent(&mut writer, before).await?;
+        for run in silent.iter().filter(|run| locked.contains(&run.id)) {
             let state: RunState = run.state.parse().unwrap_or(RunState::Running);
             let dead = state.after_death();
             runs::set_state(&mut writer, run.id, dead.as_str(), None, run.stop_requested).await?;

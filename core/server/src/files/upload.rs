@@ -136,6 +136,8 @@ async fn commit(
 ) -> Result<(), ApiError> {
     let now = state.clock.now_micros();
     let mut writer = state.store.writer().await?;
+    // Two uploads of one name, at two processes, take the place of each other one after the other.
+    runs::lock(&mut writer, run_id).await?;
     if runs::by_id(&mut writer, run_id).await?.is_none() {
         drop(writer);
         state.store.objects.remove(key).await;

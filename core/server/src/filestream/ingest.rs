@@ -153,6 +153,9 @@ async fn commit(
     now_micros: i64,
 ) -> Result<Vec<Result<Acknowledgement, ApiError>>, StoreError> {
     let mut transaction = store.writer().await?;
+    if group.len() > 1 && store.is_shared() {
+        lock_in_order(&mut transaction, group).await?;
+    }
     let mut results = Vec::with_capacity(group.len());
     for queued in group {
         let mut savepoint = transaction.begin().await?;
@@ -166,6 +169,21 @@ async fn commit(
     }
     transaction.commit().await?;
     Ok(results)
+}
+
+/// Locks the runs of all requests in the order of their row ids: two processes that take the same runs in their own order
+/// would wait for each other.
+async fn lock_in_order(connection: &mut Connection, group: &[Queued]) -> Result<(), StoreError> {
+    let mut ids = std::collections::BTreeSet::new();
+    for queued in group {
+        let job = &queued.job;
+        let run = runs::find(connection, &job.entity, &job.project, &job.run).await?;
+        ids.extend(run.map(|run| run.id));
+    }
+    for id in ids {
+        runs::lock(connection, id).await?;
+    }
+    Ok(())
 }
 
 async fn apply(

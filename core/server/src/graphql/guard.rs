@@ -77,6 +77,35 @@ pub(super) fn parse(text: &str) -> Result<ExecutableDocument, ApiError> {
     Ok(document)
 }
 
+/// Checks that the variables that `operation` (or the only one) needs are given: the engine takes null for them.
+pub(super) fn check_variables(
+    document: &ExecutableDocument,
+    operation: Option<&str>,
+    variables: &serde_json::Map<String, serde_json::Value>,
+) -> Result<(), ApiError> {
+    let mut operations = document.operations.iter();
+    let found = operations.find(|(name, _)| match (name, operation) {
+        (Some(name), Some(wanted)) => name.as_str() == wanted,
+        _ => true,
+    });
+    let Some((_, operation)) = found else {
+        return Ok(());
+    };
+    for definition in &operation.node.variable_definitions {
+        let definition = &definition.node;
+        let name = definition.name.node.as_str();
+        let kind = &definition.var_type.node;
+        let given = variables.get(name);
+        let is_missing = given.is_none() && definition.default_value.is_none();
+        if !kind.nullable && (is_missing || given.is_some_and(serde_json::Value::is_null)) {
+            return Err(ApiError::malformed(format!(
+                "variable `${name}` of type `{kind}` has no value"
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Counts tokens and brackets; strings and comments are passed over as the grammar has them.
 fn check_text(text: &str) -> Result<(), ApiError> {
     let bytes = text.as_bytes();

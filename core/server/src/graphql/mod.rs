@@ -24,6 +24,7 @@ mod user;
 
 use std::collections::HashMap;
 
+use async_graphql::parser::types::{ExecutableDocument, OperationType};
 use async_graphql::{EmptySubscription, Request, Schema};
 use axum::Extension;
 use axum::extract::State;
@@ -157,13 +158,22 @@ impl Document {
         serde_json::from_slice(body)
             .map_err(|error| ApiError::malformed(format!("not a GraphQL request: {error}")))
     }
+
+    /// What is to be executed, if it is within all limits.
+    fn check(&self) -> Result<ExecutableDocument, ApiError> {
+        let document = guard::parse(&self.query)?;
+        let name = self.operation_name.as_deref().filter(|name| !name.is_empty());
+        let none = serde_json::Map::new();
+        guard::check_variables(&document, name, self.variables.as_ref().unwrap_or(&none))?;
+        Ok(document)
+    }
 }
 
 /// Whether no operation of the document changes anything.
-fn is_query(document: &async_graphql::parser::types::ExecutableDocument) -> bool {
+fn is_query(document: &ExecutableDocument) -> bool {
     let mut operations = document.operations.iter();
     operations
-        .all(|(_, operation)| operation.node.ty == async_graphql::parser::types::OperationType::Query)
+        .all(|(_, operation)| operation.node.ty == OperationType::Query)
 }
 
 /// The answer to a document that is not even looked at, in the form of the engine's own refusals.
@@ -240,7 +250,7 @@ pub(crate) async fn post(
 ) -> Result<Response, ApiError> {
     require_json(&headers)?;
     let document = Document::parse(&body.bytes)?;
-    let parsed = match guard::parse(&document.query) {
+    let parsed = match document.check() {
         Ok(parsed) => parsed,
         Err(error) => return Ok(refusal(error)),
     };

@@ -10,7 +10,7 @@ use super::lines;
 use crate::error::StoreError;
 use crate::store::chunks::{self, ChunkRow, ObjectRow};
 use crate::store::streams::{self, StreamRow};
-use crate::store::{Objects, Store};
+use crate::store::{Objects, Store, runs};
 
 /// Lines of one object: enough to compress well, little enough to decode in a moment.
 const OBJECT_LINES: i64 = 65_536;
@@ -90,6 +90,13 @@ async fn compact(store: &Store, stream: &StreamRow) -> Result<Option<Moved>, Sto
         .put(&object.object_key, encoded.object.into())
         .await?;
     let mut writer = store.writer().await?;
+    runs::lock(&mut writer, stream.run_id).await?;
+    if streams::compacted_lines(&mut writer, stream.id).await? != Some(start) {
+        // Another process has moved them meanwhile.
+        drop(writer);
+        store.objects.remove(&object.object_key).await;
+        return Ok(None);
+    }
     chunks::move_to_object(&mut writer, stream.id, &object, &encoded.checksums).await?;
     streams::set_compacted(&mut writer, stream.id, end, bytes, &encoded.key_table).await?;
     writer.commit().await?;

@@ -11,6 +11,7 @@ pub(crate) mod files;
 pub(crate) mod lineage;
 pub(crate) mod log_bound;
 pub(crate) mod objects;
+pub(crate) mod notices;
 mod postgres;
 pub(crate) mod projects;
 pub(crate) mod run_list;
@@ -36,6 +37,8 @@ use crate::error::StoreError;
 #[derive(Clone)]
 pub(crate) struct Store {
     database: Arc<dyn Database>,
+    /// URL of a database that other processes may use as well; has the password in it.
+    shared_url: Option<Arc<str>>,
     /// Run files and Parquet history.
     pub(crate) objects: Objects,
 }
@@ -52,7 +55,11 @@ impl Store {
             Some(url) => Arc::new(postgres::Postgres::open(url).await?),
             None => Arc::new(sqlite::Sqlite::open(&data_dir.join("runlane.db")).await?),
         };
-        Ok(Self { database, objects })
+        Ok(Self {
+            database,
+            shared_url: url.map(Arc::from),
+            objects,
+        })
     }
 
     /// A connection that sees the last commit.
@@ -71,6 +78,16 @@ impl Store {
     /// depending on what was read is locked first ([`runs::lock`]).
     pub(crate) async fn writer(&self) -> Result<Transaction<'static, Any>, StoreError> {
         self.database.writer().await
+    }
+
+    /// URL of the database, if other processes may use it as well.
+    fn shared_url(&self) -> Option<&str> {
+        self.shared_url.as_deref()
+    }
+
+    /// Whether other processes may use the database as well.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared_url.is_some()
     }
 
     /// Whether the database answers.

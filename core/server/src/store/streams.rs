@@ -366,6 +366,18 @@ pub(crate) async fn key_table(
     Ok(table.flatten())
 }
 
+/// How many lines of a stream are in objects.
+pub(crate) async fn compacted_lines(
+    connection: &mut Connection,
+    stream_id: i64,
+) -> Result<Option<i64>, StoreError> {
+    let lines = sqlx::query_scalar("SELECT compacted_lines FROM streams WHERE id = $1")
+        .bind(stream_id)
+        .fetch_optional(connection)
+        .await?;
+    Ok(lines)
+}
+
 /// Notes that the lines before `compacted_lines` are in Parquet objects, the last of them moved there being `moved_bytes`.
 pub(crate) async fn set_compacted(
     connection: &mut Connection,

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::TryStreamExt as _;
 use object_store::aws::AmazonS3Builder;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
@@ -185,6 +186,9 @@ pub(super) async fn probe(objects: &Objects, place: &S3Place) -> Result<(), Serv
         token::hex(&token::random_bytes::<12>())
     ));
     let outcome = in_time(async {
+        // Some stores make a bucket of whatever is put into it; none lists one that is not there.
+        let probes = Path::from("probe");
+        objects.store.list(Some(&probes)).try_next().await?;
         objects.store.put(&key, "runlane".into()).await?;
         objects.store.get(&key).await?.bytes().await?;
         objects.store.delete(&key).await
