@@ -27,6 +27,7 @@ class WandbObserver(_Base):  # type: ignore[misc, unused-ignore]
 
     def __init__(self, **kwargs: Any) -> None:
         self.run = runlane.init(**kwargs)
+        self.resources: list[str] = []
 
     def started_event(
         self,
@@ -40,7 +41,7 @@ class WandbObserver(_Base):  # type: ignore[misc, unused-ignore]
     ) -> str:
         """Put the experiment's config into the run's; the run's id is the experiment's if it has none."""
         del ex_info, command, host_info, start_time, meta_info
-        self.run.config.update(dict(config), allow_val_change=True)
+        self.run.config.update({**config, "resources": self.resources}, allow_val_change=True)
         return str(_id or self.run.id)
 
     def log_metrics(self, metrics_by_name: Mapping[str, Any], info: Any) -> None:
@@ -66,10 +67,11 @@ class WandbObserver(_Base):  # type: ignore[misc, unused-ignore]
                 self.run.summary[name] = single
 
     def resource_event(self, filename: str) -> None:
-        """Say, once, that files are not kept: they become artifacts."""
-        del filename
+        """Keep the name of a file that the experiment opens in the config, as `resources`; the file itself would be an artifact."""
+        self.resources.append(filename)
+        self.run.config.update({"resources": list(self.resources)}, allow_val_change=True)
         terminal.termwarn(
-            "files that Sacred opens are not kept: artifacts come with a later version of runlane",
+            "files that Sacred opens are kept by name only: artifacts come with a later version of runlane",
             repeat=False,
         )
 
