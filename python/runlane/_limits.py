@@ -10,6 +10,8 @@ JOB_TYPE = 128
 TAG = 64
 TAGS = 100
 METRIC_DEFINITIONS = 10_000
+#: Custom charts whose panels one run tells its config, which is sent whole.
+CHARTS = 1_000
 #: Deepest nesting of a logged value, config or summary.
 MAX_DEPTH = 64
 #: Most parts (elements and members on all levels) of one config or summary value.

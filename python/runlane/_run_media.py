@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import _core, terminal
+from . import _core, _limits, terminal
 from ._convert import Converter, UnconvertibleError
 from ._json_text import encode
 from .data_types.base import WBValue
@@ -46,7 +46,13 @@ class RunMedia:
         """Where a chart's table goes; its panel is in the config after that."""
         config_path, panel, key, table = place(path)
         text = encode(panel)
-        if self._charts.get(config_path) != text:
+        if config_path not in self._charts and len(self._charts) >= _limits.CHARTS:
+            terminal.termwarn(
+                f"a run has at most {_limits.CHARTS} custom charts: of further ones the tables alone are stored\n"
+                "hint: log a chart under the same key at each step",
+                repeat=False,
+            )
+        elif self._charts.get(config_path) != text:
             self._run._publish("config", {"update": [(config_path, text)], "remove": []})
             self._charts[config_path] = text
         return key, self._stored(table, key, self._run._local_step)

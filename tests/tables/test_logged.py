@@ -30,6 +30,11 @@ changed.add_data(3)
 run.log({"changed": changed})
 run.log({"list": [plot.line(one(), "x", "x")], "ok": 2})
 run.log({"later": plot.line(one(), "x", "x"), "deep": {"er": wandb.visualize("wandb/x/v1", one())}})
+from runlane import _limits
+_limits.CHARTS = 3
+for i in range(3):
+    run.log({f"chart {i}": plot.line(one(), "x", "x")})
+run.log({"later": plot.line(one(), "x", "x")})
 run.log({"k" * 300 + "/" + "v" * 400: one()})
 for use in (
     lambda: run.config.update({"t": one()}),
@@ -63,6 +68,7 @@ threads = [threading.Thread(target=lambda: run.log({"of threads": one()})) for _
 child = os.fork()
 if child == 0:
     run.log({"of child": one()})
+    run.flush(timeout=30)
     os._exit(0)
 os.waitpid(child, 0)
 run.finish()
@@ -124,7 +130,10 @@ def test_tables_and_charts_of_a_run(home: Home, wandb_python: str) -> None:
         key for record in records if record["type"] == "config" for key in record["config"].get("update", {})
     ]
     assert "_wandb.visualize.later" in config and "_wandb.viz.deep.er" in config
-    assert values("later_table.ncols") == [1] and values("deep.er.ncols") == [1] and values("later") == []
+    assert [f"_wandb.visualize.chart {i}" in config for i in range(3)] == [True, False, False]
+    assert values("chart 2_table.ncols") == [1] and told.count("a run has at most 3 custom charts") == 1
+    assert config.count("_wandb.visualize.later") == 1
+    assert values("later_table.ncols") == [1, 1] and values("deep.er.ncols") == [1] and values("later") == []
     assert [path.rsplit("_", 2)[1] for path in values("at.path")] == ["100", "101"]
     assert [row["_step"] for row in rows if "at.path" in row] == [100, 101]
     assert len(values("of threads.path")) == 4 and len(values("of child.path")) == 1
