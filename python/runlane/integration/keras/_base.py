@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runlane.integration._frameworks import framework, plain
+from runlane.integration._frameworks import framework
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,9 +17,10 @@ def learning_rate(model: Any, step: int) -> float | None:
     rate = getattr(getattr(model, "optimizer", None), "learning_rate", None)
     if rate is None:
         return None
-    if callable(rate) and not hasattr(rate, "numpy"):
+    if callable(rate):
+        # A schedule of `tf.keras` 2; Keras 3 gives its present value.
         rate = rate(step)
     try:
-        return float(plain(rate.numpy() if hasattr(rate, "numpy") else rate))
+        return float(rate)
     except (TypeError, ValueError):
         return None
