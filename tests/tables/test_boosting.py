@@ -151,12 +151,12 @@ def test_catboost_iterations_and_summary(recorder):
         get_best_score=lambda: {"learn": {"Logloss": 0.4}},
         get_all_params=lambda: {"depth": 2},
         feature_names_=["0", "1"],
-        get_feature_importance=lambda: np.array([60.0, 40.0]),
+        get_feature_importance=lambda: np.array([40.0, 60.0]),
     )
     catboost.log_summary(model)
     assert recorder.config_updates == [{"depth": 2}]
     assert recorder.summary == {"best_iteration": None, "best_score": {"learn": {"Logloss": 0.4}}}
-    assert recorder.chart("Feature Importance") == [["0", 60.0], ["1", 40.0]]
+    assert recorder.chart("Feature Importance") == [["1", 60.0], ["0", 40.0]]
     catboost.log_summary(model, log_all_params=False, log_feature_importance=False)
     assert len(recorder.config_updates) == 1 and len(recorder.rows) == 2
     with pytest.raises(TypeError, match="must be a CatBoostClassifier or CatBoostRegressor, got int"):

@@ -77,7 +77,7 @@ def log_summary(
     )
     if log_feature_importance:
         pairs = zip(model.feature_names_, model.get_feature_importance().tolist(), strict=True)
-        log_importance(run, pairs, ("Feature", "Importance"))
+        log_importance(run, sorted(pairs, key=lambda pair: -pair[1]), ("Feature", "Importance"))
 
 
 def _plain(scores: Any) -> dict[str, dict[str, float]]:
