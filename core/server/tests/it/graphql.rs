@@ -191,10 +191,10 @@ async fn unknown_fields_and_hostile_documents_are_refused() {
             .concat()
     );
     let cases = [
-        ("{ launchAgent(id: 1) { name } }", "launchAgent"),
+        ("{ shoes(size: 42) { name } }", "shoes"),
         (
-            "mutation { createArtifact(input: {}) { artifact { id } } }",
-            "createArtifact",
+            "mutation { createShoe(input: {}) { shoe { id } } }",
+            "createShoe",
         ),
         ("{ viewer { id }", ""),
         ("", ""),
