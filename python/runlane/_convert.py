@@ -206,9 +206,14 @@ class Converter:
         except _PASSED_ON:
             raise
         except Exception as error:  # noqa: BLE001, RUF100 - __str__, __float__ or __array__ of a user's object may raise anything
-            return self._placeholder(key, value, error)
+            return self.placeholder(key, value, error)
 
-    def _placeholder(self, key: str, value: Any, reason: BaseException) -> str:
+    def placeholder(self, key: str, value: Any, reason: BaseException) -> str:
+        """What stands for a value that cannot be logged; says so once for each key.
+
+        Raises:
+            StrictError: In strict mode.
+        """
         kind = type(value)
         name = f"{kind.__module__}.{kind.__qualname__}"
         if self._strict:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import _core, _limits, terminal
-from ._convert import Converter, UnconvertibleError
+from ._convert import Converter, UnconvertibleError, friendly
 from ._json_text import encode
 from .data_types.base import WBValue
 from .data_types.table import Table, is_dataframe
@@ -39,13 +39,19 @@ class RunMedia:
         if place is not None:
             if nested:
                 raise UnconvertibleError("a chart is a value of its own, not part of a list")
-            return _core.Renamed(lambda path: self._placed(place, path))
+            return _core.Renamed(lambda path: self._placed(value, place, path))
         return self._stored(value, key, self._run._local_step)
 
-    def _placed(self, place: Any, path: str) -> tuple[str, dict[str, Any]]:
-        """Where a chart's table goes; its panel is in the config after that."""
+    def _placed(self, chart: Any, place: Any, path: str) -> tuple[str, Any]:
+        """Where a chart's table goes, and its description; its panel is in the config after that."""
         config_path, panel, key, table = place(path)
-        text = encode(panel)
+        try:
+            self._tell_panel(config_path, encode(friendly(path, panel)))
+            return key, self._stored(table, key, self._run._local_step)
+        except Exception as error:  # noqa: BLE001, RUF100 - a training loop is not stopped by a chart, whatever is wrong with it
+            return key, self._cells.placeholder(path, chart, error)
+
+    def _tell_panel(self, config_path: tuple[str, ...], text: str) -> None:
         if config_path not in self._charts and len(self._charts) >= _limits.CHARTS:
             terminal.termwarn(
                 f"a run has at most {_limits.CHARTS} custom charts: of further ones the tables alone are stored\n"
@@ -55,7 +61,6 @@ class RunMedia:
         elif self._charts.get(config_path) != text:
             self._run._publish("config", {"update": [(config_path, text)], "remove": []})
             self._charts[config_path] = text
-        return key, self._stored(table, key, self._run._local_step)
 
     def _stored(self, value: Any, key: str, step: int | str) -> dict[str, Any]:
         if is_dataframe(value):

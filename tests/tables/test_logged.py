@@ -30,11 +30,12 @@ changed.add_data(3)
 run.log({"changed": changed})
 run.log({"list": [plot.line(one(), "x", "x")], "ok": 2})
 run.log({"later": plot.line(one(), "x", "x"), "deep": {"er": wandb.visualize("wandb/x/v1", one())}})
+run.log({"later": plot.line(one(), "x", "x")})
+run.log({"titled": plot.line(one(), "x", "x", title=np.str_("T")), "odd title": plot.line(one(), "x", "x", title=object()), "ok": 2.5})
 from runlane import _limits
-_limits.CHARTS = 3
+_limits.CHARTS = 5
 for i in range(3):
     run.log({f"chart {i}": plot.line(one(), "x", "x")})
-run.log({"later": plot.line(one(), "x", "x")})
 run.log({"k" * 300 + "/" + "v" * 400: one()})
 for use in (
     lambda: run.config.update({"t": one()}),
@@ -54,7 +55,7 @@ run.summary["hist"] = wandb.Histogram([1, 2, float("nan")], num_bins=2)
 kept = os.path.join(run.dir, "media", "table")
 os.rename(kept, kept + "-away")
 open(kept, "w").close()
-run.log({"lost": one(), "ok": 3})
+run.log({"lost": one(), "lost chart": plot.line(one(), "x", "x"), "ok": 3})
 os.unlink(kept)
 os.rename(kept + "-away", kept)
 
@@ -112,7 +113,7 @@ def test_tables_and_charts_of_a_run(home: Home, wandb_python: str) -> None:
 
     warnings = [line for line in result.stderr.splitlines() if "WARNING" in line]
     told = "\n".join(warnings)
-    assert values("ok") == [1, 1, 2, 3]
+    assert values("ok") == [1, 1, 2, 2.5, 3]
     assert values("long.nrows") == [8, 8]
     (stored,) = {
         json.dumps(json.loads((directory / "files" / path).read_text())) for path in values("long.path")
@@ -125,13 +126,16 @@ def test_tables_and_charts_of_a_run(home: Home, wandb_python: str) -> None:
     assert values("list") == [["<runlane.plot.custom_chart.CustomChart>"]]
     assert "a chart is a value of its own, not part of a list" in told
     assert values("lost") == ["<runlane.data_types.table.Table>"]
-    assert "its file cannot be written: " in told
+    assert values("lost chart_table") == ["<runlane.plot.custom_chart.CustomChart>"]
+    assert told.count("its file cannot be written: ") == 2
+    assert values("odd title_table") == ["<runlane.plot.custom_chart.CustomChart>"]
+    assert "cannot log the value of `odd title`" in told
     config = [
         key for record in records if record["type"] == "config" for key in record["config"].get("update", {})
     ]
     assert "_wandb.visualize.later" in config and "_wandb.viz.deep.er" in config
-    assert [f"_wandb.visualize.chart {i}" in config for i in range(3)] == [True, False, False]
-    assert values("chart 2_table.ncols") == [1] and told.count("a run has at most 3 custom charts") == 1
+    assert [f"_wandb.visualize.chart {i}" in config for i in range(3)] == [True, True, False]
+    assert values("chart 2_table.ncols") == [1] and told.count("a run has at most 5 custom charts") == 1
     assert config.count("_wandb.visualize.later") == 1
     assert values("later_table.ncols") == [1, 1] and values("deep.er.ncols") == [1] and values("later") == []
     assert [path.rsplit("_", 2)[1] for path in values("at.path")] == ["100", "101"]
