@@ -220,25 +220,14 @@ pub(crate) fn schema() -> ApiSchema {
         .finish()
 }
 
-/// Whether nothing came of an operation because of arguments that can never be answered, such as a filter that is none.
+/// Whether an answer lacks only what its arguments ask for in a way that can never be answered, such as a filter that is none.
 fn is_bad_request(answer: &async_graphql::Response) -> bool {
-    use async_graphql::Value;
-    let nothing = match &answer.data {
-        Value::Object(fields) => fields.values().all(|value| *value == Value::Null),
-        data => *data == Value::Null,
+    let bad = Some(async_graphql::Value::from(StatusCode::BAD_REQUEST.as_u16()));
+    let is_bad = |error: &async_graphql::ServerError| {
+        let extensions = error.extensions.as_ref();
+        extensions.and_then(|extensions| extensions.get("status")) == bad.as_ref()
     };
-    let status = |error: &async_graphql::ServerError| {
-        error
-            .extensions
-            .as_ref()
-            .and_then(|extensions| extensions.get("status").cloned())
-    };
-    nothing
-        && answer.is_err()
-        && answer
-            .errors
-            .iter()
-            .all(|error| status(error) == Some(Value::from(StatusCode::BAD_REQUEST.as_u16())))
+    answer.is_err() && answer.errors.iter().all(is_bad)
 }
 
 /// Executes one operation.
@@ -254,7 +243,8 @@ pub(crate) async fn post(
         Ok(parsed) => parsed,
         Err(error) => return Ok(refusal(error)),
     };
-    let deadline = if is_query(&parsed) {
+    let reads = is_query(&parsed);
+    let deadline = if reads {
         QUERY_DEADLINE
     } else {
         CHANGE_DEADLINE
@@ -305,7 +295,7 @@ pub(crate) async fn post(
     for error in answer.errors.iter_mut().filter(|error| vain(error)) {
         error.message = format!("operation `{operation}`: {}", error.message);
     }
-    let status = if refused || is_bad_request(&answer) {
+    let status = if refused || (reads && is_bad_request(&answer)) {
         StatusCode::BAD_REQUEST
     } else {
         StatusCode::OK

@@ -100,11 +100,11 @@ impl Column {
                 .map_or(Stored::Absent, |at| {
                     Stored::unpack(entries[at].1, entries[at].2)
                 }),
-            Layout::Dense { kinds, bits } => kinds
-                .get(row as usize)
-                .map_or(Stored::Absent, |kind| {
+            Layout::Dense { kinds, bits } => {
+                kinds.get(row as usize).map_or(Stored::Absent, |kind| {
                     Stored::unpack(*kind, bits[row as usize])
-                }),
+                })
+            }
         }
     }
 
@@ -112,24 +112,21 @@ impl Column {
     pub(super) fn set(&mut self, row: u32, value: Stored, rows: usize) -> Stored {
         let (kind, word) = value.pack();
         let old = match &mut self.layout {
-            Layout::Sparse(entries) => {
-                match entries.binary_search_by_key(&row, |entry| entry.0) {
-                    Ok(at) if value == Stored::Absent => {
-                        let (_, kind, word) = entries.remove(at);
-                        Stored::unpack(kind, word)
-                    }
-                    Ok(at) => {
-                        let (_, kind, word) =
-                            std::mem::replace(&mut entries[at], (row, kind, word));
-                        Stored::unpack(kind, word)
-                    }
-                    Err(_) if value == Stored::Absent => Stored::Absent,
-                    Err(at) => {
-                        entries.insert(at, (row, kind, word));
-                        Stored::Absent
-                    }
+            Layout::Sparse(entries) => match entries.binary_search_by_key(&row, |entry| entry.0) {
+                Ok(at) if value == Stored::Absent => {
+                    let (_, kind, word) = entries.remove(at);
+                    Stored::unpack(kind, word)
                 }
-            }
+                Ok(at) => {
+                    let (_, kind, word) = std::mem::replace(&mut entries[at], (row, kind, word));
+                    Stored::unpack(kind, word)
+                }
+                Err(_) if value == Stored::Absent => Stored::Absent,
+                Err(at) => {
+                    entries.insert(at, (row, kind, word));
+                    Stored::Absent
+                }
+            },
             Layout::Dense { kinds, bits } => {
                 let at = row as usize;
                 if at >= kinds.len() {

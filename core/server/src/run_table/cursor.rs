@@ -114,8 +114,14 @@ pub(crate) fn decode(text: &str, list: &ListHash) -> Result<Position<'static>, A
     let Some(Value::List(parts)) = parts else {
         return Err(garbage());
     };
-    let Ok([Value::Text(hash), Value::Int(created_at_micros), Value::Int(id), key]) =
-        <[Value; 4]>::try_from(parts)
+    let Ok(
+        [
+            Value::Text(hash),
+            Value::Int(created_at_micros),
+            Value::Int(id),
+            key,
+        ],
+    ) = <[Value; 4]>::try_from(parts)
     else {
         return Err(garbage());
     };
@@ -163,7 +169,10 @@ mod tests {
                 created_at_micros: -5,
                 id: i64::MAX,
             };
-            assert_eq!(decode(&position.encode(&here), &here).expect("ours"), position);
+            assert_eq!(
+                decode(&position.encode(&here), &here).expect("ours"),
+                position
+            );
         }
     }
 

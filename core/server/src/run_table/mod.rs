@@ -8,8 +8,9 @@
 //!
 //! Three kinds of queries need no table: all runs by creation, counts of all runs, and runs by their names.
 
-pub(crate) mod cursor;
+mod bound;
 mod column;
+pub(crate) mod cursor;
 pub(crate) mod documents;
 mod refresh;
 mod search;

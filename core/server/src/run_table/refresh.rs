@@ -84,7 +84,9 @@ impl ProjectTable {
         };
         let difference = self.difference(store, project_id).await?;
         if !difference.changed.is_empty() || !difference.gone.is_empty() {
-            let fits = self.apply(store, project_id, difference, limit_bytes).await?;
+            let fits = self
+                .apply(store, project_id, difference, limit_bytes)
+                .await?;
             if !fits {
                 return Ok(Refreshed::TooLarge { from_scratch });
             }

@@ -1,19 +1,17 @@
 //! The runs of one project as columns.
 //!
 //! Each key of config, summary and machine metadata is a node below its document's root; nested objects are nodes with
-//! children. A dotted path of a query may mean several nodes, because a dot may be a part of a key: they are asked one after
-//! the other, in the order in which `run_filter::path` tries keys, and the first that has a value for the run counts. Lists,
-//! media objects and `_wandb` stay JSON text, which a path leads into only when it is asked for.
+//! children. Lists, media objects and `_wandb` stay JSON text, which a path leads into only when it is asked for.
+//! [`super::bound`] reads it.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use runlane_model::json::{Object, Value, parse, parse_object};
-use runlane_model::run_filter::{Cell, Field, Key, Values, path};
+use runlane_model::json::{Object, Value, parse_object};
+use runlane_model::run_filter::{Field, path};
 
 use super::column::{Column, Stored};
-use super::documents::{self, presence};
+use super::documents;
 use super::texts::Texts;
 use crate::store::runs::RunRow;
 
@@ -21,7 +19,7 @@ use crate::store::runs::RunRow;
 pub(crate) const BUCKET: i64 = 64;
 
 /// Fields that are columns of texts; the others are members of [`Row`] or the same for all.
-const TEXT_FIELDS: [Field; 11] = [
+pub(super) const TEXT_FIELDS: [Field; 11] = [
     Field::Name,
     Field::DisplayName,
     Field::State,
@@ -37,7 +35,7 @@ const TEXT_FIELDS: [Field; 11] = [
 
 /// The documents of a run; each has a root among the nodes.
 #[derive(Debug, Clone, Copy)]
-enum Space {
+pub(super) enum Space {
     Config,
     Summary,
     Metadata,
@@ -46,25 +44,27 @@ enum Space {
 const SPACES: [Space; 3] = [Space::Config, Space::Summary, Space::Metadata];
 
 impl Space {
-    fn root(self) -> u32 {
+    pub(super) fn root(self) -> u32 {
         self as u32
     }
 }
 
+/// One key.
 #[derive(Debug, Default)]
-struct Node {
-    column: Column,
-    children: HashMap<Box<str>, u32>,
+pub(super) struct Node {
+    pub(super) column: Column,
+    pub(super) children: HashMap<Box<str>, u32>,
 }
 
+/// What is kept of a run beside its columns.
 #[derive(Debug)]
-struct Row {
+pub(super) struct Row {
     id: i64,
-    created_at_micros: i64,
-    heartbeat_at_micros: i64,
+    pub(super) created_at_micros: i64,
+    pub(super) heartbeat_at_micros: i64,
     own_runtime: Option<f64>,
-    duration: f64,
-    tags: Box<[u32]>,
+    pub(super) duration: f64,
+    pub(super) tags: Box<[u32]>,
     /// Hashes of config and summary, so that documents that did not change are not read again.
     seen: [u64; 2],
     /// Nodes at which the run has a value, by document.
@@ -84,17 +84,17 @@ pub(crate) struct BucketMark {
 /// The table.
 #[derive(Debug)]
 pub(crate) struct RunTable {
-    texts: Texts,
-    nodes: Vec<Node>,
-    fields: Vec<Column>,
-    rows: Vec<Row>,
+    pub(super) texts: Texts,
+    pub(super) nodes: Vec<Node>,
+    pub(super) fields: Vec<Column>,
+    pub(super) rows: Vec<Row>,
     free: Vec<u32>,
     by_id: HashMap<i64, u32>,
     /// Of all runs of the project, also of those that are not shown.
     versions: BTreeMap<i64, i64>,
     marks: BTreeMap<i64, BucketMark>,
     /// Name of the project's entity.
-    entity: String,
+    pub(super) entity: String,
     /// Bytes of what lies in rows and maps of nodes.
     row_bytes: usize,
     node_bytes: usize,
@@ -396,7 +396,9 @@ impl RunTable {
         let node = u32::try_from(self.nodes.len()).expect("tables are bounded in bytes");
         self.nodes.push(Node::default());
         self.stamps.push(0);
-        self.nodes[parent as usize].children.insert(key.into(), node);
+        self.nodes[parent as usize]
+            .children
+            .insert(key.into(), node);
         self.node_bytes += size_of::<Node>() + key.len() + 40;
         node
     }
@@ -412,232 +414,10 @@ impl RunTable {
     pub(crate) fn place(&self, id: i64) -> Option<u32> {
         self.by_id.get(&id).copied()
     }
-
-    /// Finds the columns of keys.
-    pub(crate) fn bind(&self, keys: &[Key]) -> Bindings<'_> {
-        Bindings {
-            table: self,
-            sources: keys.iter().map(|key| self.source(key)).collect(),
-        }
-    }
-
-    fn source(&self, key: &Key) -> Source {
-        match key {
-            Key::Field(field) => TEXT_FIELDS
-                .iter()
-                .position(|text| text == field)
-                .map_or(Source::Member(*field), Source::Field),
-            Key::HasTag(tag) => Source::HasTag(self.texts.find(tag)),
-            Key::Config(place) => Source::Path(self.in_config(place)),
-            Key::Summary(place) => Source::Path(self.below(Space::Summary, place)),
-            Key::Metadata(place) => Source::Path(self.below(Space::Metadata, place)),
-            Key::Logged(place) => Source::IsThere(self.below(Space::Summary, place)),
-        }
-    }
-
-    /// See [`path::in_config`].
-    fn in_config(&self, place: &str) -> Vec<Candidate> {
-        let mut candidates = Vec::new();
-        let root = &self.nodes[Space::Config.root() as usize];
-        for end in path::ends(place) {
-            let Some(node) = root.children.get(&place[..end]) else {
-                continue;
-            };
-            let Some(rest) = path::after(place, end) else {
-                candidates.push(Candidate::whole(*node));
-                continue;
-            };
-            self.collect(*node, rest, &mut candidates);
-            match path::without_wrapper(rest) {
-                Some("") => candidates.push(Candidate::whole(*node)),
-                Some(inner) => self.collect(*node, inner, &mut candidates),
-                None => {}
-            }
-        }
-        candidates
-    }
-
-    fn below(&self, space: Space, place: &str) -> Vec<Candidate> {
-        let mut candidates = Vec::new();
-        self.collect(space.root(), place, &mut candidates);
-        candidates
-    }
-
-    /// See [`path::in_value`].
-    fn collect(&self, node: u32, place: &str, candidates: &mut Vec<Candidate>) {
-        let inner = &self.nodes[node as usize];
-        if inner.column.has_json() {
-            candidates.push(Candidate {
-                node,
-                rest: Some(place.into()),
-            });
-        }
-        if inner.children.is_empty() {
-            return;
-        }
-        for end in path::ends(place) {
-            let Some(child) = inner.children.get(&place[..end]) else {
-                continue;
-            };
-            match path::after(place, end) {
-                None => candidates.push(Candidate::whole(*child)),
-                Some(rest) => self.collect(*child, rest, candidates),
-            }
-        }
-    }
-
-    fn found(&self, candidates: &[Candidate], row: u32) -> Cell<'_> {
-        for candidate in candidates {
-            let stored = self.nodes[candidate.node as usize].column.get(row);
-            let cell = match (&candidate.rest, stored) {
-                (_, Stored::Absent) => continue,
-                (None, stored) => self.cell(candidate.node, stored, row),
-                (Some(rest), Stored::Json(id)) => {
-                    let value = parse(self.texts.get(id)).unwrap_or(Value::Null);
-                    match path::in_value(&value, rest) {
-                        None => continue,
-                        Some(found) => Cell::Json(Cow::Owned(found.clone())),
-                    }
-                }
-                (Some(_), _) => continue,
-            };
-            return cell;
-        }
-        Cell::Missing
-    }
-
-    fn cell(&self, node: u32, stored: Stored, row: u32) -> Cell<'_> {
-        match stored {
-            Stored::Absent => Cell::Missing,
-            Stored::Null => Cell::Null,
-            Stored::Bool(value) => Cell::Bool(value),
-            Stored::Int(value) => Cell::Int(value),
-            Stored::Float(value) => Cell::Float(value),
-            Stored::Text(id) => Cell::Text(self.texts.get(id)),
-            Stored::Json(_) | Stored::Object => {
-                Cell::Json(Cow::Owned(self.value(node, stored, row)))
-            }
-        }
-    }
-
-    fn value(&self, node: u32, stored: Stored, row: u32) -> Value {
-        match stored {
-            Stored::Absent | Stored::Null => Value::Null,
-            Stored::Bool(value) => Value::Bool(value),
-            Stored::Int(value) => Value::Int(value),
-            Stored::Float(value) => Value::Float(value),
-            Stored::Text(id) => Value::Text(self.texts.get(id).to_owned()),
-            Stored::Json(id) => parse(self.texts.get(id)).unwrap_or(Value::Null),
-            Stored::Object => {
-                // Members are compared by name, so their order does not matter.
-                #[expect(clippy::iter_over_hash_type, reason = "as above")]
-                let members = {
-                    let mut members = Object::new();
-                    for (key, child) in &self.nodes[node as usize].children {
-                        let stored = self.nodes[*child as usize].column.get(row);
-                        if stored != Stored::Absent {
-                            members.insert(key.to_string(), self.value(*child, stored, row));
-                        }
-                    }
-                    members
-                };
-                Value::Object(members)
-            }
-        }
-    }
 }
 
 fn hash_of(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
     hasher.finish()
-}
-
-/// One meaning of a path: a node, or what lies at `rest` in the JSON text there.
-#[derive(Debug)]
-struct Candidate {
-    node: u32,
-    rest: Option<Box<str>>,
-}
-
-impl Candidate {
-    fn whole(node: u32) -> Self {
-        Self { node, rest: None }
-    }
-}
-
-#[derive(Debug)]
-enum Source {
-    /// A column of texts.
-    Field(usize),
-    /// Anything else about the run itself.
-    Member(Field),
-    HasTag(Option<u32>),
-    Path(Vec<Candidate>),
-    IsThere(Vec<Candidate>),
-}
-
-/// The columns of some keys.
-#[derive(Debug)]
-pub(crate) struct Bindings<'a> {
-    table: &'a RunTable,
-    sources: Vec<Source>,
-}
-
-impl<'a> Bindings<'a> {
-    /// A run, asked by these keys.
-    pub(crate) fn row(&'a self, row: u32) -> BoundRow<'a> {
-        BoundRow {
-            bindings: self,
-            row,
-        }
-    }
-
-    /// The value of a run at one of the keys.
-    pub(crate) fn cell(&self, key: usize, row: u32) -> Cell<'a> {
-        let table = self.table;
-        match &self.sources[key] {
-            Source::Path(candidates) => table.found(candidates, row),
-            Source::IsThere(candidates) => {
-                presence(table.found(candidates, row) != Cell::Missing)
-            }
-            Source::Field(field) => match table.fields[*field].get(row).text() {
-                Some(id) => Cell::Text(table.texts.get(id)),
-                None => Cell::Missing,
-            },
-            Source::HasTag(tag) => {
-                let tags = &table.rows[row as usize].tags;
-                presence(tag.is_some_and(|tag| tags.contains(&tag)))
-            }
-            Source::Member(field) => table.member(*field, row),
-        }
-    }
-}
-
-impl RunTable {
-    fn member(&self, field: Field, row: u32) -> Cell<'_> {
-        let row = &self.rows[row as usize];
-        match field {
-            Field::CreatedAt => Cell::Time(row.created_at_micros),
-            Field::HeartbeatAt => Cell::Time(row.heartbeat_at_micros),
-            Field::Duration => Cell::Float(row.duration),
-            Field::Tags => Cell::Texts(row.tags.iter().map(|tag| self.texts.get(*tag)).collect()),
-            Field::Entity => Cell::Text(&self.entity),
-            Field::InputArtifacts | Field::OutputArtifacts => Cell::Texts(Vec::new()),
-            _ => Cell::Missing,
-        }
-    }
-}
-
-/// A run in a table.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct BoundRow<'a> {
-    bindings: &'a Bindings<'a>,
-    row: u32,
-}
-
-impl Values for BoundRow<'_> {
-    fn cell(&self, key: usize) -> Cell<'_> {
-        self.bindings.cell(key, self.row)
-    }
 }

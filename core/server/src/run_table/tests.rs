@@ -99,7 +99,13 @@ fn any_value() -> impl Strategy<Value = Value> {
 }
 
 fn any_object(value: impl Strategy<Value = Value>) -> impl Strategy<Value = Object> {
-    let key = prop_oneof!["[ab]", "[ab]\\.[ab01]", Just("value".to_owned()), Just("_type".to_owned()), "[01]"];
+    let key = prop_oneof![
+        "[ab]",
+        "[ab]\\.[ab01]",
+        Just("value".to_owned()),
+        Just("_type".to_owned()),
+        "[01]"
+    ];
     prop::collection::hash_map(key, value, 0..4).prop_map(|members| members.into_iter().collect())
 }
 
@@ -253,7 +259,10 @@ fn pages_follow_one_another_while_runs_come_and_go() {
 fn a_page_of_nothing_says_whether_there_is_more() {
     let mut table = RunTable::default();
     table.put(&example(1, "{}", "{}"));
-    assert_eq!(columns(&table, &search("{}", "name", None, 0)), (1, vec![], true));
+    assert_eq!(
+        columns(&table, &search("{}", "name", None, 0)),
+        (1, vec![], true)
+    );
     let none = search(r#"{"state":"x"}"#, "name", None, 0);
     assert_eq!(columns(&table, &none), (0, vec![], false));
 }
@@ -279,6 +288,88 @@ fn regular_expressions_are_bounded() {
         ..example(1, "{}", "{}")
     };
     assert!(!hostile.matches(&Documents::new(&run, hostile.keys())));
+}
+
+/// Two processes with tables of their own, and runs that change all the time: whoever asks after a commit sees it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_see_every_commit_whoever_made_it() {
+    use crate::config::ServerConfig;
+    use crate::store::runs::{self, RunChange};
+    use crate::store::users::{self, NewUser};
+    use crate::store::{Objects, entities, projects};
+
+    const RUNS: i64 = 150;
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = ServerConfig::new(dir.path(), "me");
+    let objects = Objects::open(&config.objects, dir.path())
+        .await
+        .expect("objects");
+    let store = Store::open(dir.path(), None, objects)
+        .await
+        .expect("a store");
+    let mut writer = store.writer().await.expect("a writer");
+    let user = NewUser {
+        username: "me",
+        email: "",
+        admin: true,
+    };
+    users::create(&mut writer, &user, 1).await.expect("a user");
+    let entity = entities::find(&mut writer, "me").await.expect("a read");
+    let entity = entity.expect("the user's entity").id;
+    let made = projects::ensure(&mut writer, entity, "me", "p", 1).await;
+    let project = made.expect("a project").0.id;
+    let mut ids = Vec::new();
+    for index in 0..RUNS {
+        let name = format!("r{index}");
+        let id = runs::insert(&mut writer, project, &name, &name, "running", index).await;
+        ids.push(id.expect("a run"));
+    }
+    writer.commit().await.expect("a commit");
+    let tables = [RunTables::new(1 << 26), RunTables::new(1 << 26)];
+    let changed: Vec<_> = (0..4_usize)
+        .map(|task| {
+            let (store, ids, tables) = (store.clone(), ids.clone(), tables.clone());
+            tokio::spawn(async move {
+                for turn in 0..30_usize {
+                    let id = ids[(task * 37 + turn * 11) % ids.len()];
+                    let mark = format!("t{task}-{turn}");
+                    let change = RunChange {
+                        summary: Some(format!(r#"{{"mark{task}":"{mark}"}}"#)),
+                        ..RunChange::default()
+                    };
+                    let mut writer = store.writer().await.expect("a writer");
+                    runs::update(&mut writer, id, &change)
+                        .await
+                        .expect("an update");
+                    writer.commit().await.expect("a commit");
+                    let filter = format!(r#"{{"summary_metrics.mark{task}":"{mark}"}}"#);
+                    let filter = parse_filter(Some(&filter)).expect("a filter");
+                    let asked = tables[turn % 2].count(&store, project, filter);
+                    // Another task may have written over it by now; then its own mark is there.
+                    let seen = asked.await.expect("a count");
+                    let mut reader = store.reader().await.expect("a reader");
+                    let stored = runs::by_id(&mut reader, id).await.expect("a read");
+                    let still = stored.is_some_and(|run| run.summary.contains(&mark));
+                    assert!(seen == 1 || !still, "{mark}");
+                }
+            })
+        })
+        .collect();
+    for task in changed {
+        task.await.expect("a task");
+    }
+    let query = RunQuery::new(
+        project,
+        Some(r#"{"state":"running"}"#),
+        Some("-name"),
+        None,
+        1_000,
+    );
+    for table in &tables {
+        let page = table.page(&store, query.as_ref().expect("a query")).await;
+        assert_eq!(page.expect("a page").total, RUNS);
+    }
+    store.close().await;
 }
 
 #[test]

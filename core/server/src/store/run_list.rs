@@ -128,10 +128,7 @@ pub(crate) async fn named(
 }
 
 /// The number of runs in a project.
-pub(crate) async fn count(
-    connection: &mut Connection,
-    project_id: i64,
-) -> Result<i64, StoreError> {
+pub(crate) async fn count(connection: &mut Connection, project_id: i64) -> Result<i64, StoreError> {
     let count = sqlx::query_scalar(
         "SELECT COUNT(*)
         FROM runs
