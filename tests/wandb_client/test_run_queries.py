@@ -8,11 +8,13 @@ import sys
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from world import REPOSITORY, Home, Server
+from postgres import Cluster
+from world import REPOSITORY, Home, Server, make_home, start_server, stop_server
 
 sys.path.insert(0, str(REPOSITORY / "benches"))
 from run_seed import seed_sqlite
@@ -25,16 +27,22 @@ UPSERT = (
 AT_ONCE = 50
 
 
-def graphql(server: Server, query: str, **variables: object) -> dict[str, Any]:
-    """The `data` of an answer."""
+def post(server: Server, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """The JSON that a request is answered with."""
     basic = base64.b64encode(f"api:{server.api_key}".encode()).decode()
     request = urllib.request.Request(
-        server.base_url + "/graphql",
-        json.dumps({"query": query, "variables": variables}).encode(),
+        server.base_url + path,
+        json.dumps(body).encode(),
         {"Content-Type": "application/json", "Authorization": f"Basic {basic}"},
     )
     with urllib.request.urlopen(request, timeout=60) as answer:
-        found = json.load(answer)
+        found: dict[str, Any] = json.load(answer)
+    return found
+
+
+def graphql(server: Server, query: str, **variables: object) -> dict[str, Any]:
+    """The `data` of an answer."""
+    found = post(server, "/graphql", {"query": query, "variables": variables})
     assert not found.get("errors"), found
     data: dict[str, Any] = found["data"]
     return data
@@ -59,7 +67,7 @@ def seed(server: Server, project: str, runs: list[dict[str, Any]]) -> None:
                 f"t{place}": run.get("tags", []),
                 f"g{place}": run.get("group"),
                 f"d{place}": run.get("display_name", run["name"]),
-                f"st{place}": run.get("state", "finished"),
+                f"st{place}": run.get("state", "running"),
             }
         words = ", ".join(FIELDS.format(place) for place in range(len(some)))
         body = " ".join(UPSERT.format(place) for place in range(len(some)))
@@ -67,6 +75,12 @@ def seed(server: Server, project: str, runs: list[dict[str, Any]]) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(send, (runs[start : start + AT_ONCE] for start in range(0, len(runs), AT_ONCE))))
+
+
+def end(server: Server, project: str, run: str, exit_code: int) -> None:
+    """Finish a run, as its client does."""
+    entity = graphql(server, "{ viewer { entity } }")["viewer"]["entity"]
+    post(server, f"/files/{entity}/{project}/{run}/file_stream", {"complete": True, "exitcode": exit_code})
 
 
 def asked(home: Home, server: Server, python: str, script: str, **words: object) -> Any:
@@ -84,7 +98,7 @@ def example_runs() -> list[dict[str, Any]]:
             "display_name": f"name-{index}",
             "group": f"g{index % 2}",
             "tags": ["odd", "x"] if index % 2 else [],
-            "state": ["finished", "running", "failed", "crashed"][index % 4],
+            "state": ["running", "running", "running", "pending"][index % 4],
             "config": {
                 "lr": [0.01, 0.1][index % 2],
                 "nested": {"x": index % 3, "list": [index, {"y": 1}]},
@@ -128,7 +142,7 @@ FILTERS: list[tuple[dict[str, Any], str]] = [
     ({"display_name": {"$contains": "-7"}}, "7"),
     ({"$or": [{"name": "run0"}, {"group": "g1"}]}, "01357"),
     ({"$nor": [{"name": "run0"}, {"group": "g1"}]}, "246"),
-    ({"$and": [{"jobType": "g1"}, {"$not": {"state": "crashed"}}]}, "15"),
+    ({"$and": [{"jobType": "g1"}, {"$not": {"state": "pending"}}]}, "15"),
     ({"jobType": "g0", "username": "USER"}, "0246"),
     ({"username": "nobody"}, ""),
     ({"createdAt": {"$gt": "2020-01-01T00:00:00"}}, "01234567"),
@@ -153,7 +167,7 @@ ORDERS = [
     ("+config.lr", "02461357"),
     ("-config.lr.value", "13570246"),
     ("-config.nested.x", "25147036"),
-    ("+state", "37260415"),
+    ("+state", "26043715"),
 ]
 EVERYTHING = """
 import wandb
@@ -189,6 +203,8 @@ def test_the_reference_s_filters_and_orders(
 ) -> None:
     """Every example of the reference selects and orders as described; what is unknown is an error that names it."""
     seed(server, project, example_runs())
+    for index in (0, 2, 4, 6):
+        end(server, project, f"run{index}", exit_code=index // 2 % 2)
     begin = time.monotonic()
     found = asked(
         home,
@@ -229,7 +245,7 @@ def test_pages_over_a_thousand_runs(home: Home, server: Server, project: str, wa
     """Every page size lists every run once, in order, ties by creation."""
     runs = [{"name": f"r{index:04}", "summary": {"score": index * 7 % 250}} for index in range(1_000)]
     seed(server, project, runs)
-    found = asked(home, server, wandb_python, PAGES, path=project, sizes_asked=[7, 50, 200, 1_000])
+    found = asked(home, server, wandb_python, PAGES, path=project, sizes_asked=[13, 50, 200, 1_000])
     every = found["sizes"]["1000"]
     assert sorted(every) == [run["name"] for run in runs]
     scores = [int(name[1:]) * 7 % 250 for name in every]
@@ -263,3 +279,34 @@ def test_a_query_over_many_runs_is_soon_answered(server: Server, project: str, r
         assert len(page["edges"]) == 50
         assert 0 < page["totalCount"] < runs
     assert sorted(times)[2] < 0.25, times
+
+
+def test_servers_on_one_database_see_each_other_s_runs(tmp_path: Path, project: str) -> None:
+    """What one process commits, the next query of the other sees, whichever asks first."""
+    cluster = Cluster()
+    homes: list[tuple[Home, Path]] = []
+    try:
+        url = cluster.create_database()
+        servers = []
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+            homes.append((make_home(tmp_path / name), tmp_path / name / "data"))
+            servers.append(start_server(*homes[-1], "--database", url))
+        first, second = servers[0], replace(servers[1], api_key=servers[0].api_key)
+        good = json.dumps({"summary_metrics.score": {"$gte": 5}})
+
+        def names(server: Server) -> list[str]:
+            words = {"project": project, "filters": good, "order": "-summary_metrics.score"}
+            edges = graphql(server, LIST, **words)["project"]["runs"]["edges"]
+            return [edge["node"]["name"] for edge in edges]
+
+        seed(first, project, [{"name": f"r{score}", "summary": {"score": score}} for score in range(8)])
+        assert names(second) == names(first) == ["r7", "r6", "r5"]
+        for turn, (writer, reader) in enumerate([(first, second), (second, first)] * 5):
+            seed(writer, project, [{"name": f"r{turn % 5}", "summary": {"score": 10 + turn}}])
+            assert names(reader)[0] == f"r{turn % 5}"
+            assert names(writer) == names(reader)
+    finally:
+        for started in homes:
+            stop_server(*started)
+        cluster.remove()
