@@ -40,7 +40,7 @@ class Stored:
         basic = b64encode(f"api:{self.server.api_key}".encode()).decode()
         headers = {"Content-Type": "application/json", "Authorization": f"Basic {basic}"}
         if client is not None:
-            headers["X-WANDB-CLIENT-ID"] = client
+            headers["X-WANDB-ASYNC-CLIENT-ID"] = client
         url = f"{self.server.base_url}/files/{self.entity}/{PROJECT}/{run}/file_stream"
         urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), headers)).close()
 

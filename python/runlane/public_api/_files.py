@@ -162,10 +162,10 @@ def upload(run: Run, path: str, root: str) -> File:
     """Send a file to a run; see `Run.upload_file`."""
     full = os.path.abspath(path)
     name = os.path.relpath(full, os.path.abspath(root)).replace(os.sep, "/")
-    if name.startswith("../"):
-        raise InvalidArgumentError(f"the file `{path}` is not below the root `{root}`")
     if not os.path.isfile(full):
         raise CommError(f"cannot upload `{path}`: no such file", FileNotFoundError(path))
+    if name.startswith("../"):
+        raise InvalidArgumentError(f"the file `{path}` is not below the root `{root}`")
     client = run._api._client
     variables = {"entity": run.entity, "project": run.project, "run": run.id, "files": [name]}
     created = client.execute(queries.CREATE_RUN_FILES, variables)["createRunFiles"]

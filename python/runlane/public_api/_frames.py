@@ -102,7 +102,7 @@ def _pandas(columns: FrameColumns) -> Any:
             values, present = _numbers(columns, index, kind)
             if missing and kind == "bool":
                 values = values.astype(object)
-                values[~present] = None
+                values[~present] = np.nan
             elif missing:
                 values = np.where(present, values, np.nan)
             data[name] = values
@@ -111,6 +111,8 @@ def _pandas(columns: FrameColumns) -> Any:
         else:
             made = np.empty(columns.rows, dtype=object)
             made[:] = columns.objects(index)
+            if missing:
+                made[~_present(columns.buffers(index)[0], columns.rows)] = np.nan
             data[name] = made
     return pd.DataFrame(data, index=pd.RangeIndex(columns.rows))
 

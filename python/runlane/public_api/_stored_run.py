@@ -377,7 +377,7 @@ class Run(Page):
 
         Nested keys are columns with dots (`train.loss`). A column is of integers, floats (with integers among them the nearest
         floats), booleans or texts; values of different kinds and lists are JSON text in Arrow (marked `runlane.kind: json` in the
-        field's metadata) and Polars, objects in pandas. A row without the key has a null, in pandas NaN or None.
+        field's metadata) and Polars, objects in pandas. A row without the key has a null, in pandas NaN.
 
         Args:
             keys: Only rows that have all of these metrics, and only these columns.

@@ -4,7 +4,7 @@
 //! float), booleans, texts; of different kinds, or nested, they are texts of extended JSON. A null and a missing key are both
 //! missing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use runlane_model::json::{Value, write_f64, write_i64, write_string, write_value};
 
@@ -252,16 +252,16 @@ impl Gathered {
     /// Appends the rows of a frame.
     pub(crate) fn add(&mut self, rows: &Rows<'_>) {
         let until = self.rows + rows.count;
+        // Names that differ only in what their dots mean are one column: of a row the first spelling counts.
+        let mut by_place: BTreeMap<usize, Vec<&super::Column<'_>>> = BTreeMap::new();
         for column in &rows.columns {
             let place = self.place(column.path.join("."));
+            by_place.entry(place).or_default().push(column);
+        }
+        for (place, spellings) in by_place {
             let values = &mut self.columns[place].1;
-            // A second spelling of the name, with other dots: the first counts.
-            if values.rows >= until {
-                continue;
-            }
-            values.skip(self.rows - values.rows);
             for row in 0..rows.count {
-                match cell_of(column, row) {
+                match spellings.iter().find_map(|column| cell_of(column, row)) {
                     Some(cell) => values.push(&cell),
                     None => values.skip(1),
                 }
