@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from asking import ask, ask_answer, get
+from driven import OwnServer
 from graphql import (
     FieldNode,
     GraphQLEnumType,
@@ -17,6 +19,7 @@ from graphql import (
     GraphQLList,
     GraphQLNonNull,
     GraphQLSchema,
+    NonNullTypeNode,
     OperationDefinitionNode,
     build_client_schema,
     get_introspection_query,
@@ -37,6 +40,14 @@ PUT_TOGETHER = [
 LATER = re.compile(
     r"[aA]rtifact|Aliases|Trigger|GenericWebhook|CustomChart|RunQueue|ResourceConfig|LaunchAgent|[sS]weep|createAgent|agentHeartbeat|ProjectMember"
 )
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of this file's own: among the documents are some that create users and teams."""
+    made = OwnServer(tmp_path_factory.mktemp("documents") / "own")
+    yield made.start()
+    made.stop()
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +114,8 @@ def test_every_document_of_wandb_is_answered(
         operation = operation_of(one["text"])
         variables = {
             given.variable.name.value: made_up(type_from_ast(schema, given.type))  # type: ignore[arg-type]
-            for given in operation.variable_definitions
+            for given in operation.variable_definitions or ()
+            if isinstance(given.type, NonNullTypeNode)
         }
         status, answer = ask_answer(server, one["text"], variables)
         assert operation.name is not None

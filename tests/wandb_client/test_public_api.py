@@ -230,7 +230,7 @@ def test_files_go_up_and_down_and_away(played: dict[str, Any], server: Server) -
         "extra.txt",
         "er/more.bin",
     }
-    assert listed["extra.txt"][:2] == [16, "text/plain"]
+    assert listed["extra.txt"][:2] == [15, "text/plain"]
     assert listed["model-best.h5"][2] == base64.b64encode(hashlib.md5(b"weights").digest()).decode()
     assert seen == {
         "uploaded": "extra.txt",

@@ -295,6 +295,7 @@ impl ProjectMutation {
             .access()
             .existing_run(&mut writer, (&entity, &project, &name), Action::Write)
             .await?;
+        runs::lock(&mut writer, run.id).await?;
         let target = input.entity_name.as_deref().filter(|name| !name.is_empty());
         let (target, _new) = scope
             .access()
