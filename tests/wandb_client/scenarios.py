@@ -385,7 +385,6 @@ SHARED = [
     wait_for_the_end,
     files_of_a_run,
     projects,
-    nothing_yet,
 ]
 
 

@@ -93,4 +93,7 @@ class HTTPSummary(SummarySubDict):
 def _plain(value: Any) -> Any:
     if isinstance(value, SummarySubDict):
         return {key: _plain(inner) for key, inner in value.items()}
+    if hasattr(type(value), "_runlane_value"):
+        # A histogram is its counts and edges; what has a file needs the run that is being logged.
+        return value.to_json()
     return value
