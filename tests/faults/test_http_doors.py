@@ -10,9 +10,10 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -83,9 +84,8 @@ class Answer:
     headers: dict[str, str]
     body: bytes
 
-    def json(self) -> dict[str, dict[str, object]]:
-        parsed: dict[str, dict[str, object]] = json.loads(self.body)
-        return parsed
+    def json(self) -> Any:
+        return json.loads(self.body)
 
 
 def read_answer(connection: socket.socket) -> Answer:
@@ -115,6 +115,14 @@ def closed_after(connection: socket.socket) -> tuple[float, bytes]:
         while piece := connection.recv(65536):
             received += piece
     return time.monotonic() - began, received
+
+
+def wait_until(is_true: Callable[[], bool], otherwise: str) -> None:
+    """Return when it is true; fail with `otherwise` if that takes too long."""
+    deadline = time.monotonic() + PATIENCE_SECS
+    while not is_true():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +232,7 @@ def test_connections_without_requests_are_closed(door: Door) -> None:
 def test_a_client_that_takes_no_answer_is_given_up(door: Door) -> None:
     """A file of 30 MB whose reader stops reading: the connection ends, the server's memory stays."""
     create = (
-        'mutation { createRunFiles(input: {projectName: "p", runName: "r", files: ["big"]})'
+        'mutation { createRunFiles(input: {entityName: "x", projectName: "p", runName: "r", files: ["big"]})'
         " { files { uploadUrl } } }"
     )
     created = door.graphql(create)["createRunFiles"]
@@ -235,19 +243,19 @@ def test_a_client_that_takes_no_answer_is_given_up(door: Door) -> None:
         connection.sendall(door.head("PUT", path, f"Content-Length: {len(body)}") + body)
         assert read_answer(connection).status == 200
     process = psutil.Process(door.pid)
-    before = len(process.net_connections("tcp"))
+
+    def open_connections() -> int:
+        return sum(one.status == "ESTABLISHED" for one in process.net_connections("tcp"))
+
+    wait_until(lambda: open_connections() == 0, "the upload's connection is open")
     stalled = [socket.socket() for _ in range(5)]
     for connection in stalled:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect(("127.0.0.1", door.port))
         connection.sendall(door.head("GET", "/api/runs/x/p/r/files/big"))
-    time.sleep(0.3)
-    assert len(process.net_connections("tcp")) >= before + 5
+    wait_until(lambda: open_connections() == 5, "the readers are not served")
     assert process.memory_info().rss < 400 << 20
-    deadline = time.monotonic() + PATIENCE_SECS
-    while len([one for one in process.net_connections("tcp") if one.status == "ESTABLISHED"]) > before:
-        assert time.monotonic() < deadline, "stalled readers are still served"
-        time.sleep(0.1)
+    wait_until(lambda: open_connections() == 0, "stalled readers are still served")
     for connection in stalled:
         connection.close()
 

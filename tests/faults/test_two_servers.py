@@ -240,7 +240,7 @@ class Load:
         draw = random.Random(number)
         query = (
             "mutation C($project: String!, $run: String!, $files: [String!]!)"
-            " { createRunFiles(input: {projectName: $project, runName: $run, files: $files})"
+            ' { createRunFiles(input: {entityName: "x", projectName: $project, runName: $run, files: $files})'
             " { files { uploadUrl } } }"
         )
         for turn in itertools.count(number):
@@ -453,7 +453,7 @@ def test_while_the_bucket_is_away_rows_are_stored_and_files_wait(pair: Pair) -> 
     """S6 over the wire: 503 with `Retry-After` for files, 200 for rows, and all is well afterwards."""
     pair.create(0, "outage", "r")
     query = (
-        'mutation { createRunFiles(input: {projectName: "outage", runName: "r", files: ["a.txt"]})'
+        'mutation { createRunFiles(input: {entityName: "x", projectName: "outage", runName: "r", files: ["a.txt"]})'
         " { files { uploadUrl } } }"
     )
     url = urlsplit(pair.graphql(0, query)["createRunFiles"]["files"][0]["uploadUrl"])
