@@ -221,7 +221,9 @@ class Converter:
         if key not in self._warned:
             self._warned.add(key)
             why = f" ({reason})" if is_media(value) and str(reason) else ""
-            self._warn(f"cannot log the value of `{printable(key)}`: type {name} is stored as a placeholder{why}")
+            self._warn(
+                f"cannot log the value of `{printable(key)}`: type {name} is stored as a placeholder{why}"
+            )
         return f"<{name}>"
 
 

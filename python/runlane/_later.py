@@ -29,9 +29,7 @@ _FUNCTIONS = {
     "sweeps": ("agent", "controller", "sweep"),
     "sessions of SageMaker": ("sagemaker_auth",),
 }
-_MODULES = (
-    "agents analytics docker helper jupyter profiler proto trigger wandb_agent wandb_torch"
-).split()
+_MODULES = ("agents analytics docker helper jupyter profiler proto trigger wandb_agent wandb_torch").split()
 
 
 def refuse(what: str, feature: str) -> NoReturn:

@@ -39,7 +39,9 @@ MODULES: dict[str, str | dict[str, str]] = {
     **{f"sdk.data_types.{name.lower()}": _public(name) for name in _TYPES if name != "Object3D"},
     "sdk.data_types.object_3d": _public("Object3D"),
     "sdk.data_types.base_types": {},
-    "sdk.data_types.base_types.media": {name: f"data_types.base:{name}" for name in ("BatchableMedia", "Media")},
+    "sdk.data_types.base_types.media": {
+        name: f"data_types.base:{name}" for name in ("BatchableMedia", "Media")
+    },
     "sdk.data_types.base_types.wb_value": {"WBValue": "data_types.base:WBValue"},
     "sdk.lib": {"RunDisabled": "_disabled:DisabledRun"},
     "sdk.lib.config_util": {"ConfigError": "errors:ConfigError"},
