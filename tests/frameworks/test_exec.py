@@ -171,10 +171,11 @@ def test_commands_of_later_versions_say_so(home):
 
 def test_own_paths_come_behind_and_nothing_is_added_twice(home):
     code = "import os; print(os.environ['PYTHONPATH']); print(os.environ['PATH'])"
-    env = {"PYTHONPATH": "/some/where", "PATH": f"/usr/bin{os.pathsep}/bin"}
+    env = {"PYTHONPATH": f"{os.pathsep}/some/where", "PATH": f"/usr/bin{os.pathsep}/bin"}
     nested = ["exec", "--", sys.executable, "-m", "runlane", "exec", "--", sys.executable, "-c", code]
     found, path = home.runlane(*nested, env=env).stdout.splitlines()
-    assert found == f"{PACKAGE}/_alias{os.pathsep}/some/where"
+    # The empty entry is the working directory, and stays.
+    assert found == f"{PACKAGE}/_alias{os.pathsep}{os.pathsep}/some/where"
     assert path == f"{PACKAGE}/_alias_bin{os.pathsep}/usr/bin{os.pathsep}/bin"
 
 

@@ -19,7 +19,8 @@ _WITH_VALUE = "cmWXQ"
 
 
 def _in_front(entry: str, known: str | None) -> str:
-    rest = [part for part in (known or "").split(os.pathsep) if part and part != entry]
+    # An empty entry between others stays: it means the working directory.
+    rest = [part for part in known.split(os.pathsep) if part != entry] if known else []
     return os.pathsep.join([entry, *rest])
 
 
