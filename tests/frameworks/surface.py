@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import traceback
+import unittest.mock
 
 import wandb
 
@@ -150,6 +151,33 @@ def check_settings_together():
         assert run.id == "abc" and run.offline
 
 
+ENVIRONMENT = {
+    "PROJECT": "from-env", "ENTITY": "someone", "TEAM": "team", "NAME": "named", "RUN_ID": "env1", "RUN_GROUP": "group",
+    "JOB_TYPE": "eval", "TAGS": "a,b", "NOTES": "words", "MODE": "offline", "CONSOLE": "off", "RESUME": "allow", "DIR": ".",
+    "CACHE_DIR": "c", "DATA_DIR": "d", "ARTIFACT_DIR": "a", "START_METHOD": "thread", "LOG_MODEL": "false", "WATCH": "false",
+    "_SERVICE_WAIT": "30", "HTTP_TIMEOUT": "20", "INIT_TIMEOUT": "60", "BASE_URL": "http://localhost:1", "API_KEY": "k" * 40,
+    "ANONYMOUS": "allow", "DISABLE_CODE": "false", "ARGS": "[]", "PROJECT_NAME": "ray", "GROUP_NAME": "ray",
+}  # fmt: skip
+
+
+def check_environment():
+    with unittest.mock.patch.dict(
+        os.environ, {f"WANDB_{name}": value for name, value in ENVIRONMENT.items()}
+    ):
+        with wandb.init() as run:
+            run.log({"a": 1})
+            found = {
+                "PROJECT": run.project,
+                "ENTITY": run.entity,
+                "NAME": run.name,
+                "RUN_ID": run.id,
+                "RUN_GROUP": run.group,
+            }
+            found |= {"JOB_TYPE": run.job_type, "TAGS": ",".join(run.tags), "NOTES": run.notes}
+            assert found == {name: ENVIRONMENT[name] for name in found}, found
+            assert run.offline
+
+
 def check_run_members():
     with wandb.init(mode="offline", project="p", config={"a": 1}) as run:
         missing = [name for name in RUN if not hasattr(run, name)]
@@ -262,6 +290,7 @@ CHECKS = {
     **{f"path {path}": (check_path, path, names) for path, names in PATHS.items()},
     **{f"init({name}=)": (check_init, name) for name in INIT},
     **{f"Settings({name}=)": (check_setting, name) for name in SETTINGS},
+    "environment": (check_environment,),
     "all settings": (check_settings_together,),
     "members of Run": (check_run_members,),
     "members of Config": (check_config_members,),
