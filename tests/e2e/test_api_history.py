@@ -72,13 +72,23 @@ def lines() -> list[str]:
     return made
 
 
+def _objects(stored: Stored) -> set[Path]:
+    return set(stored.server.data_dir.glob("objects/**/*.parquet"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def begun(stored: Stored, lines: list[str]) -> tuple[Any, set[Path]]:
+    """The long run's first rows, stored before any test: the server moves them into an object within 15 s. And the objects before."""
+    before = _objects(stored)
+    return stored.make("long", lines[:COMPACTED]), before
+
+
 @pytest.fixture(scope="module")
-def long_run(stored: Stored, lines: list[str]) -> Any:
+def long_run(stored: Stored, lines: list[str], begun: tuple[Any, set[Path]]) -> Any:
     """A run whose first rows are in a Parquet object and whose last ones are not."""
-    before = set(stored.server.data_dir.glob("objects/**/*.parquet"))
-    run = stored.make("long", lines[:COMPACTED])
+    run, before = begun
     deadline = time.monotonic() + 60
-    while set(stored.server.data_dir.glob("objects/**/*.parquet")) == before:
+    while _objects(stored) == before:
         assert time.monotonic() < deadline, "no Parquet object was written"
         time.sleep(0.1)
     # The object is referred to a moment after it was written.
@@ -100,27 +110,6 @@ def odd_run(stored: Stored) -> Any:
 def _exact(rows: Any) -> list[str]:
     """Rows as text, where 1 differs from 1.0 and a null from a missing key."""
     return [json.dumps(row, sort_keys=True) for row in rows]
-
-
-def test_every_row_comes_back_as_it_was_logged(odd_run: Any, long_run: Any, lines: list[str]) -> None:
-    assert _exact(odd_run.scan_history()) == _exact(json.loads(line) for line in ODD)
-    assert _exact(long_run.scan_history()) == _exact(json.loads(line) for line in lines)
-
-
-def test_windows_and_keys_across_objects_and_tail(long_run: Any) -> None:
-    def steps(**options: Any) -> list[int]:
-        return [row["_step"] for row in long_run.scan_history(**options)]
-
-    assert steps(min_step=COMPACTED - 3, max_step=COMPACTED + 3) == list(range(COMPACTED - 3, COMPACTED + 3))
-    assert steps(min_step=ROWS - 2) == [ROWS - 2, ROWS - 1]
-    assert steps(min_step=5, max_step=5) == steps(min_step=ROWS) == steps(keys=["none"]) == []
-    assert steps(keys=["rare.deep"]) == list(range(1_000, ROWS, 1_000))
-    assert list(long_run.scan_history(keys=["rare.deep", "count"], max_step=2_500)) == [
-        {"rare.deep": step, "count": step, "_step": step} for step in (1_000, 2_000)
-    ]
-    assert list(long_run.scan_history(keys=["rare"], max_step=1_001)) == [
-        {"rare": {"deep": 1_000}, "_step": 1_000}
-    ]
 
 
 # Runs in either client: what both say about the same run.
@@ -178,32 +167,6 @@ def test_system_metrics_come_as_a_frame_too(stored: Stored) -> None:
     stored.post("metrics", {"files": {"wandb-events.jsonl": content}})
     frame = run.history_frame(format="pandas", stream="system")
     assert frame.to_dict("records") == rows
-
-
-def _flat(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in row.items():
-        if isinstance(value, dict) and value and "_type" not in value:
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
-
-
-def test_a_pandas_frame_is_that_of_the_rows(odd_run: Any, long_run: Any, lines: list[str]) -> None:
-    pandas = pytest.importorskip("pandas")
-    for run, texts in ((odd_run, ODD), (long_run, lines)):
-        expected = pandas.DataFrame.from_records([_flat(json.loads(line)) for line in texts])
-        frame = run.history_frame(format="pandas")
-        assert set(frame.columns) == set(expected.columns)
-        frame = frame[list(expected.columns)]
-        numeric = [name for name in expected if expected[name].dtype.kind in "iuf"]
-        assert {name: frame[name].dtype for name in numeric} == {
-            name: expected[name].dtype for name in numeric
-        }
-        pandas.testing.assert_frame_equal(frame, expected, check_dtype=False)
-    frame = long_run.history_frame(keys=["loss"], format="pandas", min_step=100, max_step=103)
-    assert frame.to_dict("list") == {"loss": [100 / 7, 101 / 7, 102 / 7]}
 
 
 def test_a_polars_frame_has_nulls_where_keys_are_missing(odd_run: Any) -> None:
@@ -270,3 +233,50 @@ def test_bad_requests_for_a_history_are_refused_with_one_message(stored: Stored,
             client.download(f"/api/runs/{path}/history?{query}")
     with pytest.raises(CommError, match="404"):
         client.download(f"/api/runs/{stored.entity}/{PROJECT}/missing/history")
+
+
+def test_every_row_comes_back_as_it_was_logged(odd_run: Any, long_run: Any, lines: list[str]) -> None:
+    assert _exact(odd_run.scan_history()) == _exact(json.loads(line) for line in ODD)
+    assert _exact(long_run.scan_history()) == _exact(json.loads(line) for line in lines)
+
+
+def test_windows_and_keys_across_objects_and_tail(long_run: Any) -> None:
+    def steps(**options: Any) -> list[int]:
+        return [row["_step"] for row in long_run.scan_history(**options)]
+
+    assert steps(min_step=COMPACTED - 3, max_step=COMPACTED + 3) == list(range(COMPACTED - 3, COMPACTED + 3))
+    assert steps(min_step=ROWS - 2) == [ROWS - 2, ROWS - 1]
+    assert steps(min_step=5, max_step=5) == steps(min_step=ROWS) == steps(keys=["none"]) == []
+    assert steps(keys=["rare.deep"]) == list(range(1_000, ROWS, 1_000))
+    assert list(long_run.scan_history(keys=["rare.deep", "count"], max_step=2_500)) == [
+        {"rare.deep": step, "count": step, "_step": step} for step in (1_000, 2_000)
+    ]
+    assert list(long_run.scan_history(keys=["rare"], max_step=1_001)) == [
+        {"rare": {"deep": 1_000}, "_step": 1_000}
+    ]
+
+
+def _flat(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in row.items():
+        if isinstance(value, dict) and value and "_type" not in value:
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def test_a_pandas_frame_is_that_of_the_rows(odd_run: Any, long_run: Any, lines: list[str]) -> None:
+    pandas = pytest.importorskip("pandas")
+    for run, texts in ((odd_run, ODD), (long_run, lines)):
+        expected = pandas.DataFrame.from_records([_flat(json.loads(line)) for line in texts])
+        frame = run.history_frame(format="pandas")
+        assert set(frame.columns) == set(expected.columns)
+        frame = frame[list(expected.columns)]
+        numeric = [name for name in expected if expected[name].dtype.kind in "iuf"]
+        assert {name: frame[name].dtype for name in numeric} == {
+            name: expected[name].dtype for name in numeric
+        }
+        pandas.testing.assert_frame_equal(frame, expected, check_dtype=False)
+    frame = long_run.history_frame(keys=["loss"], format="pandas", min_step=100, max_step=103)
+    assert frame.to_dict("list") == {"loss": [100 / 7, 101 / 7, 102 / 7]}
