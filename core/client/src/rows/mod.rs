@@ -193,7 +193,7 @@ fn read_column<'a>(cursor: &mut Cursor<'a>, rows: usize) -> Result<Column<'a>, F
 fn read_texts<'a>(cursor: &mut Cursor<'a>, rows: usize) -> Result<Texts<'a>, FrameError> {
     let ends: &[[u8; 4]] = cursor.arrays(rows.checked_add(1).ok_or(FrameError::CutShort)?)?;
     let places = || ends.iter().map(|end| u32::from_le_bytes(*end) as usize);
-    let text = std::str::from_utf8(cursor.take(places().last().unwrap_or(0))?)?;
+    let text = std::str::from_utf8(cursor.take(places().next_back().unwrap_or(0))?)?;
     let is_whole = places().next() == Some(0)
         && places().is_sorted()
         && places().all(|end| text.is_char_boundary(end));
