@@ -120,10 +120,12 @@ class OwnServer:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.running = False
+        self.words: tuple[str, ...] = ()
+        """More options of `server start`."""
 
     def start(self) -> Server:
         self.owner.runlane(
-            "server", "start", "--detach", "--port", str(self.port), "--data-dir", str(self.data)
+            "server", "start", "--detach", "--port", str(self.port), "--data-dir", str(self.data), *self.words
         )
         self.running = True
         env = exported(self.owner.runlane("server", "env", "--data-dir", str(self.data)).stdout)

@@ -454,10 +454,13 @@ class Api(_Later):
     def _run_path(self, path: str) -> tuple[str, str, str]:
         if not isinstance(path, str) or not path.strip("/"):
             raise InvalidArgumentError(f"invalid run path: {path!r}; expected `entity/project/run_id`")
-        parts = [part for part in path.replace(":", "/").strip("/").split("/") if part]
+        parts = [part for part in path.strip("/").split("/") if part]
         if len(parts) >= 3 and parts[-2] == "runs":
             parts.pop(-2)
-        if len(parts) > 3:
+        if len(parts) < 3 and parts:
+            # `entity/project:id`; in a path of three parts a colon belongs to the id (`a:0` is an archived state of `a`).
+            parts[-1:] = [part for part in parts[-1].split(":") if part]
+        if not parts or len(parts) > 3:
             raise InvalidArgumentError(f"invalid run path: {path!r}; expected `entity/project/run_id`")
         return (*self._project_path("/".join(parts[:-1])), parts[-1])
 

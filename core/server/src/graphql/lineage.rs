@@ -173,9 +173,6 @@ pub(super) async fn check_writer(
     run: &RunRow,
     config: Option<&str>,
 ) -> Result<(), ApiError> {
-    if run.archive_of.is_some() {
-        return Err(archived(run));
-    }
     let Some(config) = config.filter(|_| run.generation > 0) else {
         return Ok(());
     };

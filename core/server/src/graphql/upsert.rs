@@ -64,6 +64,7 @@ pub(super) async fn upsert(
                 ),
             ));
         }
+        Some(run) if run.archive_of.is_some() => return Err(lineage::archived(&run)),
         Some(run) => {
             if from_run {
                 lineage::check_writer(&mut writer, &run, change.config.as_deref()).await?;

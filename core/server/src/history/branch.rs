@@ -43,10 +43,12 @@ pub(crate) async fn at(store: &Store, run: &RunRow, step: i64) -> Result<Branch,
     let mut whole = Totals::new(metrics_of(run));
     let mut segments = Vec::new();
     let mut row_count = 0;
-    let mut reached = None;
-    for mut source in sources {
-        reached = reached.max(last_step_of(&mut reader, &source).await?);
-        source.bounds = source.bounds.up_to(step);
+    for source in &sources {
+        let bounds = source.bounds.up_to(step);
+        let source = Source {
+            bounds,
+            ..source.clone()
+        };
         let (part, totals) = scan(store, &mut reader, &source, whole).await?;
         whole = totals;
         if part.row_count == 0 {
@@ -55,6 +57,11 @@ pub(crate) async fn at(store: &Store, run: &RunRow, step: i64) -> Result<Branch,
         row_count += part.row_count;
         segments.push(part.into_segment(&source));
     }
+    let reached = if whole.last_step == Some(step) {
+        whole.last_step
+    } else {
+        reached(store, &mut reader, &sources).await?
+    };
     Ok(Branch {
         segments,
         row_count,
@@ -64,14 +71,32 @@ pub(crate) async fn at(store: &Store, run: &RunRow, step: i64) -> Result<Branch,
     })
 }
 
-/// The largest step of a source; rows without one have their line's number.
-async fn last_step_of(reader: &mut Connection, source: &Source) -> Result<Option<i64>, StoreError> {
-    let spans = reader::spans_of(reader, 0, source.stream.id, source.bounds).await?;
-    let steps = spans.iter().map(|span| {
-        let last = span.steps.map_or(span.end_line() - 1, |(_, max)| max);
-        span.bounds.max_step.map_or(last, |bound| bound.min(last))
-    });
-    Ok(steps.max())
+/// The largest step of all rows of `sources`.
+async fn reached(
+    store: &Store,
+    reader: &mut Connection,
+    sources: &[Source],
+) -> Result<Option<i64>, StoreError> {
+    let mut reached = None;
+    for source in sources {
+        let spans = reader::spans_of(reader, 0, source.stream.id, source.bounds).await?;
+        for (index, span) in spans.iter().enumerate() {
+            // Of the last place some lines may not count, which its steps do not tell.
+            let steps = span
+                .steps
+                .filter(|_| !source.inherited || index + 1 < spans.len());
+            let last = match steps {
+                Some((_, max)) => span.bounds.max_step.map_or(max, |bound| bound.min(max)),
+                None => {
+                    let rows = reader::read_numbered(store, reader, span, |_| true).await?;
+                    let steps = rows.iter().map(|(_, row)| row.step);
+                    steps.max().unwrap_or(i64::MIN)
+                }
+            };
+            reached = reached.max(Some(last));
+        }
+    }
+    Ok(reached)
 }
 
 fn metrics_of(run: &RunRow) -> MetricTable {

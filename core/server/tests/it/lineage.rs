@@ -453,6 +453,12 @@ async fn forks_and_rewinds_that_cannot_be_are_refused_with_the_reason() {
     let reply = server.graphql_answer(REWIND, variables).await.json();
     assert!(message(&reply).contains("only to a `_step`"), "{reply}");
     rewind(&server, "a", 1.0).await;
+    // It has come no further than it was rewound to.
+    let reply = try_fork(&server, "y", "a", 2.0).await;
+    assert!(
+        message(&reply).contains("the last step of `a` that has arrived here is 1"),
+        "{reply}"
+    );
     let reply = try_rewind(&server, "a:0", 1.0).await;
     assert!(message(&reply).contains("does not change"), "{reply}");
 }
