@@ -126,6 +126,16 @@ function runNode(run: MockRun) {
     systemMetricKeys: run.samples > 0 ? run.system : [],
     id: `id-of-${run.name}`,
     stopped: stopped.has(`id-of-${run.name}`),
+    immutableId: `${run.name}:0`,
+    origin:
+      run.state === "crashed"
+        ? {
+            step: 40,
+            rewound: true,
+            deleted: false,
+            run: { name: `${run.name}:0`, displayName: run.displayName },
+          }
+        : null,
     alertCount: run.state === "failed" ? ALERTS.length : 0,
     alerts: run.state === "failed" ? ALERTS : [],
     lostRows: run.state === "failed" ? 1234 : 0,
