@@ -144,20 +144,17 @@ impl Scan {
                 })
                 .map(|(row, _)| row)
                 .collect();
-            let chunk = match &wanted.keys {
-                Some(keys) => {
-                    let Some(picked) = chunk.pick(keys, &steps) else {
-                        return Ok(None);
-                    };
-                    rows = picked.rows_with_all(&rows);
-                    Arc::new(picked)
+            let chunk = if let Some(keys) = &wanted.keys {
+                let Some(picked) = chunk.pick(keys, &steps) else {
+                    return Ok(None);
+                };
+                rows = picked.rows_with_all(&rows);
+                Arc::new(picked)
+            } else {
+                if !chunk.all_have_rows() {
+                    rows.retain(|row| chunk.has_row(*row as usize));
                 }
-                None => {
-                    if !chunk.all_have_rows() {
-                        rows.retain(|row| chunk.has_row(*row as usize));
-                    }
-                    chunk
-                }
+                chunk
             };
             let mut due: Vec<(i64, i64, u32)> = rows
                 .into_iter()
