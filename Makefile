@@ -53,6 +53,7 @@ web/node_modules/.package-lock.json: web/package-lock.json
 
 setup: $(VENV)/.wheel $(PEER)/.done web/node_modules/.package-lock.json
 	tools/ensure-chromium.sh
+	tools/ensure-postgres.sh
 	tools/ensure-torch.sh $(TORCH) $(PY) $(WANDB_VERSION)
 
 # --- the commands -------------------------------------------------------------------------------------------------
@@ -91,10 +92,12 @@ test-frameworks: $(VENV)/.wheel
 	status=0; $(PY) -m pytest -n 2 --dist worksteal tests/frameworks || status=$$?; tools/frameworks_table.py $(FRAMEWORKS_TABLE); exit $$status
 
 test-rust:
+	tools/ensure-postgres.sh
 	$(PYTHON) tools/check_arrows.py
 	MAKEFLAGS= nice -n 5 cargo run -q --locked -p xtask -- proto --check
 	MAKEFLAGS= nice -n 5 cargo test -q --locked --workspace --no-run
-	MAKEFLAGS= cargo test -q --locked --workspace
+	MAKEFLAGS= tests/postgres.py cargo test -q --locked --workspace
+	MAKEFLAGS= RUNLANE_TEST_STORE=postgres tests/postgres.py cargo test -q --locked -p runlane-server --test it
 
 test-web: web/node_modules/.package-lock.json
 	tools/ensure-chromium.sh

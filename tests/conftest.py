@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from driven import OwnServer, Trainer
+from postgres import Cluster
 from world import REPOSITORY, Home, Server, make_home, start_server, stop_server
 
 
@@ -46,6 +47,22 @@ def wandb_python() -> str:
 def project(request: pytest.FixtureRequest) -> str:
     """A project name of the test's own."""
     return "".join(character if character.isalnum() else "-" for character in request.node.name)[:100]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A PostgreSQL cluster, one per test process; it may lose data when it crashes."""
+    cluster = Cluster()
+    yield cluster
+    cluster.remove()
+
+
+@pytest.fixture
+def postgres_database(postgres: Cluster) -> Iterator[str]:
+    """The URL of a fresh PostgreSQL database."""
+    url = postgres.create_database()
+    yield url
+    postgres.drop_database(url)
 
 
 @pytest.fixture

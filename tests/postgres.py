@@ -98,7 +98,18 @@ class Cluster:
     def sql(self, statement: str, database: str = "postgres") -> str:
         """Run a statement; what it prints, columns apart by `|`."""
         done = subprocess.run(
-            [self.bin / "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", statement, self.url_of(database)],
+            [
+                self.bin / "psql",
+                "-X",
+                "-q",
+                "-A",
+                "-t",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-c",
+                statement,
+                self.url_of(database),
+            ],
             capture_output=True,
             text=True,
             check=False,
@@ -135,20 +146,43 @@ class Cluster:
         shutil.rmtree(self.root, ignore_errors=True)
 
     def _create(self) -> None:
-        words = ["-D", str(self.data), "-U", OWNER, "-A", "trust", "-E", "UTF8", "--no-sync", "--no-instructions"]
-        version = subprocess.run([self.bin / "postgres", "-V"], capture_output=True, text=True, check=True).stdout
+        words = [
+            "-D",
+            str(self.data),
+            "-U",
+            OWNER,
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--no-sync",
+            "--no-instructions",
+        ]
+        version = subprocess.run(
+            [self.bin / "postgres", "-V"], capture_output=True, text=True, check=True
+        ).stdout
         # An order of text that is not that of the bytes: nothing may depend on the cluster's.
         is_icu = int(version.split()[2].partition(".")[0]) >= 15
-        locale = ["--locale", "C.UTF-8", *(["--locale-provider", "icu", "--icu-locale", "en-US"] if is_icu else [])]
+        locale = [
+            "--locale",
+            "C.UTF-8",
+            *(["--locale-provider", "icu", "--icu-locale", "en-US"] if is_icu else []),
+        ]
         done = subprocess.run(
-            [self.bin / "initdb", *words, *locale], capture_output=True, text=True, check=False, **self._as_user()
+            [self.bin / "initdb", *words, *locale],
+            capture_output=True,
+            text=True,
+            check=False,
+            **self._as_user(),
         )
         if done.returncode != 0:
             raise RuntimeError(f"initdb failed: {done.stderr}")
 
     def _try_start(self) -> bool:
         settings = ("listen_addresses=127.0.0.1", f"port={self.port}", f"unix_socket_directories={self.root}")
-        words = [word for setting in (*settings, "max_connections=200", *self.settings) for word in ("-c", setting)]
+        words = [
+            word for setting in (*settings, "max_connections=200", *self.settings) for word in ("-c", setting)
+        ]
         with (self.root / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [self.bin / "postgres", "-D", str(self.data), *words],

@@ -1,5 +1,6 @@
 //! `runlane-core server`: start, stop, status, env, link.
 
+use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -9,7 +10,9 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use runlane_server::{Environment, Limits, ObjectsPlace, Server, ServerConfig, Status};
+use runlane_server::{
+    DatabaseUrl, Environment, Limits, ObjectsPlace, Server, ServerConfig, Status,
+};
 use serde::Deserialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -19,6 +22,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// Open requests get ten seconds; the rest is for the store.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
+const DATABASE_VARIABLE: &str = "RUNLANE_DATABASE_URL";
 /// Exit status of `status` when no server runs, as init scripts have it.
 const NOT_RUNNING: u8 = 3;
 
@@ -97,6 +101,15 @@ struct Start {
     /// Seconds for which `/ready` says 503 before a stopping server closes its door, for load balancers.
     #[arg(long, value_name = "SECS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=15))]
     drain_secs: u64,
+    /// PostgreSQL database to use in place of the embedded one: `postgres://USER:PASSWORD@HOST:PORT/DATABASE`. A password
+    /// on the command line can be seen by other users of the machine: put the URL into `RUNLANE_DATABASE_URL`.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "RUNLANE_DATABASE_URL",
+        hide_env_values = true
+    )]
+    database: Option<String>,
     /// Seconds without a heartbeat after which a running run counts as crashed.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
     heartbeat_timeout_secs: u64,
@@ -140,6 +153,8 @@ impl Start {
     fn config(&self) -> anyhow::Result<ServerConfig> {
         let username = self.username.clone().unwrap_or_else(login_name);
         let defaults = ServerConfig::new(self.data_dir.resolve()?, username);
+        // Not by clap, whose error would repeat the text.
+        let database: Option<DatabaseUrl> = self.database.as_deref().map(str::parse).transpose()?;
         Ok(ServerConfig {
             host: self.host,
             port: self.port,
@@ -147,6 +162,7 @@ impl Start {
             allowed_hosts: self.allowed_hosts.clone(),
             public_url: self.public_url.clone(),
             registry_path: self.registry.clone(),
+            database_url: database,
             heartbeat_timeout: Duration::from_secs(self.heartbeat_timeout_secs),
             // Who wants to know soon is told soon.
             sweep_interval: defaults
@@ -232,7 +248,7 @@ fn start_detached(start: &Start) -> anyhow::Result<ExitCode> {
             data_dir.display()
         );
     }
-    let mut child = spawn_detached(&data_dir)?;
+    let mut child = spawn_detached(start, &data_dir)?;
     let environment = wait_until_running(&mut child, &data_dir)?;
     let link = runtime()?.block_on(async {
         wait_until_ready(&environment).await?;
@@ -243,7 +259,7 @@ fn start_detached(start: &Start) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn spawn_detached(data_dir: &Path) -> anyhow::Result<Child> {
+fn spawn_detached(start: &Start, data_dir: &Path) -> anyhow::Result<Child> {
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -260,9 +276,11 @@ fn spawn_detached(data_dir: &Path) -> anyhow::Result<Child> {
     let words = std::env::args_os()
         .skip(1)
         .filter(|word| word != "--detach");
+    let words = without_database(words);
     // A process group of its own: neither Ctrl-C nor the end of the terminal reaches it.
     Command::new(binary)
         .args(words)
+        .envs(start.database.iter().map(|url| (DATABASE_VARIABLE, url)))
         .process_group(0)
         .stdin(Stdio::null())
         .stdout(
@@ -272,6 +290,22 @@ fn spawn_detached(data_dir: &Path) -> anyhow::Result<Child> {
         .stderr(log)
         .spawn()
         .context("cannot start the server")
+}
+
+/// Arguments without the database's URL, which goes through the environment: it may have a password in it.
+fn without_database(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut kept = Vec::new();
+    let mut skips_value = false;
+    for word in words {
+        if std::mem::take(&mut skips_value) {
+            continue;
+        }
+        skips_value = word == "--database";
+        if !skips_value && !word.to_string_lossy().starts_with("--database=") {
+            kept.push(word);
+        }
+    }
+    kept
 }
 
 fn wait_until_running(child: &mut Child, data_dir: &Path) -> anyhow::Result<Environment> {

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::database_url::DatabaseUrl;
 use crate::limits::Limits;
 use crate::store::objects::ObjectsPlace;
 
@@ -17,7 +18,7 @@ pub struct ServerConfig {
     /// Directory of the database, the objects and the credentials.
     pub data_dir: PathBuf,
     /// PostgreSQL database (`postgres://…`) to use in place of the embedded one below `data_dir`.
-    pub database_url: Option<String>,
+    pub database_url: Option<DatabaseUrl>,
     /// Where run files and Parquet history are kept; by default below `data_dir`.
     pub objects: ObjectsPlace,
     /// Built web app (`index.html` and assets); without it, pages answer 404 with a hint.

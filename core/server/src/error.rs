@@ -6,6 +6,8 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode};
 use serde_json::json;
 
+use crate::store::conflict::Conflicting;
+
 /// Why a server could not start, run or be found.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
@@ -89,6 +91,30 @@ pub enum StoreError {
     /// The database refused or is gone.
     #[error("database: {0}")]
     Sql(#[from] sqlx::Error),
+    /// The database cannot be reached.
+    #[error(
+        "cannot reach `{place}`: {source}\nhint: does PostgreSQL run there, and are the user's name and password right?"
+    )]
+    Unreachable {
+        /// The database, without its password.
+        place: String,
+        /// What the driver says.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// Another transaction was first.
+    #[error("database: {0}")]
+    Conflict(&'static str),
+    /// A newer server has used the database.
+    #[error(
+        "the database has schema {found}, and this server knows schemas up to {known}: a newer runlane has upgraded it\nhint: run that version or a newer one"
+    )]
+    NewerSchema {
+        /// The latest migration that was applied.
+        found: i64,
+        /// The latest migration of this server.
+        known: i64,
+    },
     /// The schema could not be upgraded.
     #[error("database migration: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -98,6 +124,20 @@ pub enum StoreError {
     /// Stored bytes do not have the layout they should have.
     #[error("stored data is damaged: {0}")]
     Damaged(String),
+}
+
+impl Conflicting for StoreError {
+    fn is_conflict(&self) -> bool {
+        /// Two transactions changed the same, or waited for each other.
+        const CODES: [&str; 2] = ["40001", "40P01"];
+        match self {
+            Self::Sql(sqlx::Error::Database(refusal)) => {
+                refusal.code().is_some_and(|code| CODES.contains(&&*code))
+            }
+            Self::Conflict(_) => true,
+            _ => false,
+        }
+    }
 }
 
 /// The answer to a request that failed: an HTTP status, a stable code and a message for people.
@@ -163,6 +203,14 @@ impl ApiError {
 
 /// PostgreSQL's code for text with a character that it does not have.
 const UNSTORABLE_TEXT: &str = "22021";
+/// The word for what may go through if it is done again at once.
+const CONFLICT: &str = "conflict";
+
+impl Conflicting for ApiError {
+    fn is_conflict(&self) -> bool {
+        self.code == CONFLICT
+    }
+}
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
@@ -170,6 +218,10 @@ impl From<StoreError> for ApiError {
             && refusal.code().as_deref() == Some(UNSTORABLE_TEXT)
         {
             return Self::invalid("a text has a NUL character, which cannot be stored");
+        }
+        if error.is_conflict() {
+            let message = "other requests changed the same at the same time; try again";
+            return Self::new(StatusCode::SERVICE_UNAVAILABLE, CONFLICT, message);
         }
         // The client gets no detail: it may name files or other people's data.
         tracing::error!(error = %error, "request failed in the store");

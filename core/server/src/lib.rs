@@ -11,6 +11,7 @@ mod auth;
 mod charts;
 pub mod clock;
 mod config;
+mod database_url;
 mod error;
 mod export;
 mod extract;
@@ -34,6 +35,7 @@ mod upkeep;
 mod web;
 
 pub use config::ServerConfig;
+pub use database_url::{DatabaseUrl, InvalidDatabaseUrl};
 pub use error::{ServerError, StoreError};
 pub use limits::Limits;
 pub use instance::{

@@ -31,6 +31,7 @@ use crate::routes::router;
 use crate::run_table::RunTables;
 use crate::state::{AppState, Inner};
 use crate::store::accounts::{self, Account};
+use crate::store::database::{Exclusive, exclude_others};
 use crate::store::users::{self, NewUser};
 use crate::store::{Objects, Store};
 use crate::upkeep::Upkeep;
@@ -94,9 +95,9 @@ impl Server {
         })?;
         let base_url = public_url(&config, bound)?;
         let objects = Objects::open(&config.objects, &config.data_dir).await?;
-        let database = config.database_url.as_deref();
+        let database = config.database_url.as_ref();
         let store = Store::open(&config.data_dir, database, objects).await?;
-        if store.objects.leftover_age().is_zero() {
+        if store.leftover_age().is_zero() {
             // Nothing is served yet, so no upload is in progress.
             Upkeep::remove_leftovers(&store).await?;
         }
@@ -156,7 +157,6 @@ impl Server {
         Ok(Self {
             listener,
             router: router(state),
-            tasks: vec![ingest_task],
             limits,
             draining,
             closing,
@@ -170,6 +170,7 @@ impl Server {
                 compact_lines: config.compact_lines,
                 started_at_micros: now,
             },
+            tasks: vec![ingest_task],
             store,
             clock,
             live,
@@ -227,7 +228,9 @@ impl Server {
             self.live.clone(),
             self.closing.subscribe(),
         )));
-        let linked = self.live.follow_others(self.store.clone(), self.closing.subscribe());
+        let linked = self
+            .live
+            .follow_others(self.store.clone(), self.closing.subscribe());
         self.tasks.push(tokio::spawn(linked));
         let (draining, closing) = (self.draining.clone(), self.closing.clone());
         let drain_time = self.limits.drain_time;
@@ -307,6 +310,7 @@ async fn ensure_owner(
     now_micros: i64,
 ) -> Result<(Account, Credentials), ServerError> {
     let mut writer = store.writer().await?;
+    exclude_others(&mut writer, Exclusive::FirstUser).await?;
     let found = accounts::owner(&mut writer).await?;
     let owner = if let Some(owner) = found {
         owner

@@ -1,6 +1,5 @@
 //! Work that nobody asks for: giving up silent runs, moving history into Parquet objects.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
@@ -42,20 +41,34 @@ impl Upkeep {
         loop {
             tokio::select! {
                 () = closed(&mut closing) => return,
-                _ = leftovers.tick(), if !store.objects.leftover_age().is_zero() => {
-                    if let Err(error) = Self::remove_leftovers(&store).await {
+                _ = leftovers.tick(), if !store.leftover_age().is_zero() => {
+                    let removed = match store.lead().await {
+                        Ok(Some(_lead)) => Self::remove_leftovers(&store).await.map(drop),
+                        other => other.map(drop),
+                    };
+                    if let Err(error) = removed {
                         tracing::warn!(error = %error, "leftover objects were not looked for");
                     }
                     continue;
                 }
                 _ = tick.tick() => {}
             }
+            let lead = match store.lead().await {
+                Ok(Some(lead)) => lead,
+                // Another process does it.
+                Ok(None) => continue,
+                Err(error) => {
+                    tracing::error!(error = %error, "upkeep was left out");
+                    continue;
+                }
+            };
             if let Err(error) = self.give_up_silent(&store, clock.now_micros(), &live).await {
                 tracing::error!(error = %error, "silent runs were not looked for");
             }
             if let Err(error) = compact::run_once(&store, self.compact_lines).await {
                 tracing::error!(error = %error, "history was not compacted");
             }
+            drop(lead);
         }
     }
 
@@ -63,7 +76,7 @@ impl Upkeep {
     pub(crate) async fn remove_leftovers(store: &Store) -> Result<usize, StoreError> {
         // Compared with times that the object store wrote, hence the system's clock. Younger objects may belong to work
         // in progress.
-        let old = chrono::Utc::now() - store.objects.leftover_age();
+        let old = chrono::Utc::now() - store.leftover_age();
         let mut keys = std::pin::pin!(store.objects.written_before(old));
         let mut removed = 0;
         while let Some(key) = keys.try_next().await? {
@@ -103,13 +116,8 @@ impl Upkeep {
         }
         let mut given_up = Vec::new();
         let mut writer = store.writer().await?;
-        // Read again when nobody else changes them: a heartbeat may have come in between, or another process was first.
-        let locked: BTreeSet<i64> = silent.iter().map(|run| run.id).collect();
-        for id in &locked {
-            runs::lock(&mut writer, *id).await?;
-        }
-        let silent = runs::silent(&mut writer, before).await?;
-        for run in silent.iter().filter(|run| locked.contains(&run.id)) {
+        // Read again under the write lock: a heartbeat may have come in between.
+        for run in runs::silent_locked(&mut writer, before).await? {
             let state: RunState = run.state.parse().unwrap_or(RunState::Running);
             let dead = state.after_death();
             runs::set_state(&mut writer, run.id, dead.as_str(), None, run.stop_requested).await?;

@@ -10,6 +10,7 @@ from runlane import _servers
 
 from ._core_process import replace_process
 
+_DATABASE_VARIABLE = "RUNLANE_DATABASE_URL"
 _PASS_THROUGH = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
 
 
@@ -23,12 +24,30 @@ def server_arguments(action: str, given: list[str]) -> list[str]:
     arguments = ["server", action, *given]
     if not any(argument == "--data-dir" or argument.startswith("--data-dir=") for argument in given):
         arguments += ["--data-dir", default_data_dir()]
+    arguments = _without_database(arguments)
     announced = action == "start"
     if announced and not any(
         argument == "--registry" or argument.startswith("--registry=") for argument in given
     ):
         arguments += ["--registry", _servers.registry_path()]
     return arguments
+
+
+def _without_database(arguments: list[str]) -> list[str]:
+    """Arguments without the database's URL, which goes on in the environment: it may have a password in it."""
+    kept: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name != "--database":
+            kept.append(word)
+            continue
+        url = value if equals else next(words, None)
+        if url is None:
+            kept.append(word)
+        else:
+            os.environ[_DATABASE_VARIABLE] = url
+    return kept
 
 
 @click.group()

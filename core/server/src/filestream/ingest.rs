@@ -1,21 +1,28 @@
-//! The one writer of file streams: requests that wait together are committed together.
+//! The writers of file streams: requests that wait together are committed together.
+//!
+//! A run is always written by the same task, so its requests are applied in their order; with `SQLite`, which has one writer, there is
+//! one task.
 //!
 //! `submit` waits for room (bounded in requests and bytes), then for the commit. Each request is applied in its own
 //! savepoint, so one that fails leaves nothing behind and does not disturb its neighbours.
 
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use runlane_model::run_state::RunState;
 use sqlx::Connection as _;
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::JoinSet;
 
 use super::request::Update;
 use super::{generation, summary};
 use crate::clock::Clock;
 use crate::error::{ApiError, StoreError};
 use crate::live::LiveHub;
+use crate::store::conflict::{Conflicting as _, Retries};
 use crate::store::streams::{StreamKind, StreamState};
-use crate::store::{Connection, Store, alerts, lineage, runs, streams};
+use crate::store::{Connection, Store, alerts, lineage, projects, runs, streams};
 
 const QUEUE_REQUESTS: usize = 1024;
 const QUEUE_BYTES: usize = 128 << 20;
@@ -39,6 +46,10 @@ pub(crate) struct Job {
 }
 
 impl Job {
+    fn place(&self) -> (&str, &str, &str) {
+        (&self.entity, &self.project, &self.run)
+    }
+
     fn bytes(&self) -> usize {
         let lines = self.update.batches.iter().flat_map(|batch| &batch.lines);
         lines.map(|line| line.text.len() + 64).sum::<usize>()
@@ -59,6 +70,7 @@ pub(crate) struct Acknowledgement {
     /// How often the run was rewound.
     pub(crate) generation: i64,
     run_id: i64,
+    project_id: i64,
 }
 
 struct Queued {
@@ -68,24 +80,30 @@ struct Queued {
     _room: tokio::sync::OwnedSemaphorePermit,
 }
 
-/// Handle to the writer task; cheap to clone. The task ends when the last handle is gone.
+/// Handle to the writer tasks; cheap to clone. They end when the last handle is gone.
 #[derive(Clone)]
 pub(crate) struct Ingest {
-    queue: mpsc::Sender<Queued>,
+    queues: Arc<[mpsc::Sender<Queued>]>,
     room: Arc<Semaphore>,
 }
 
 impl Ingest {
-    /// Starts the writer task.
+    /// Starts the writer tasks, which end with the one returned.
     pub(crate) fn start(
         store: Store,
         clock: Arc<dyn Clock>,
         live: LiveHub,
     ) -> (Self, tokio::task::JoinHandle<()>) {
-        let (queue, jobs) = mpsc::channel(QUEUE_REQUESTS);
+        let mut tasks = JoinSet::new();
+        let queues = (0..store.writers()).map(|_| {
+            let (queue, jobs) = mpsc::channel(QUEUE_REQUESTS);
+            tasks.spawn(work(store.clone(), Arc::clone(&clock), live.clone(), jobs));
+            queue
+        });
+        let queues = queues.collect();
         let room = Arc::new(Semaphore::new(QUEUE_BYTES));
-        let task = tokio::spawn(work(store, clock, live, jobs));
-        (Self { queue, room }, task)
+        let task = tokio::spawn(async { drop(tasks.join_all().await) });
+        (Self { queues, room }, task)
     }
 
     /// Applies `job`; returns after commit.
@@ -98,7 +116,7 @@ impl Ingest {
             .await
             .map_err(|_closed| gone())?;
         let (answer, answered) = oneshot::channel();
-        self.queue
+        self.queue_of(&job)
             .send(Queued {
                 job,
                 bytes,
@@ -108,6 +126,14 @@ impl Ingest {
             .await
             .map_err(|_closed| gone())?;
         answered.await.map_err(|_dropped| gone())?
+    }
+
+    fn queue_of(&self, job: &Job) -> &mpsc::Sender<Queued> {
+        let mut hasher = DefaultHasher::new();
+        job.place().hash(&mut hasher);
+        let count = u64::try_from(self.queues.len()).unwrap_or(1);
+        let index = usize::try_from(hasher.finish() % count).unwrap_or_default();
+        &self.queues[index]
     }
 }
 
@@ -125,8 +151,17 @@ async fn work(
             bytes += next.bytes;
             group.push(next);
         }
+        // Everybody locks runs in this order. Requests for one run keep theirs.
+        group.sort_by(|one, other| one.job.place().cmp(&other.job.place()));
         let now_micros = clock.now_micros();
-        match commit(&store, &group, now_micros).await {
+        let mut retries = Retries::default();
+        let committed = loop {
+            match commit(&store, &group, now_micros).await {
+                Err(error) if retries.again(&error).await => {}
+                done => break done,
+            }
+        };
+        match committed {
             Ok(results) => {
                 for (queued, result) in group.into_iter().zip(results) {
                     if let Ok(done) = &result {
@@ -157,16 +192,26 @@ async fn commit(
         lock_in_order(&mut transaction, group).await?;
     }
     let mut results = Vec::with_capacity(group.len());
+    let mut projects_touched = BTreeSet::new();
     for queued in group {
         let mut savepoint = transaction.begin().await?;
         let result = apply(&mut savepoint, &queued.job, now_micros).await;
-        if result.is_ok() {
-            savepoint.commit().await?;
-        } else {
-            savepoint.rollback().await?;
+        match &result {
+            Ok(done) => {
+                savepoint.commit().await?;
+                projects_touched.insert(done.project_id);
+            }
+            // The whole group is done again.
+            Err(error) if error.is_conflict() => {
+                return Err(StoreError::Conflict(
+                    "other transactions changed the same runs",
+                ));
+            }
+            Err(_) => savepoint.rollback().await?,
         }
         results.push(result);
     }
+    projects::touch(&mut transaction, &projects_touched, now_micros).await?;
     transaction.commit().await?;
     Ok(results)
 }
@@ -193,7 +238,6 @@ async fn apply(
 ) -> Result<Acknowledgement, ApiError> {
     let run = locked(connection, job).await?;
     generation::check(&run, job)?;
-    runs::lock(connection, run.id).await?;
     let mut states: [Option<StreamState>; 3] = [None, None, None];
     let mut last_step = None;
     let mut is_late = false;
@@ -240,7 +284,7 @@ async fn apply(
             alerts::add_crash(connection, run.id, text, now_micros).await?;
         }
     }
-    runs::heartbeat(connection, run.id, now_micros).await?;
+    runs::beat(connection, run.id, now_micros).await?;
     let [history, events, output] = states;
     let active = state.parse().is_ok_and(RunState::is_active);
     Ok(Acknowledgement {
@@ -260,6 +304,7 @@ async fn apply(
             && (active || job.update.end.is_none() && state == RunState::Killed.as_str()),
         generation: run.generation,
         run_id: run.id,
+        project_id: run.project_id,
     })
 }
 

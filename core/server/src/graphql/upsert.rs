@@ -5,15 +5,16 @@ use runlane_model::json::{Value, parse_object};
 use runlane_model::run_state::RunState;
 use runlane_model::{limits, names};
 
+use super::lineage::{self, Beginning};
 use super::project::DEFAULT_PROJECT;
 use super::scalars::JsonString;
-use super::lineage::{self, Beginning};
 use super::{Scope, ids};
 use crate::auth::access::Action;
 use crate::auth::token;
 use crate::error::{ApiError, StoreError};
-use crate::store::runs::{self, RunChange, RunRow};
+use crate::store::conflict::Retries;
 use crate::store::lineage as stored_lineage;
+use crate::store::runs::{self, RunChange, RunRow};
 use crate::store::{Connection, run_list, streams};
 
 /// New values of a run; null leaves the old one.
@@ -46,13 +47,24 @@ pub(super) async fn upsert(
     scope: &Scope,
     input: UpsertBucketInput,
 ) -> Result<(RunRow, bool), ApiError> {
+    let mut retries = Retries::default();
+    loop {
+        match attempt(scope, &input).await {
+            // Another process has just created it, for one.
+            Err(error) if retries.again(&error).await => {}
+            done => return done,
+        }
+    }
+}
+
+async fn attempt(scope: &Scope, input: &UpsertBucketInput) -> Result<(RunRow, bool), ApiError> {
     let now = scope.state.clock.now_micros();
     // The run's own client names it; the Public API and the app give the id alone.
     let from_run = input.name.as_deref().is_some_and(|name| !name.is_empty());
-    let mut change = checked_change(&input)?;
-    let beginning = beginning(scope, &input).await?;
+    let mut change = checked_change(input)?;
+    let beginning = beginning(scope, input).await?;
     let mut writer = scope.state.store.writer().await?;
-    let found = find_locked(scope, &mut writer, &input).await?;
+    let found = find_locked(scope, &mut writer, input).await?;
     let (run_id, inserted) = match found {
         Some(run) if run.deleted_at_micros.is_some() => {
             return Err(ApiError::new(
@@ -89,7 +101,7 @@ pub(super) async fn upsert(
             }
             (run.id, false)
         }
-        None => (create(scope, &mut writer, &input, now).await?, true),
+        None => (create(scope, &mut writer, input, now).await?, true),
     };
     if let Some(beginning) = &beginning {
         lineage::begin_fork(&mut writer, run_id, beginning).await?;

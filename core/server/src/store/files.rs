@@ -75,7 +75,8 @@ pub(crate) async fn find(
     Ok(row)
 }
 
-/// All files of a run by name; `like` is an SQL pattern.
+/// All files of a run by name; `like` is an SQL pattern, in which `\` takes the meaning of the
+/// next character; letters match in both cases.
 pub(crate) async fn list(
     connection: &mut Connection,
     run_id: i64,
@@ -84,7 +85,7 @@ pub(crate) async fn list(
     let rows = sqlx::query_as(
         "SELECT id, name, object_key, size_bytes, md5, mimetype, updated_at_micros
         FROM run_files
-        WHERE run_id = $1 AND ($2 IS NULL OR name LIKE $2)
+        WHERE run_id = $1 AND ($2 IS NULL OR LOWER(name) LIKE LOWER($2) ESCAPE '\\')
         ORDER BY name",
     )
     .bind(run_id)

@@ -5,13 +5,14 @@
 pub(crate) mod accounts;
 pub(crate) mod alerts;
 pub(crate) mod chunks;
+pub(crate) mod conflict;
 pub(crate) mod database;
 pub(crate) mod entities;
 pub(crate) mod files;
 pub(crate) mod lineage;
 pub(crate) mod log_bound;
-pub(crate) mod objects;
 pub(crate) mod notices;
+pub(crate) mod objects;
 mod postgres;
 pub(crate) mod projects;
 pub(crate) mod run_list;
@@ -24,21 +25,26 @@ pub(crate) mod users;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, Transaction};
 
 pub(crate) use self::database::Connection;
-use self::database::Database;
+use self::database::{Database, Lead};
 pub(crate) use self::objects::Objects;
+use crate::database_url::DatabaseUrl;
 use crate::error::StoreError;
+
+/// Objects that other processes are just writing are younger than this.
+const SHARED_LEFTOVER_AGE: Duration = Duration::from_hours(24);
 
 /// Handle to database and objects; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Store {
     database: Arc<dyn Database>,
-    /// URL of a database that other processes may use as well; has the password in it.
-    shared_url: Option<Arc<str>>,
+    /// The database, if other processes may use it as well.
+    shared_url: Option<DatabaseUrl>,
     /// Run files and Parquet history.
     pub(crate) objects: Objects,
 }
@@ -47,7 +53,7 @@ impl Store {
     /// Opens the store, creating or upgrading it: the database at `url` (`postgres://…`), or the embedded one below `data_dir`.
     pub(crate) async fn open(
         data_dir: &Path,
-        url: Option<&str>,
+        url: Option<&DatabaseUrl>,
         objects: Objects,
     ) -> Result<Self, StoreError> {
         sqlx::any::install_default_drivers();
@@ -57,7 +63,7 @@ impl Store {
         };
         Ok(Self {
             database,
-            shared_url: url.map(Arc::from),
+            shared_url: url.cloned(),
             objects,
         })
     }
@@ -81,13 +87,33 @@ impl Store {
     }
 
     /// URL of the database, if other processes may use it as well.
-    fn shared_url(&self) -> Option<&str> {
-        self.shared_url.as_deref()
+    fn shared_url(&self) -> Option<&DatabaseUrl> {
+        self.shared_url.as_ref()
     }
 
-    /// Whether other processes may use the database as well.
+    /// Whether several server processes may use the database at the same time.
     pub(crate) fn is_shared(&self) -> bool {
-        self.shared_url.is_some()
+        self.database.is_shared()
+    }
+
+    /// Objects older than this that nothing refers to are leftovers: nobody is about to refer to them any more.
+    pub(crate) fn leftover_age(&self) -> Duration {
+        let age = self.objects.leftover_age();
+        if self.is_shared() {
+            age.max(SHARED_LEFTOVER_AGE)
+        } else {
+            age
+        }
+    }
+
+    /// Write transactions that are worth having open at the same time.
+    pub(crate) fn writers(&self) -> usize {
+        self.database.writers()
+    }
+
+    /// Makes this process the one that does the upkeep, for as long as the value lives; none while another process does it.
+    pub(crate) async fn lead(&self) -> Result<Option<Lead>, StoreError> {
+        self.database.lead().await
     }
 
     /// Whether the database answers.

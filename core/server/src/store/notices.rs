@@ -38,7 +38,7 @@ impl Notices {
         let Some(url) = store.shared_url() else {
             return Ok(None);
         };
-        let mut listener = PgListener::connect(url).await?;
+        let mut listener = PgListener::connect(url.secret()).await?;
         listener.listen(CHANNEL).await?;
         let origin = token::hex(&token::random_bytes::<8>());
         let notices = Self {
@@ -101,7 +101,10 @@ mod tests {
 
     #[test]
     fn notices_of_others_are_heard_and_own_ones_are_not() {
-        assert_eq!(parse(&payload("a", &[3, 5]), "b"), Some(Notice::Runs(vec![3, 5])));
+        assert_eq!(
+            parse(&payload("a", &[3, 5]), "b"),
+            Some(Notice::Runs(vec![3, 5]))
+        );
         assert_eq!(parse(&payload("a", &[3]), "a"), None);
         assert_eq!(parse(&payload("a", &[]), "b"), Some(Notice::Any));
         let many: Vec<i64> = (0..1000).collect();

@@ -1,6 +1,9 @@
 //! Projects.
 
+use std::collections::BTreeSet;
+
 use super::Connection;
+use super::database::is_postgres;
 use crate::error::StoreError;
 
 /// One project with its entity's name.
@@ -94,18 +97,51 @@ pub(crate) async fn ensure(
     if let Some(row) = find(connection, entity, name).await? {
         return Ok((row, false));
     }
-    sqlx::query(
+    let created = sqlx::query(
         "INSERT INTO projects (entity_id, name, access, created_at_micros, last_activity_at_micros)
-        VALUES ($1, $2, 'PRIVATE', $3, $3)",
+        VALUES ($1, $2, 'PRIVATE', $3, $3)
+        ON CONFLICT (entity_id, name) DO NOTHING",
     )
     .bind(entity_id)
     .bind(name)
     .bind(now_micros)
     .execute(&mut *connection)
-    .await?;
+    .await?
+    .rows_affected();
+    // Another process may have been first.
     let row = find(connection, entity, name).await?;
-    row.map(|row| (row, true))
+    row.map(|row| (row, created == 1))
         .ok_or_else(|| StoreError::Damaged("a new project is missing".into()))
+}
+
+/// Where many processes write to the runs of a project, its row would be what they all wait for.
+const SHARED_SLACK_MICROS: i64 = 1_000_000;
+
+/// Notes activity in projects, to the second where the database is shared. Transactions do this last, after all that they lock.
+pub(crate) async fn touch(
+    connection: &mut Connection,
+    ids: &BTreeSet<i64>,
+    now_micros: i64,
+) -> Result<(), StoreError> {
+    let slack = if is_postgres(connection) {
+        SHARED_SLACK_MICROS
+    } else {
+        0
+    };
+    // In the order of their ids, as everybody locks them.
+    for id in ids {
+        sqlx::query(
+            "UPDATE projects
+            SET last_activity_at_micros = $2
+            WHERE id = $1 AND last_activity_at_micros < $3",
+        )
+        .bind(id)
+        .bind(now_micros)
+        .bind(now_micros - slack)
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
 }
 
 /// Changes what is given.

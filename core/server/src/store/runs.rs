@@ -1,7 +1,7 @@
 //! Runs: identity, settings, state and counters. Their lines are in [`super::streams`].
 
-use super::Connection;
 use super::database::{Flag, is_postgres};
+use super::{Connection, projects};
 use crate::error::StoreError;
 
 /// One run with the names of its project and entity.
@@ -170,7 +170,7 @@ pub(crate) async fn lock(connection: &mut Connection, id: i64) -> Result<(), Sto
     Ok(())
 }
 
-/// Creates a run; its row id.
+/// Creates a run; its row id. It conflicts if another process has just created it.
 pub(crate) async fn insert(
     connection: &mut Connection,
     project_id: i64,
@@ -179,10 +179,11 @@ pub(crate) async fn insert(
     state: &str,
     now_micros: i64,
 ) -> Result<i64, StoreError> {
-    let id = sqlx::query_scalar(
+    let id: Option<i64> = sqlx::query_scalar(
         "INSERT INTO runs (project_id, name, display_name, tags, state, config, summary, stop_requested,
             created_at_micros, heartbeat_at_micros, history_line_count, events_line_count, log_line_count, version)
         VALUES ($1, $2, $3, '[]', $4, '{}', '{}', FALSE, $5, $5, 0, 0, 0, 1)
+        ON CONFLICT (project_id, name) DO NOTHING
         RETURNING id",
     )
     .bind(project_id)
@@ -190,9 +191,11 @@ pub(crate) async fn insert(
     .bind(display_name)
     .bind(state)
     .bind(now_micros)
-    .fetch_one(connection)
+    .fetch_optional(connection)
     .await?;
-    Ok(id)
+    id.ok_or(StoreError::Conflict(
+        "another process has just created the run",
+    ))
 }
 
 /// Changes what is given.
@@ -260,29 +263,36 @@ pub(crate) async fn set_state(
     Ok(())
 }
 
-/// Notes a sign of life of the run and its project.
+/// Notes a sign of life of the run and its project. Nothing else is locked after this in the transaction.
 pub(crate) async fn heartbeat(
     connection: &mut Connection,
     id: i64,
     now_micros: i64,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE runs 
+    beat(connection, id, now_micros).await?;
+    let project: Option<i64> = sqlx::query_scalar("SELECT project_id FROM runs WHERE id = $1")
+        .bind(id)
+        .fetch_optional(&mut *connection)
+        .await?;
+    projects::touch(connection, &project.into_iter().collect(), now_micros).await
+}
+
+/// Notes a sign of life of the run alone.
+pub(crate) async fn beat(
+    connection: &mut Connection,
+    id: i64,
+    now_micros: i64,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE runs
         SET heartbeat_at_micros = CASE WHEN heartbeat_at_micros < $2 THEN $2 ELSE heartbeat_at_micros END,
             version = version + 1
-        WHERE id = $1")
+        WHERE id = $1",
+    )
         .bind(id)
         .bind(now_micros)
-        .execute(&mut *connection)
+        .execute(connection)
         .await?;
-    sqlx::query(
-        "UPDATE projects
-        SET last_activity_at_micros = $2
-        WHERE id = (SELECT project_id FROM runs WHERE id = $1)",
-    )
-    .bind(id)
-    .bind(now_micros)
-    .execute(connection)
-    .await?;
     Ok(())
 }
 
@@ -350,15 +360,46 @@ pub(crate) async fn silent(
     connection: &mut Connection,
     before_micros: i64,
 ) -> Result<Vec<RunRow>, StoreError> {
-    let rows = sqlx::query_as(select_runs!(
-        "WHERE r.state IN ('running', 'preempting')
-            AND r.heartbeat_at_micros < $1
-            AND r.deleted_at_micros IS NULL
-        LIMIT 1000"
-    ))
-    .bind(before_micros)
-    .fetch_all(connection)
-    .await?;
+    fetch_silent(connection, SILENT, before_micros).await
+}
+
+/// As [`silent`], locked until the end of the transaction; without those that somebody is writing to.
+pub(crate) async fn silent_locked(
+    connection: &mut Connection,
+    before_micros: i64,
+) -> Result<Vec<RunRow>, StoreError> {
+    let sql = if is_postgres(connection) {
+        SILENT_LOCKED
+    } else {
+        SILENT
+    };
+    fetch_silent(connection, sql, before_micros).await
+}
+
+const SILENT: &str = select_runs!(
+    "WHERE r.state IN ('running', 'preempting')
+        AND r.heartbeat_at_micros < $1
+        AND r.deleted_at_micros IS NULL
+    LIMIT 1000"
+);
+
+const SILENT_LOCKED: &str = select_runs!(
+    "WHERE r.state IN ('running', 'preempting')
+        AND r.heartbeat_at_micros < $1
+        AND r.deleted_at_micros IS NULL
+    LIMIT 1000
+    FOR NO KEY UPDATE OF r SKIP LOCKED"
+);
+
+async fn fetch_silent(
+    connection: &mut Connection,
+    sql: &'static str,
+    before_micros: i64,
+) -> Result<Vec<RunRow>, StoreError> {
+    let rows = sqlx::query_as(sql)
+        .bind(before_micros)
+        .fetch_all(connection)
+        .await?;
     Ok(rows)
 }
 

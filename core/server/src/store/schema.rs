@@ -1,30 +1,43 @@
 //! The schema: one set of migrations, written for `SQLite`, translated for PostgreSQL where the two differ.
 //!
 //! A migration is one transaction together with its row in `_sqlx_migrations`, so one that was interrupted is simply run again. The
-//! checksum there is that of the file, not of the translation.
+//! checksum there is that of the file, not of the translation. A database that a newer server has upgraded is left alone.
 
 use std::borrow::Cow;
 
-use sqlx::AnyPool;
 use sqlx::AssertSqlSafe;
 use sqlx::SqlSafeStr as _;
-use sqlx::migrate::{Migration, Migrator};
+use sqlx::migrate::{Migrate as _, MigrateError, Migration, Migrator};
 
-use super::database::is_postgres;
+use super::database::{Connection, is_postgres};
 use crate::error::StoreError;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// Brings the tables of the database up to date.
-pub(super) async fn upgrade(pool: &AnyPool) -> Result<(), StoreError> {
-    let mut connection = pool.acquire().await?;
-    let migrator = if is_postgres(&connection) {
+pub(super) async fn upgrade(connection: &mut Connection) -> Result<(), StoreError> {
+    let migrator = if is_postgres(connection) {
         &for_postgres()
     } else {
         &MIGRATIONS
     };
-    migrator.run_direct(None, &mut *connection, false).await?;
-    Ok(())
+    match migrator.run_direct(None, &mut *connection, false).await {
+        Ok(()) => Ok(()),
+        Err(MigrateError::VersionMissing(_)) => {
+            let applied = connection
+                .list_applied_migrations(&migrator.table_name)
+                .await?;
+            Err(StoreError::NewerSchema {
+                found: latest(applied.iter().map(|migration| migration.version)),
+                known: latest(migrator.iter().map(|migration| migration.version)),
+            })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn latest(versions: impl Iterator<Item = i64>) -> i64 {
+    versions.max().unwrap_or_default()
 }
 
 fn for_postgres() -> Migrator {

@@ -11,7 +11,7 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, Executor as _, Transaction};
 
-use super::database::Database;
+use super::database::{Database, Lead};
 use super::schema;
 use crate::error::StoreError;
 
@@ -38,7 +38,7 @@ impl Sqlite {
     pub(super) async fn open(path: &Path) -> Result<Self, StoreError> {
         let options = options(path)?;
         let write = pool(1, false).connect_with(options.clone()).await?;
-        schema::upgrade(&write).await?;
+        schema::upgrade(&mut *write.acquire().await?).await?;
         let read = pool(READ_CONNECTIONS, true).connect_with(options).await?;
         Ok(Self { read, write })
     }
@@ -55,6 +55,19 @@ impl Database for Sqlite {
 
     fn writer(&self) -> BoxFuture<'_, Result<Transaction<'static, Any>, StoreError>> {
         async { Ok(self.write.begin_with("BEGIN IMMEDIATE").await?) }.boxed()
+    }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    fn writers(&self) -> usize {
+        1
+    }
+
+    fn lead(&self) -> BoxFuture<'_, Result<Option<Lead>, StoreError>> {
+        // The data directory is this process's alone.
+        async { Ok(Some(Lead { _held: None })) }.boxed()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

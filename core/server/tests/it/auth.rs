@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::Method;
 
+use crate::database;
 use crate::support::{HOST, TestServer};
 
 /// Every route that needs a caller.
@@ -233,10 +234,8 @@ async fn database_holds_no_key_in_clear() {
         server.server.credentials().api_key.clone(),
         cookie.split('=').nth(1).expect("value").to_owned(),
     ];
-    let mut bytes = Vec::new();
-    for name in ["runlane.db", "runlane.db-wal"] {
-        bytes.extend(std::fs::read(server.dir.path().join(name)).expect("a database file"));
-    }
+    let bytes = database::stored_bytes(server.dir.path()).await;
+    assert!(bytes.windows(2).any(|window| window == b"me"));
     for secret in secrets {
         assert!(
             !bytes

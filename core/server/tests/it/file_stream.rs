@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 
+use crate::database;
 use crate::support::TestServer;
 
 fn row(step: usize) -> String {
@@ -213,10 +214,15 @@ async fn acknowledged_rows_survive_a_server_that_just_vanishes() {
     server.send_history("r", 0, &lines).await;
     let crash_image = tempfile::tempdir().expect("temporary directory");
     // The files as a killed process leaves them: nothing closed, nothing folded in.
-    for name in ["runlane.db", "runlane.db-wal", "credentials.json"] {
+    let database = database::of(server.dir.path()).await;
+    let files: &[&str] = match &database {
+        None => &["runlane.db", "runlane.db-wal", "credentials.json"],
+        Some(_) => &["credentials.json"],
+    };
+    for name in files {
         std::fs::copy(server.dir.path().join(name), crash_image.path().join(name)).expect("copied");
     }
-    let again = TestServer::start_in(crash_image, |_| ()).await;
+    let again = TestServer::start_in(crash_image, |config| config.database_url = database).await;
     assert_eq!(again.history("r").await, lines);
     assert_eq!(again.server.credentials(), server.server.credentials());
 }

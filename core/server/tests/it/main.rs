@@ -8,6 +8,7 @@ mod bad_queries;
 mod bad_streams;
 mod bad_uploads;
 mod charts;
+mod database;
 mod file_stream;
 mod files;
 mod graphql;
@@ -19,7 +20,8 @@ mod run_queries;
 mod sharing;
 mod support;
 mod system_metrics;
+mod two_servers;
 
-#[path = "../../examples/s3_store/store.rs"]
 #[expect(dead_code, reason = "the example uses more of it")]
+#[path = "../../examples/s3_store/store.rs"]
 mod s3_store;

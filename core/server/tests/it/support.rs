@@ -12,6 +12,8 @@ use runlane_server::{Server, ServerConfig};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
+use crate::database;
+
 pub(crate) const HOST: &str = "localhost:8080";
 const START_MICROS: i64 = 1_800_000_000_000_000;
 
@@ -68,6 +70,7 @@ impl TestServer {
         let mut config = ServerConfig::new(dir.path(), "me");
         config.port = 0;
         config.compact_lines = 100;
+        config.database_url = database::of(dir.path()).await;
         change(&mut config);
         let clock = Arc::new(ManualClock::new(START_MICROS));
         clock.advance(later);

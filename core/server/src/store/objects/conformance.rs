@@ -71,7 +71,10 @@ async fn keys(objects: &Objects, before: chrono::DateTime<chrono::Utc>) -> Vec<S
 }
 
 fn is_missing(error: &StoreError) -> bool {
-    matches!(error, StoreError::Object(object_store::Error::NotFound { .. }))
+    matches!(
+        error,
+        StoreError::Object(object_store::Error::NotFound { .. })
+    )
 }
 
 async fn small_objects_come_back(objects: &Objects) {
@@ -134,7 +137,9 @@ async fn unfinished_writes_are_invisible(objects: &Objects) {
     }
     let soon = chrono::Utc::now() + chrono::TimeDelta::hours(1);
     for key in ["u/given-up", "u/dropped"] {
-        assert!(is_missing(&objects.get(key).await.expect_err("not finished")));
+        assert!(is_missing(
+            &objects.get(key).await.expect_err("not finished")
+        ));
         assert!(!keys(objects, soon).await.contains(&key.to_owned()));
     }
     given_up.abort().await;
@@ -163,7 +168,10 @@ async fn ranges_are_exact(objects: &Objects) {
         assert!(part == bytes.slice(from..to), "{range:?}");
     }
     for range in [0..3 << 20, 7..8, 1 << 20..2 << 20] {
-        let stream = objects.stream("r/x", range.clone()).await.expect("a stream");
+        let stream = objects
+            .stream("r/x", range.clone())
+            .await
+            .expect("a stream");
         let parts: Vec<Bytes> = stream.try_collect().await.expect("its bytes");
         let (from, to) = (range.start as usize, range.end as usize);
         assert!(parts.concat() == bytes[from..to], "{range:?}");
@@ -240,7 +248,11 @@ async fn short_failures_of_the_bucket_are_passed_over() {
 async fn outages_of_the_bucket_are_errors_in_bounded_time() {
     let world = bucket().await;
     let server = world.server.as_ref().expect("a server");
-    for (status, code) in [(500, "InternalError"), (503, "SlowDown"), (507, "QuotaExceeded")] {
+    for (status, code) in [
+        (500, "InternalError"),
+        (503, "SlowDown"),
+        (507, "QuotaExceeded"),
+    ] {
         server.fail(vec![Fault {
             status,
             code: code.into(),
@@ -253,7 +265,11 @@ async fn outages_of_the_bucket_are_errors_in_bounded_time() {
         assert!(began.elapsed() < Duration::from_secs(20));
     }
     server.stop();
-    world.objects.put("f/x", "x".into()).await.expect_err("refused");
+    world
+        .objects
+        .put("f/x", "x".into())
+        .await
+        .expect_err("refused");
     world.objects.get("f/x").await.expect_err("refused");
 }
 
@@ -294,8 +310,14 @@ async fn wrong_buckets_and_keys_are_said_at_the_start() {
         error.map(|error| error.to_string()).unwrap_or_default()
     };
     let text = open("another-bucket", server.options()).await;
-    assert!(text.contains("`s3://another-bucket`: there is no such bucket"), "{text}");
-    for (name, word) in [("secret_access_key", "not-the-secret"), ("access_key_id", "nobody")] {
+    assert!(
+        text.contains("`s3://another-bucket`: there is no such bucket"),
+        "{text}"
+    );
+    for (name, word) in [
+        ("secret_access_key", "not-the-secret"),
+        ("access_key_id", "nobody"),
+    ] {
         let mut options = server.options();
         options.retain(|(known, _)| *known != name);
         options.push((name, word.to_owned()));

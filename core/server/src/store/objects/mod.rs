@@ -208,8 +208,11 @@ impl Objects {
                 Ok(found) => {
                     return Err(StoreError::Object(object_store::Error::Generic {
                         store: "S3",
-                        source: format!("an object of {size} bytes has {} in the bucket", found.size)
-                            .into(),
+                        source: format!(
+                            "an object of {size} bytes has {} in the bucket",
+                            found.size
+                        )
+                        .into(),
                     }));
                 }
                 Err(error @ object_store::Error::NotFound { .. }) => last = Some(error),

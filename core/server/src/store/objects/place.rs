@@ -90,9 +90,9 @@ impl S3Place {
     fn parse(text: &str) -> Result<Self, String> {
         let (bucket, prefix) = text.split_once('/').unwrap_or((text, ""));
         let fine = (3..=63).contains(&bucket.len())
-            && bucket
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-_".contains(&byte));
+            && bucket.bytes().all(|byte| {
+                byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-_".contains(&byte)
+            });
         if !fine {
             return Err(format!(
                 "`{bucket}` is no bucket name; use `s3://BUCKET/PREFIX`, credentials and endpoint come from the environment"
@@ -230,17 +230,27 @@ mod tests {
             panic!("a bucket")
         };
         assert_eq!(bucket.to_string(), "s3://my-bucket/a/b");
-        for bad in ["s3://", "s3://A", "s3://user:key@bucket/x", "gs://bucket", "s3://bucket/../x"] {
+        for bad in [
+            "s3://",
+            "s3://A",
+            "s3://user:key@bucket/x",
+            "gs://bucket",
+            "s3://bucket/../x",
+        ] {
             assert!(place(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn credentials_are_never_shown() {
-        let place = S3Place::parse("bucket").expect("valid").with_environment(|name| {
-            (name == "RUNLANE_S3_SECRET_ACCESS_KEY").then(|| "sesame".to_owned())
-        });
+        let place = S3Place::parse("bucket")
+            .expect("valid")
+            .with_environment(|name| {
+                (name == "RUNLANE_S3_SECRET_ACCESS_KEY").then(|| "sesame".to_owned())
+            });
         assert_eq!(place.options, [("secret_access_key", "sesame".to_owned())]);
-        assert!(!format!("{place:?} {place} {:?}", ObjectsPlace::S3(place.clone())).contains("sesame"));
+        assert!(
+            !format!("{place:?} {place} {:?}", ObjectsPlace::S3(place.clone())).contains("sesame")
+        );
     }
 }
