@@ -13,11 +13,12 @@ from ._console_logs import ConsoleLogs
 from ._errors import InvalidArgumentError, RunNotFoundError
 from ._later import later
 from ._page import Page
+from ._run_later import RunLater
 from ._summary import HTTPSummary
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
     from typing import Any, Literal
 
@@ -36,7 +37,7 @@ def _json_object(text: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-class Run(Page):
+class Run(RunLater, Page):
     """A run as the server stores it. What the server did not say yet is loaded when it is first read.
 
     Attributes that can be changed and sent with `update`: `config`, `name`, `notes`, `tags`, `group`, `job_type`, `description`.
@@ -534,30 +535,6 @@ class Run(Page):
                 break
             time.sleep(_POLL_SECS)
         self.load(force=True)
-
-    # --- what comes later -------------------------------------------------------------------------------------------
-
-    def logged_artifacts(self, per_page: int = 100) -> Any:
-        """Comes with artifacts."""
-        del per_page
-        later("Run.logged_artifacts", "artifacts")
-
-    def used_artifacts(self, per_page: int = 100) -> Any:
-        """Comes with artifacts."""
-        del per_page
-        later("Run.used_artifacts", "artifacts")
-
-    def use_artifact(self, artifact: Any, use_as: str | None = None) -> Any:
-        """Comes with artifacts."""
-        del artifact, use_as
-        later("Run.use_artifact", "artifacts")
-
-    def log_artifact(
-        self, artifact: Any, aliases: Collection[str] | None = None, tags: Collection[str] | None = None
-    ) -> Any:
-        """Comes with artifacts."""
-        del artifact, aliases, tags
-        later("Run.log_artifact", "artifacts")
 
     def __repr__(self) -> str:
         return f"<Run {'/'.join(self.path)} ({self._attrs.get('state')})>"
