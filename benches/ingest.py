@@ -9,11 +9,18 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench_world import HERE, Report, World
 from ingest_load import row
 
+sys.path.append(str(HERE.parent / "tests"))
+from postgres import Cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DATABASES = ("sqlite", "postgres")
 RUNS, ROWS, ROWS_PER_REQUEST = 50, 20_000, 1_000
 UPSERT = """
 mutation Upsert($name: String!, $entity: String!, $project: String!) {
@@ -30,10 +37,11 @@ query History($entity: String!, $project: String!, $run: String!, $from: Int64, 
 
 
 class BenchServer:
-    """A server of the installed package on a free port; `words` are more of `server start`'s options."""
+    """A server of the installed package on a free port, on a PostgreSQL database if given; `words` are more of `server start`'s options."""
 
-    def __init__(self, world: World, *words: str) -> None:
-        self.world, self.data = world, world.home / "server"
+    def __init__(self, world: World, *words: str, database: str | None = None) -> None:
+        self.world, self.data = world, world.home / ("server-postgres" if database else "server")
+        self.env = {**world.env, **({"RUNLANE_DATABASE_URL": database} if database else {})}
         self._run("start", "--detach", "--port", "0", *words)
         lines = self._run("env").splitlines()
         found = dict(line.removeprefix("export ").split("=", 1) for line in lines if "=" in line)
@@ -45,7 +53,7 @@ class BenchServer:
     def _run(self, *words: str) -> str:
         command = [self.world.python, "-m", "runlane", "server", *words, "--data-dir", str(self.data)]
         return subprocess.run(
-            command, env=self.world.env, cwd=self.world.home, check=True, capture_output=True, text=True
+            command, env=self.env, cwd=self.world.home, check=True, capture_output=True, text=True
         ).stdout
 
     def graphql(self, query: str, **variables: object) -> dict[str, Any]:
@@ -73,9 +81,28 @@ class BenchServer:
         self._run("stop")
 
 
-def measure_ingest(world: World, report: Report) -> None:
-    """50 runs at once, 20,000 rows of 10 scalars each, at most 1,000 rows a request; all rows read back."""
-    server = BenchServer(world)
+def measure_ingest(world: World, report: Report, databases: Sequence[str] = DATABASES) -> None:
+    """50 runs at once, 20,000 rows of 10 scalars each, at most 1,000 rows a request; all rows read back.
+
+    Args:
+        world: Where the server runs.
+        report: What is measured goes there.
+        databases: Of `sqlite` and `postgres` those to measure; a PostgreSQL cluster that syncs as SQLite does is started for it.
+    """
+    for database in databases:
+        if database == "sqlite":
+            _measure(world, report, None)
+            continue
+        cluster = Cluster(durable=True)
+        try:
+            _measure(world, report, cluster.create_database())
+        finally:
+            cluster.remove()
+
+
+def _measure(world: World, report: Report, database: str | None) -> None:
+    server = BenchServer(world, database=database)
+    place, goal = (", PostgreSQL", 50_000) if database else ("", 100_000)
     try:
         entity = server.graphql("query { viewer { entity } }")["viewer"]["entity"]
         for number in range(RUNS):
@@ -88,7 +115,11 @@ def measure_ingest(world: World, report: Report) -> None:
         load = json.loads(output.partition("RESULT")[2])
         rows = RUNS * ROWS
         report.add(
-            "file_stream ingest, rows x 10 scalars per second", rows / load["secs"], 100_000, unit=" rows/s"
+            f"file_stream ingest, rows x 10 scalars per second{place}",
+            rows / load["secs"],
+            goal,
+            unit=" rows/s",
+            firm=database is None,
         )
         report.note("the generator's CPU / wall time", load["cpu"] / load["secs"])
         report.note("the server's CPU / wall time", used / load["secs"])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench_world import Report, World, adopt_orphans, median
 from durable import compare_durable, measure_idle_daemon
-from ingest import measure_ingest
+from ingest import DATABASES, measure_ingest
 from public_api import compare_public_api
 from run_table import measure_queries
 from sampling import compare_sampling
@@ -72,6 +72,13 @@ def main() -> int:
     parser.add_argument("peer", help="an interpreter that has wandb")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument(
+        "--databases",
+        nargs="+",
+        choices=DATABASES,
+        default=DATABASES,
+        help="of the servers that rows are sent to",
+    )
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     ours, peer = World(sys.executable, "runlane"), World(arguments.peer, "wandb")
@@ -88,7 +95,7 @@ def main() -> int:
         if "sampling" in arguments.only:
             compare_sampling(ours, peer, max(1, arguments.rounds // 2), report)
         if "ingest" in arguments.only:
-            measure_ingest(ours, report)
+            measure_ingest(ours, report, arguments.databases)
         if "queries" in arguments.only:
             for database in ("sqlite", "postgres"):
                 measure_queries(database, report, rounds=2 * arguments.rounds + 1)

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 OWNER = "runlane"
 START_SECS = 60
@@ -205,8 +206,8 @@ class Cluster:
         self.stop(signal.SIGQUIT)
         return False
 
-    def _as_user(self) -> dict[str, object]:
-        common: dict[str, object] = {"cwd": self.root}
+    def _as_user(self) -> dict[str, Any]:
+        common: dict[str, Any] = {"cwd": self.root}
         if self.user is None:
             return common
         return {**common, "user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []}

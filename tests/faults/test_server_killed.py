@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 from driven import core_binary
-from ingest_load import Load, until
 from postgres import Cluster, free_port
+from server_load import Load, until
 from table import record
 from trials import trials
 from world import Home, exported

@@ -151,8 +151,6 @@ async fn work(
             bytes += next.bytes;
             group.push(next);
         }
-        // Everybody locks runs in this order. Requests for one run keep theirs.
-        group.sort_by(|one, other| one.job.place().cmp(&other.job.place()));
         let now_micros = clock.now_micros();
         let mut retries = Retries::default();
         let committed = loop {
@@ -188,7 +186,7 @@ async fn commit(
     now_micros: i64,
 ) -> Result<Vec<Result<Acknowledgement, ApiError>>, StoreError> {
     let mut transaction = store.writer().await?;
-    if group.len() > 1 && store.is_shared() {
+    if store.is_shared() {
         lock_in_order(&mut transaction, group).await?;
     }
     let mut results = Vec::with_capacity(group.len());
@@ -236,7 +234,15 @@ async fn apply(
     job: &Job,
     now_micros: i64,
 ) -> Result<Acknowledgement, ApiError> {
-    let run = locked(connection, job).await?;
+    // Locked before, with those of the other requests.
+    let run = runs::find(connection, &job.entity, &job.project, &job.run)
+        .await?
+        .ok_or_else(|| {
+            ApiError::not_found(format!(
+                "there is no run `{}/{}/{}`",
+                job.entity, job.project, job.run
+            ))
+        })?;
     generation::check(&run, job)?;
     let mut states: [Option<StreamState>; 3] = [None, None, None];
     let mut last_step = None;
@@ -306,21 +312,6 @@ async fn apply(
         run_id: run.id,
         project_id: run.project_id,
     })
-}
-
-/// The run as it is, until the transaction ends.
-async fn locked(connection: &mut Connection, job: &Job) -> Result<runs::RunRow, ApiError> {
-    let unknown = || {
-        ApiError::not_found(format!(
-            "there is no run `{}/{}/{}`",
-            job.entity, job.project, job.run
-        ))
-    };
-    let run = runs::find(connection, &job.entity, &job.project, &job.run)
-        .await?
-        .ok_or_else(unknown)?;
-    runs::lock(connection, run.id).await?;
-    runs::by_id(connection, run.id).await?.ok_or_else(unknown)
 }
 
 async fn known(
