@@ -18,6 +18,7 @@ mod run;
 mod runs;
 mod scalars;
 mod server_info;
+mod team_mutation;
 pub(crate) mod unknown;
 mod upsert;
 mod user;

@@ -10,6 +10,7 @@ use super::files::File;
 use super::lineage::LineageMutation;
 use super::project_mutation::ProjectMutation;
 use super::run::Run;
+use super::team_mutation::TeamMutation;
 use super::upsert::{self, UpsertBucketInput};
 use super::{Scope, ids, later};
 use crate::auth::access::Action;
@@ -111,6 +112,11 @@ impl Mutation {
     #[graphql(flatten)]
     async fn lineage(&self, _context: &Context<'_>) -> LineageMutation {
         LineageMutation
+    }
+
+    #[graphql(flatten)]
+    async fn teams(&self, _context: &Context<'_>) -> TeamMutation {
+        TeamMutation
     }
 
     #[graphql(flatten)]
@@ -335,10 +341,13 @@ async fn run_with_id(
     id: &ID,
 ) -> Result<RunRow, ApiError> {
     let (entity, project, name) = ids::parse_run(id)?;
-    scope
+    let run = scope
         .access()
         .existing_run(connection, (&entity, &project, &name), Action::Write)
-        .await
+        .await?;
+    runs::lock(connection, run.id).await?;
+    let current = runs::by_id(connection, run.id).await?;
+    current.ok_or_else(|| ApiError::not_found("the run is gone"))
 }
 
 /// The run of this name, which the caller may change.

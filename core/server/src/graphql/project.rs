@@ -42,12 +42,7 @@ impl Project {
         let mut reader = scope.state.store.reader().await?;
         let found = scope
             .access()
-            .project(
-                &mut reader,
-                entity.unwrap_or_default(),
-                name,
-                Action::Read,
-            )
+            .project(&mut reader, entity.unwrap_or_default(), name, Action::Read)
             .await?;
         Ok(found.map(Self))
     }

@@ -1,6 +1,7 @@
 //! The server from outside: its whole HTTP surface, without a socket in between.
 
 mod access;
+mod accounts;
 mod alerts;
 mod auth;
 mod bad_callers;
@@ -16,6 +17,7 @@ mod lineage;
 mod live;
 mod logs;
 mod object_store;
+mod people;
 mod run_queries;
 mod sharing;
 mod support;
