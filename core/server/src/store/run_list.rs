@@ -225,7 +225,7 @@ pub(crate) struct BucketRow {
     pub(crate) versions: i64,
 }
 
-/// A project's runs in buckets of `size` row ids.
+/// A project's runs in buckets of `size` row ids, in any order.
 pub(crate) async fn buckets(
     connection: &mut Connection,
     project_id: i64,
@@ -236,8 +236,7 @@ pub(crate) async fn buckets(
             CAST(SUM(version) AS BIGINT) AS versions
         FROM runs
         WHERE project_id = $1
-        GROUP BY 1
-        ORDER BY 1",
+        GROUP BY 1",
     )
     .bind(project_id)
     .bind(size)
