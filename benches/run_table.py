@@ -122,7 +122,7 @@ def measure_queries(
     url = cluster.create_database() if cluster else None
     server = None
     try:
-        server = BenchServer(world, "--database", url) if url else BenchServer(world)
+        server = BenchServer(world, database=url)
         entity = server.graphql("query { viewer { entity } }")["viewer"]["entity"]
         server.graphql(UPSERT, entity=entity, project=PROJECT, name=PATTERN)
         if cluster and url:

@@ -97,7 +97,7 @@ def main() -> int:
         if "ingest" in arguments.only:
             measure_ingest(ours, report, arguments.databases)
         if "queries" in arguments.only:
-            for database in ("sqlite", "postgres"):
+            for database in arguments.databases:
                 measure_queries(database, report, rounds=2 * arguments.rounds + 1)
         if "reading" in arguments.only:
             compare_public_api(ours, peer, arguments.rounds, report)
