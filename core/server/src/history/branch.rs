@@ -85,13 +85,12 @@ async fn reached(
             let steps = span
                 .steps
                 .filter(|_| !source.inherited || index + 1 < spans.len());
-            let last = match steps {
-                Some((_, max)) => span.bounds.max_step.map_or(max, |bound| bound.min(max)),
-                None => {
-                    let rows = reader::read_numbered(store, reader, span, |_| true).await?;
-                    let steps = rows.iter().map(|(_, row)| row.step);
-                    steps.max().unwrap_or(i64::MIN)
-                }
+            let last = if let Some((_, max)) = steps {
+                span.bounds.max_step.map_or(max, |bound| bound.min(max))
+            } else {
+                let rows = reader::read_numbered(store, reader, span, |_| true).await?;
+                let steps = rows.iter().map(|(_, row)| row.step);
+                steps.max().unwrap_or(i64::MIN)
             };
             reached = reached.max(Some(last));
         }

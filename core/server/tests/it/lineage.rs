@@ -1,5 +1,7 @@
 //! Runs that go on from the history of another one, against a twin that copies rows.
 
+#![expect(clippy::cast_precision_loss, reason = "a hundred steps fit any number")]
+
 use axum::http::StatusCode;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -554,7 +556,7 @@ async fn a_rewind_keeps_the_id_and_archives_the_rest() {
 }
 
 /// A request as W&B's client sends it.
-async fn original(server: &TestServer, run: &str, body: Value) -> StatusCode {
+async fn original(server: &TestServer, run: &str, body: &Value) -> StatusCode {
     let key = server.key_header();
     let headers = [
         ("authorization", key.as_str()),
@@ -586,36 +588,36 @@ async fn late_lines_of_an_old_process_do_not_land_in_a_rewound_run() {
     let old = |step: i64| row(step, 70 + step);
     // Behind the end, in the place of kept rows, in the place of new rows.
     assert_eq!(
-        original(&server, "a", part(6, &[old(6)], 6)).await,
+        original(&server, "a", &part(6, &[old(6)], 6)).await,
         StatusCode::CONFLICT
     );
     assert_eq!(
-        original(&server, "a", part(2, &[old(2)], 2)).await,
+        original(&server, "a", &part(2, &[old(2)], 2)).await,
         StatusCode::CONFLICT
     );
     assert_eq!(
-        original(&server, "a", part(3, &[row(3, 93), row(4, 94)], 4)).await,
+        original(&server, "a", &part(3, &[row(3, 93), row(4, 94)], 4)).await,
         StatusCode::OK
     );
     assert_eq!(
-        original(&server, "a", part(3, &[row(3, 93), row(4, 94)], 4)).await,
+        original(&server, "a", &part(3, &[row(3, 93), row(4, 94)], 4)).await,
         StatusCode::OK,
         "sent again"
     );
     assert_eq!(
-        original(&server, "a", part(4, &[old(4)], 4)).await,
+        original(&server, "a", &part(4, &[old(4)], 4)).await,
         StatusCode::CONFLICT
     );
     // A summary that goes further than the rows, and an end whose summary lags behind.
     let summary = |step: i64| json!({"files": {"wandb-summary.json": {"offset": 0, "content": [json!({"_step": step, "old": 1}).to_string()]}}});
     assert_eq!(
-        original(&server, "a", summary(5)).await,
+        original(&server, "a", &summary(5)).await,
         StatusCode::CONFLICT
     );
     let mut end = summary(2);
     end["complete"] = json!(true);
     end["exitcode"] = json!(1);
-    assert_eq!(original(&server, "a", end).await, StatusCode::CONFLICT);
+    assert_eq!(original(&server, "a", &end).await, StatusCode::CONFLICT);
     // Our client says which state it writes to.
     let ours = |generation: i64, offset: i64| json!({"runlane": {"generation": generation}, "files": {"wandb-history.jsonl": {"offset": offset, "content": [row(5, 95)]}}});
     let answer = server.stream("a", &ours(0, 5)).await;
