@@ -48,13 +48,9 @@ impl Example {
         match key {
             Key::Config(place) => Cell::of(path::in_config(&self.config, place)),
             Key::Summary(place) => Cell::of(path::in_object(&self.summary, place)),
-            Key::Logged(place) => match path::in_object(&self.summary, place) {
-                Some(_) => Cell::Bool(true),
-                None => Cell::Missing,
-            },
+            Key::Logged(place) => presence(path::in_object(&self.summary, place).is_some()),
+            Key::HasTag(tag) => presence(self.tags.contains(tag)),
             Key::Metadata(_) => Cell::Missing,
-            Key::HasTag(tag) if self.tags.contains(tag) => Cell::Bool(true),
-            Key::HasTag(_) => Cell::Missing,
             Key::Field(field) => match field {
                 Field::Name => Cell::Text("run0"),
                 Field::DisplayName => Cell::Text("name-0"),
@@ -70,6 +66,14 @@ impl Example {
                 _ => Cell::Missing,
             },
         }
+    }
+}
+
+fn presence(is_there: bool) -> Cell<'static> {
+    if is_there {
+        Cell::Bool(true)
+    } else {
+        Cell::Missing
     }
 }
 
