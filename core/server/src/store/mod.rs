@@ -21,6 +21,8 @@ mod schema;
 mod sqlite;
 mod stream_lines;
 pub(crate) mod streams;
+#[cfg(test)]
+mod upgrade_tests;
 pub(crate) mod users;
 
 use std::path::Path;

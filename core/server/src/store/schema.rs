@@ -16,11 +16,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// Brings the tables of the database up to date.
 pub(super) async fn upgrade(connection: &mut Connection) -> Result<(), StoreError> {
-    let migrator = if is_postgres(connection) {
-        &for_postgres()
-    } else {
-        &MIGRATIONS
-    };
+    let migrator = migrations_for(is_postgres(connection));
     match migrator.run_direct(None, &mut *connection, false).await {
         Ok(()) => Ok(()),
         Err(MigrateError::VersionMissing(_)) => {
@@ -36,19 +32,24 @@ pub(super) async fn upgrade(connection: &mut Connection) -> Result<(), StoreErro
     }
 }
 
-fn latest(versions: impl Iterator<Item = i64>) -> i64 {
-    versions.max().unwrap_or_default()
-}
-
-fn for_postgres() -> Migrator {
-    let translated = MIGRATIONS.iter().map(|migration| Migration {
-        sql: AssertSqlSafe(translated(migration.sql.as_str())).into_sql_str(),
+/// The migrations in the words of PostgreSQL, or as they are.
+pub(super) fn migrations_for(postgres: bool) -> Migrator {
+    let in_words = |migration: &Migration| Migration {
+        sql: if postgres {
+            AssertSqlSafe(translated(migration.sql.as_str())).into_sql_str()
+        } else {
+            migration.sql.clone()
+        },
         ..migration.clone()
-    });
+    };
     Migrator {
-        migrations: Cow::Owned(translated.collect()),
+        migrations: Cow::Owned(MIGRATIONS.iter().map(in_words).collect()),
         ..Migrator::DEFAULT
     }
+}
+
+fn latest(versions: impl Iterator<Item = i64>) -> i64 {
+    versions.max().unwrap_or_default()
 }
 
 /// A migration in PostgreSQL's words. Text compares by its bytes in `SQLite`, so it does here. A line that begins with
@@ -97,7 +98,7 @@ mod tests {
 
     #[test]
     fn checksums_are_those_of_the_files() {
-        let postgres = for_postgres();
+        let postgres = migrations_for(true);
         let sums = |migrator: &Migrator| -> Vec<(i64, Cow<'static, [u8]>)> {
             migrator
                 .iter()
