@@ -169,6 +169,10 @@ async fn every_part_of_a_signed_url_counts() {
 #[tokio::test]
 async fn interrupted_uploads_are_cleared_away_at_the_next_start() {
     let server = TestServer::start().await;
+    if crate::database::of(server.dir.path()).await.is_some() {
+        // Another server may be writing them: they are left for a day.
+        return;
+    }
     server.create_run("r").await;
     upload(&server, "kept.txt", b"kept").await;
     let objects = server.dir.path().join("objects");

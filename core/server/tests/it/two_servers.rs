@@ -179,28 +179,34 @@ async fn pages_hear_of_runs_that_change_through_the_other_server() {
     };
     pair.one.create_run("r").await;
     let Pair { one, other, .. } = pair;
-    let key = other.key_header();
-    let router = other.server.router();
-    // The relay runs while a server serves.
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = tokio::spawn(other.server.serve(async { drop(stopped.await) }));
+    let (key, other_key) = (one.key_header(), other.key_header());
+    let (router, other_router) = (one.server.router(), other.server.router());
+    // Servers tell each other while they serve.
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let serve = |server: Server| {
+        let mut stopped = stopped.clone();
+        tokio::spawn(server.serve(async move { drop(stopped.wait_for(|stop| *stop).await) }))
+    };
+    let serving = [serve(one.server), serve(other.server)];
     let request = Request::get("/api/live?entity=me&project=p")
         .header(header::HOST, HOST)
-        .header(header::AUTHORIZATION, key)
+        .header(header::AUTHORIZATION, other_key)
         .body(Body::empty())
         .expect("a valid request");
-    let mut events = router
-        .oneshot(request)
-        .await
-        .expect("an answer")
-        .into_body()
-        .into_data_stream();
+    let answer = other_router.oneshot(request).await.expect("an answer");
+    let mut events = answer.into_body().into_data_stream();
     let told = async {
         let mut seen = String::new();
         let mut line = 0;
         // The first ones may be sent before the other server listens.
         while !seen.contains("event: run") {
-            one.stream("r", &body(line, &lines(line..line + 1))).await;
+            let request = Request::post("/files/me/p/r/file_stream")
+                .header(header::HOST, HOST)
+                .header(header::AUTHORIZATION, &key)
+                .body(Body::from(body(line, &lines(line..line + 1)).to_string()))
+                .expect("a valid request");
+            let answer = router.clone().oneshot(request).await.expect("an answer");
+            assert_eq!(answer.status(), 200);
             line += 1;
             let part = tokio::time::timeout(Duration::from_millis(500), events.next()).await;
             if let Ok(Some(Ok(part))) = part {
@@ -211,8 +217,11 @@ async fn pages_hear_of_runs_that_change_through_the_other_server() {
     tokio::time::timeout(Duration::from_secs(20), told)
         .await
         .expect("told soon");
-    drop(stop.send(()));
-    serving.await.expect("ended").expect("in order");
+    drop(events);
+    stop.send_replace(true);
+    for one in serving {
+        one.await.expect("ended").expect("in order");
+    }
 }
 
 #[tokio::test]
