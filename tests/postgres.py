@@ -143,7 +143,8 @@ class Cluster:
 
     def remove(self) -> None:
         """Stop the server and remove its files."""
-        self.stop()
+        # Nothing has to be written any more.
+        self.stop(signal.SIGQUIT)
         shutil.rmtree(self.root, ignore_errors=True)
 
     def _create(self) -> None:

@@ -5,10 +5,10 @@ What was answered with 200 is there afterwards, once; of what was not, whole req
 
 from __future__ import annotations
 
+import http.client
 import os
 import random
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,7 +40,7 @@ class ServerProcess:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> float:
-        """Start it; the seconds until it takes connections."""
+        """Start it; the seconds until it is ready."""
         words = ["--port", str(self.port), "--data-dir", str(self.data), "--username", ENTITY, *self.words]
         with (self.data.parent / f"{self.data.name}.log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -73,8 +73,14 @@ class ServerProcess:
     def _answers(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, (self.data.parent / f"{self.data.name}.log").read_text()[-2000:]
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+        probe = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            probe.request("GET", "/ready")
+            return probe.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            probe.close()
 
 
 @pytest.fixture
