@@ -91,6 +91,29 @@ const fn is_allowed(role: Role, level: Level, action: Action) -> bool {
     }
 }
 
+/// The rule for a project; a word for its level that this release does not know is the narrowest one.
+fn allows(role: Role, project: &ProjectRow, action: Action) -> bool {
+    let level = project.access.parse().unwrap_or(Level::Private);
+    is_allowed(role, level, action)
+}
+
+/// An error if the caller may see the project, but not do this with it.
+fn check(role: Role, project: &ProjectRow, action: Action) -> Result<(), ApiError> {
+    if allows(role, project, action) {
+        return Ok(());
+    }
+    let what = match action {
+        Action::Manage => {
+            "administrators of the entity rename and delete projects and set who may use them"
+        }
+        Action::Read | Action::Write => "you may look at it, not change it",
+    };
+    Err(ApiError::forbidden(
+        "forbidden",
+        format!("project `{}/{}`: {what}", project.entity, project.name),
+    ))
+}
+
 /// What a caller may reach.
 #[derive(Clone, Copy)]
 pub(crate) struct Access<'a> {
@@ -182,8 +205,8 @@ impl<'a> Access<'a> {
         }
         let role = self.role(connection, &entity).await?;
         match found {
-            Some(row) if self.allows(role, &row, Action::Read) => {
-                self.check(role, &row, action)?;
+            Some(row) if allows(role, &row, Action::Read) => {
+                check(role, &row, action)?;
                 Ok(Some(row))
             }
             // Not there and not yours are the same.
@@ -203,10 +226,10 @@ impl<'a> Access<'a> {
             return Ok(true);
         }
         let role = self.role(connection, &project.entity).await?;
-        if !self.allows(role, project, Action::Read) {
+        if !allows(role, project, Action::Read) {
             return Ok(false);
         }
-        self.check(role, project, action)?;
+        check(role, project, action)?;
         Ok(true)
     }
 
@@ -287,28 +310,6 @@ impl<'a> Access<'a> {
         }
         let entity = self.entity(connection, entity).await?;
         Ok(projects::ensure(connection, entity.id, &entity.name, name, now_micros).await?)
-    }
-
-    fn allows(&self, role: Role, project: &ProjectRow, action: Action) -> bool {
-        // A word that this release does not know is the narrowest level.
-        let level = project.access.parse().unwrap_or(Level::Private);
-        is_allowed(role, level, action)
-    }
-
-    fn check(&self, role: Role, project: &ProjectRow, action: Action) -> Result<(), ApiError> {
-        if self.allows(role, project, action) {
-            return Ok(());
-        }
-        let what = match action {
-            Action::Manage => {
-                "administrators of the entity rename and delete projects and set who may use them"
-            }
-            Action::Read | Action::Write => "you may look at it, not change it",
-        };
-        Err(ApiError::forbidden(
-            "forbidden",
-            format!("project `{}/{}`: {what}", project.entity, project.name),
-        ))
     }
 
     async fn role(&self, connection: &mut Connection, entity: &str) -> Result<Role, StoreError> {

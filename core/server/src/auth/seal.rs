@@ -1,9 +1,9 @@
 //! Sealing the key of a new service account, so that only whoever created it can read it, and only for some minutes.
 //!
 //! W&B's client asks for the new account in a second request and takes the key from there. The server stores hashes of
-//! secrets only; in between it keeps the key's 32 random bytes XORed with `HMAC-SHA256(credential, "service-key:" + user
-//! id)`, where the credential is the key or sign-in cookie of the request, of which the server has only the hash. Each
-//! account is sealed once, so no pad is used twice.
+//! secrets only; in between it keeps the exclusive or of the key's 32 random bytes with
+//! `HMAC-SHA256(credential, "service-key:<user id>")`, where the credential is the key or sign-in cookie of the request, of
+//! which the server has only the hash. Each account is sealed once, so no pad is used twice.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;

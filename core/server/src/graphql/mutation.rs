@@ -1,5 +1,10 @@
 //! Root of all changes.
 
+#![expect(
+    clippy::unused_async,
+    reason = "resolvers are asynchronous by contract"
+)]
+
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use runlane_model::limits;
 use runlane_model::run_state::RunState;

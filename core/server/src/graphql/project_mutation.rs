@@ -166,32 +166,23 @@ impl ProjectMutation {
         };
         let now = scope.state.clock.now_micros();
         let mut writer = scope.state.store.writer().await?;
-        let (row, inserted) = match input.id.as_deref().filter(|id| !id.is_empty()) {
-            Some(id) => (
-                project_with_id(scope, &mut writer, id, change).await?,
-                false,
-            ),
-            None => {
-                let name = input.name.as_deref().unwrap_or_default();
-                limits::check_project(name)
-                    .map_err(|error| ApiError::invalid(error.to_string()))?;
-                let entity = input.entity_name.as_deref().unwrap_or_default();
-                let changes =
-                    access.is_some() || input.description.is_some() || input.views.is_some();
-                let action = if changes { change } else { Action::Read };
-                let found = scope
-                    .access()
-                    .project(&mut writer, entity, name, action)
-                    .await?;
-                match found {
-                    Some(row) => (row, false),
-                    None => {
-                        scope
-                            .access()
-                            .project_for_runs(&mut writer, entity, name, now)
-                            .await?
-                    }
-                }
+        let given = input.id.as_deref().filter(|id| !id.is_empty());
+        let (row, inserted) = if let Some(id) = given {
+            let row = project_with_id(scope, &mut writer, id, change).await?;
+            (row, false)
+        } else {
+            let name = input.name.as_deref().unwrap_or_default();
+            limits::check_project(name).map_err(|error| ApiError::invalid(error.to_string()))?;
+            let entity = input.entity_name.as_deref().unwrap_or_default();
+            let changes = access.is_some() || input.description.is_some() || input.views.is_some();
+            let action = if changes { change } else { Action::Read };
+            let access = scope.access();
+            if let Some(row) = access.project(&mut writer, entity, name, action).await? {
+                (row, false)
+            } else {
+                access
+                    .project_for_runs(&mut writer, entity, name, now)
+                    .await?
             }
         };
         projects::update(

@@ -1,10 +1,5 @@
 //! The server's description of itself.
 
-#![expect(
-    clippy::unused_async,
-    reason = "resolvers are asynchronous by contract"
-)]
-
 use async_graphql::{Object, SimpleObject};
 use serde_json::json;
 

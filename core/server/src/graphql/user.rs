@@ -1,10 +1,5 @@
 //! Users and their keys.
 
-#![expect(
-    clippy::unused_async,
-    reason = "resolvers are asynchronous by contract"
-)]
-
 use async_graphql::{Context, ID, Object, SimpleObject};
 use serde_json::json;
 
