@@ -111,7 +111,7 @@ impl Server {
         };
         let link = login::new_link_token(&store, owner.user_id, now).await?;
         let live = LiveHub::new();
-        let (ingest, ingest_task) = Ingest::start(store.clone(), Arc::clone(&clock), live.clone());
+        let (ingest, ingest_task) = Ingest::start(&store, &clock, &live);
         let (draining, drains) = watch::channel(false);
         let (closing, closed) = watch::channel(false);
         let limits = config.limits.clone();

@@ -90,14 +90,14 @@ pub(crate) struct Ingest {
 impl Ingest {
     /// Starts the writer tasks, which end with the one returned.
     pub(crate) fn start(
-        store: Store,
-        clock: Arc<dyn Clock>,
-        live: LiveHub,
+        store: &Store,
+        clock: &Arc<dyn Clock>,
+        live: &LiveHub,
     ) -> (Self, tokio::task::JoinHandle<()>) {
         let mut tasks = JoinSet::new();
         let queues = (0..store.writers()).map(|_| {
             let (queue, jobs) = mpsc::channel(QUEUE_REQUESTS);
-            tasks.spawn(work(store.clone(), Arc::clone(&clock), live.clone(), jobs));
+            tasks.spawn(work(store.clone(), Arc::clone(clock), live.clone(), jobs));
             queue
         });
         let queues = queues.collect();
