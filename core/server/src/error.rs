@@ -68,7 +68,7 @@ pub enum ServerError {
         waited_secs: u64,
     },
     /// The database could not be opened or upgraded.
-    #[error("cannot open the database: {0}")]
+    #[error(transparent)]
     Database(#[from] StoreError),
     /// The object store cannot be used as it was given.
     #[error("cannot use the object store `{place}`: {reason}{}{hint}", if hint.is_empty() { "" } else { "\nhint: " })]
@@ -93,14 +93,13 @@ pub enum StoreError {
     Sql(#[from] sqlx::Error),
     /// The database cannot be reached.
     #[error(
-        "cannot reach `{place}`: {source}\nhint: does PostgreSQL run there, and are the user's name and password right?"
+        "cannot reach the database `{place}`: {reason}\nhint: does PostgreSQL run there, and are the user's name and password right?"
     )]
     Unreachable {
         /// The database, without its password.
         place: String,
-        /// What the driver says.
-        #[source]
-        source: sqlx::Error,
+        /// What the driver says; part of the message, so no source.
+        reason: sqlx::Error,
     },
     /// Another transaction was first.
     #[error("database: {0}")]

@@ -83,19 +83,19 @@ async fn first_connection(
     let end = tokio::time::Instant::now() + ACQUIRE_TIMEOUT;
     loop {
         let connected = tokio::time::timeout_at(end, AnyConnection::connect_with(options)).await;
-        let source = match connected {
+        let reason = match connected {
             Ok(Ok(connection)) => return Ok(connection),
             Ok(Err(error)) => error,
             Err(_elapsed) => sqlx::Error::PoolTimedOut,
         };
-        let starts = match &source {
+        let starts = match &reason {
             sqlx::Error::Io(_) => true,
             sqlx::Error::Database(refusal) => refusal.is_transient_in_connect_phase(),
             _ => false,
         };
         if !starts || tokio::time::Instant::now() + START_RETRY > end {
             let place = url.to_string();
-            return Err(StoreError::Unreachable { place, source });
+            return Err(StoreError::Unreachable { place, reason });
         }
         tokio::time::sleep(START_RETRY).await;
     }
