@@ -163,7 +163,10 @@ mod tests {
         for _ in 1..20 {
             last = rate.take(1, start);
         }
-        assert_eq!((last.allowed, last.remaining, last.reset_secs), (true, 0, 2));
+        assert_eq!(
+            (last.allowed, last.remaining, last.reset_secs),
+            (true, 0, 2)
+        );
         let refused = rate.take(1, start);
         assert_eq!((refused.allowed, refused.reset_secs), (false, 1));
         assert!(rate.take(2, start).allowed, "others are not touched");

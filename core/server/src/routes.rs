@@ -45,10 +45,7 @@ pub(crate) fn router(state: AppState) -> Router {
             post(filestream::post).layer(Extension(BodyLimit(filestream::body::MAX_BODY_BYTES))),
         )
         .route("/api/session", get(login::session))
-        .route(
-            "/api/server/unknown-operations",
-            get(graphql::unknown::get),
-        )
+        .route("/api/server/unknown-operations", get(graphql::unknown::get))
         .route("/api/logout", post(login::logout))
         .route("/api/login-links", post(login::new_link))
         .route("/api/live", get(live::events))
@@ -125,7 +122,10 @@ async fn method_not_allowed() -> ApiError {
 
 /// Refuses heads that are larger than anything that a client has to say.
 async fn check_head(request: Request, next: Next) -> Result<Response, ApiError> {
-    let uri = request.uri().path_and_query().map_or(0, |text| text.as_str().len());
+    let uri = request
+        .uri()
+        .path_and_query()
+        .map_or(0, |text| text.as_str().len());
     if uri > URI_BYTES {
         return Err(ApiError::new(
             StatusCode::URI_TOO_LONG,

@@ -17,8 +17,8 @@ use crate::graphql::unknown::Unknown;
 use crate::history::cache::HistoryCache;
 use crate::limits::Limits;
 use crate::live::LiveHub;
-use crate::run_table::RunTables;
 use crate::rate::RateLimiter;
+use crate::run_table::RunTables;
 use crate::store::Store;
 
 /// Unknown entities remembered, so that each is told once.

@@ -155,7 +155,9 @@ pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
 }
 
 fn too_large(limit: usize) -> ApiError {
-    ApiError::too_large(format!("the body is larger than {limit} bytes, which this route takes"))
+    ApiError::too_large(format!(
+        "the body is larger than {limit} bytes, which this route takes"
+    ))
 }
 
 async fn read(
@@ -177,7 +179,11 @@ async fn read(
         return Ok(ApiBytes { bytes: first, room });
     }
     let announced = length.and_then(|length| usize::try_from(length).ok());
-    let mut bytes = BytesMut::with_capacity(announced.unwrap_or(0).clamp(first.len(), FIRST_BYTES.max(first.len())));
+    let mut bytes = BytesMut::with_capacity(
+        announced
+            .unwrap_or(0)
+            .clamp(first.len(), FIRST_BYTES.max(first.len())),
+    );
     bytes.extend_from_slice(&first);
     drop(first);
     while let Some(frame) = next_frame(&mut frames, state.limits.body_idle).await? {

@@ -87,7 +87,12 @@ async fn serve(
             None => gone = Some(file.object_key),
         }
     }
-    tracing::error!(run_id, name, object = gone, "the object of a file is missing");
+    tracing::error!(
+        run_id,
+        name,
+        object = gone,
+        "the object of a file is missing"
+    );
     Err(ApiError::unavailable(
         "the object store does not have this file at the moment; try again",
     ))

@@ -163,7 +163,10 @@ impl Document {
     /// What is to be executed, if it is within all limits.
     fn check(&self) -> Result<ExecutableDocument, ApiError> {
         let document = guard::parse(&self.query)?;
-        let name = self.operation_name.as_deref().filter(|name| !name.is_empty());
+        let name = self
+            .operation_name
+            .as_deref()
+            .filter(|name| !name.is_empty());
         let none = serde_json::Map::new();
         guard::check_variables(&document, name, self.variables.as_ref().unwrap_or(&none))?;
         Ok(document)
@@ -173,8 +176,7 @@ impl Document {
 /// Whether no operation of the document changes anything.
 fn is_query(document: &ExecutableDocument) -> bool {
     let mut operations = document.operations.iter();
-    operations
-        .all(|(_, operation)| operation.node.ty == OperationType::Query)
+    operations.all(|(_, operation)| operation.node.ty == OperationType::Query)
 }
 
 /// The answer to a document that is not even looked at, in the form of the engine's own refusals.

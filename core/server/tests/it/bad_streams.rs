@@ -35,19 +35,36 @@ fn history(offset: &Value, content: &Value) -> Value {
 
 /// Checks that `answer` refuses with `status`, that nothing was stored, and that the next request is taken.
 async fn check_refused(server: &TestServer, what: &str, answer: Answer, status: u16) {
-    assert_eq!(answer.status, status, "{what}: {}", String::from_utf8_lossy(&answer.body));
+    assert_eq!(
+        answer.status,
+        status,
+        "{what}: {}",
+        String::from_utf8_lossy(&answer.body)
+    );
     let error = answer.json()["error"].clone();
     let message = error["message"].as_str().unwrap_or_default();
-    assert!(error["code"].is_string() && !message.is_empty(), "{what}: {error}");
+    assert!(
+        error["code"].is_string() && !message.is_empty(),
+        "{what}: {error}"
+    );
     assert!(message.len() < 500, "{what}: the message quotes too much");
     assert!(!message.contains(&server.server.credentials().api_key));
-    let stored = server.run("r", "historyLineCount eventsLineCount logLineCount state summaryMetrics").await;
+    let stored = server
+        .run(
+            "r",
+            "historyLineCount eventsLineCount logLineCount state summaryMetrics",
+        )
+        .await;
     assert_eq!(
         stored,
         json!({"historyLineCount": 0, "eventsLineCount": 0, "logLineCount": 0, "state": "running", "summaryMetrics": "{}"}),
         "{what}"
     );
-    assert_eq!(server.stream("r", &json!({})).await.status, 200, "{what}: the next request");
+    assert_eq!(
+        server.stream("r", &json!({})).await.status,
+        200,
+        "{what}: the next request"
+    );
 }
 
 async fn check(cases: Vec<(&str, Value, u16)>) {
@@ -59,7 +76,10 @@ async fn check(cases: Vec<(&str, Value, u16)>) {
     }
     let good = history(&json!(0), &json!(["{\"_step\":0}"]));
     assert_eq!(server.stream("r", &good).await.status, 200);
-    assert_eq!(server.run("r", "historyLineCount").await["historyLineCount"], 1);
+    assert_eq!(
+        server.run("r", "historyLineCount").await["historyLineCount"],
+        1
+    );
 }
 
 #[tokio::test]
@@ -114,19 +134,69 @@ async fn bodies_that_are_not_what_they_say_are_refused() {
     let cases: Vec<(&str, &[(&str, &str)], Vec<u8>, u16)> = vec![
         ("empty", &[], Vec::new(), 400),
         ("no JSON", &[], b"hello".to_vec(), 400),
-        ("half of a JSON", &[], body.as_bytes()[..body.len() / 2].to_vec(), 400),
-        ("more behind the JSON", &[], format!("{body}{{}}").into_bytes(), 400),
+        (
+            "half of a JSON",
+            &[],
+            body.as_bytes()[..body.len() / 2].to_vec(),
+            400,
+        ),
+        (
+            "more behind the JSON",
+            &[],
+            format!("{body}{{}}").into_bytes(),
+            400,
+        ),
         ("no UTF-8", &[], b"{\"files\": {\"\xff\": 1}}".to_vec(), 400),
         ("deep", &[], "[".repeat(100_000).into_bytes(), 400),
-        ("the same member twice", &[], b"{\"files\": {}, \"files\": {}}".to_vec(), 400),
-        ("unknown encoding", &[("content-encoding", "br")], zipped.clone(), 415),
-        ("plain body called gzip", &[("content-encoding", "gzip")], body.clone().into_bytes(), 400),
+        (
+            "the same member twice",
+            &[],
+            b"{\"files\": {}, \"files\": {}}".to_vec(),
+            400,
+        ),
+        (
+            "unknown encoding",
+            &[("content-encoding", "br")],
+            zipped.clone(),
+            415,
+        ),
+        (
+            "plain body called gzip",
+            &[("content-encoding", "gzip")],
+            body.clone().into_bytes(),
+            400,
+        ),
         ("gzip body called plain", &[], zipped.clone(), 400),
-        ("half a gzip body", &[("content-encoding", "gzip")], zipped[..zipped.len() / 2].to_vec(), 400),
-        ("gzip body without its check sum", &[("content-encoding", "gzip")], zipped[..zipped.len() - 8].to_vec(), 400),
-        ("bytes behind a gzip body", &[("content-encoding", "gzip")], longer, 400),
-        ("a gzip bomb", &[("content-encoding", "gzip")], gzip(&vec![b' '; 70 << 20]), 413),
-        ("announced as too large", &[("content-length", "67108865")], body.clone().into_bytes(), 413),
+        (
+            "half a gzip body",
+            &[("content-encoding", "gzip")],
+            zipped[..zipped.len() / 2].to_vec(),
+            400,
+        ),
+        (
+            "gzip body without its check sum",
+            &[("content-encoding", "gzip")],
+            zipped[..zipped.len() - 8].to_vec(),
+            400,
+        ),
+        (
+            "bytes behind a gzip body",
+            &[("content-encoding", "gzip")],
+            longer,
+            400,
+        ),
+        (
+            "a gzip bomb",
+            &[("content-encoding", "gzip")],
+            gzip(&vec![b' '; 70 << 20]),
+            413,
+        ),
+        (
+            "announced as too large",
+            &[("content-length", "67108865")],
+            body.clone().into_bytes(),
+            413,
+        ),
     ];
     for (what, headers, body, status) in cases {
         let answer = send(&server, headers, body).await;
@@ -138,7 +208,9 @@ async fn bodies_that_are_not_what_they_say_are_refused() {
     ]);
     let answer = send(&server, &[], Body::from_stream(cut)).await;
     check_refused(&server, "cut off", answer, 400).await;
-    let endless = futures::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[b' '; 1 << 20])));
+    let endless = futures::stream::repeat_with(|| {
+        Ok::<_, std::io::Error>(Bytes::from_static(&[b' '; 1 << 20]))
+    });
     let answer = send(&server, &[], Body::from_stream(endless)).await;
     check_refused(&server, "without end", answer, 413).await;
 }
@@ -151,7 +223,8 @@ async fn a_body_that_stalls_is_given_up() {
     })
     .await;
     server.create_run("r").await;
-    let stalled = futures::stream::once(async { Ok::<_, std::io::Error>(Bytes::from_static(b"{")) });
+    let stalled =
+        futures::stream::once(async { Ok::<_, std::io::Error>(Bytes::from_static(b"{")) });
     let stalled = futures::StreamExt::chain(stalled, futures::stream::pending());
     let answer = send(&server, &[], Body::from_stream(stalled)).await;
     check_refused(&server, "stalled", answer, 408).await;
@@ -167,20 +240,36 @@ async fn bodies_in_memory_are_bounded_all_together() {
     .await;
     server.create_run("r").await;
     let (held, arrives) = tokio::sync::mpsc::channel::<Result<Bytes, std::io::Error>>(4);
-    held.send(Ok(Bytes::from(vec![b' '; 2 << 20]))).await.expect("room");
-    let slow = send(&server, &[], Body::from_stream(tokio_stream::wrappers::ReceiverStream::new(arrives)));
+    held.send(Ok(Bytes::from(vec![b' '; 2 << 20])))
+        .await
+        .expect("room");
+    let slow = send(
+        &server,
+        &[],
+        Body::from_stream(tokio_stream::wrappers::ReceiverStream::new(arrives)),
+    );
     let other = async {
         tokio::time::sleep(Duration::from_millis(50)).await;
         let answer = send(&server, &[], vec![b' '; 2 << 20]).await;
-        assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "1"));
+        assert_eq!(
+            (answer.status.as_u16(), answer.header("retry-after")),
+            (503, "1")
+        );
         let small = send(&server, &[], "{}").await;
         assert_eq!(small.status, 200, "what is small still finds room");
-        held.send(Ok(Bytes::from_static(b"{}"))).await.expect("room");
+        held.send(Ok(Bytes::from_static(b"{}")))
+            .await
+            .expect("room");
         drop(held);
     };
     let (slow, ()) = tokio::join!(slow, other);
     assert_eq!(slow.status, 200);
-    assert_eq!(send(&server, &[], [vec![b' '; 2 << 20], b"{}".to_vec()].concat()).await.status, 200);
+    assert_eq!(
+        send(&server, &[], [vec![b' '; 2 << 20], b"{}".to_vec()].concat())
+            .await
+            .status,
+        200
+    );
 }
 
 #[tokio::test]
@@ -192,7 +281,10 @@ async fn what_comes_after_the_end_is_stored_and_the_run_stays_ended() {
         assert_eq!(server.stream("r", &end).await.status, 200);
     }
     assert_eq!(server.run("r", "state").await["state"], "failed");
-    assert_eq!(server.send_history("r", 0, &["{\"_step\":0}"]).await["history"], 1);
+    assert_eq!(
+        server.send_history("r", 0, &["{\"_step\":0}"]).await["history"],
+        1
+    );
     let run = server.run("r", "state historyLineCount").await;
     assert_eq!(run, json!({"state": "failed", "historyLineCount": 1}));
 }
@@ -212,10 +304,15 @@ async fn unknown_and_deleted_runs_have_no_stream() {
     server.create_run("r").await;
     let id = server.run("r", "id").await["id"].clone();
     server
-        .graphql("mutation D($id: ID!) { deleteRun(input: {id: $id}) { clientMutationId } }", json!({"id": id}))
+        .graphql(
+            "mutation D($id: ID!) { deleteRun(input: {id: $id}) { clientMutationId } }",
+            json!({"id": id}),
+        )
         .await;
     for name in ["r", "never", "a%2Fb", "..", "%00", "x;y=z", "%F0%9F%8E%89"] {
-        let answer = server.post(&format!("/files/me/p/{name}/file_stream"), "{}").await;
+        let answer = server
+            .post(&format!("/files/me/p/{name}/file_stream"), "{}")
+            .await;
         // PostgreSQL has no NUL character, and says so.
         let is_nul = name == "%00" && answer.status == 422;
         assert!(is_nul || answer.status == 404, "{name}");

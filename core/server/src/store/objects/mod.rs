@@ -33,7 +33,7 @@ use crate::error::{ServerError, StoreError};
 /// Bound of one request to the store; retries of the store's client are within it.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Bound of the parts that are on their way to a bucket, in memory, over all uploads of the process.
-const PARTS_MIB: usize = 128;
+const PARTS_MIB: u32 = 128;
 /// A store of weak consistency is given this long to show an object that it has taken.
 const VISIBLE_AFTER_MILLIS: [u64; 4] = [0, 100, 500, 2_000];
 /// Objects of a shared store that no row names are removed when they are older: an upload may take a day, and a bucket may
@@ -75,7 +75,7 @@ impl Objects {
                     store: bucket.connect()?,
                     kind: Kind::Bucket {
                         spool,
-                        room: Arc::new(Semaphore::new(PARTS_MIB)),
+                        room: Arc::new(Semaphore::new(PARTS_MIB as usize)),
                     },
                 };
                 place::probe(&objects, bucket).await?;

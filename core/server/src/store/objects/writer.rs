@@ -176,7 +176,7 @@ impl ObjectWriter {
         };
         let mebibytes = u32::try_from(spool.bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX);
         let permit = Arc::clone(room)
-            .acquire_many_owned(mebibytes.min(super::PARTS_MIB as u32))
+            .acquire_many_owned(mebibytes.min(super::PARTS_MIB))
             .await
             .map_err(|_closed| StoreError::Damaged("uploads are closed".into()))?;
         let mut bytes = Vec::with_capacity(usize::try_from(spool.bytes).unwrap_or(0));
