@@ -170,6 +170,20 @@ impl S3Place {
         })
     }
 
+    fn no_bucket(&self) -> ServerError {
+        self.unusable(
+            &"there is no such bucket",
+            "create it, or check its name, region and endpoint (`RUNLANE_S3_ENDPOINT`, `RUNLANE_S3_REGION`)",
+        )
+    }
+
+    fn no_access(&self) -> ServerError {
+        self.unusable(
+            &"the store refuses the credentials",
+            "set `RUNLANE_S3_ACCESS_KEY_ID` and `RUNLANE_S3_SECRET_ACCESS_KEY` (or the usual `AWS_…` variables) of an account that may put, get, list and delete there",
+        )
+    }
+
     fn unusable(&self, reason: &dyn fmt::Display, hint: &str) -> ServerError {
         ServerError::Objects {
             place: self.to_string(),
@@ -196,19 +210,16 @@ pub(super) async fn probe(objects: &Objects, place: &S3Place) -> Result<(), Serv
     .await;
     let Err(error) = outcome else { return Ok(()) };
     let text = error.to_string();
+    // The client's kinds of errors do not tell all of it: a listing that is refused is of none.
+    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
     match error {
-        object_store::Error::NotFound { .. } => Err(place.unusable(
-            &"there is no such bucket",
-            "create it, or check its name, region and endpoint (`RUNLANE_S3_ENDPOINT`, `RUNLANE_S3_REGION`)",
-        )),
-        object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
-            Err(place.unusable(
-                &"the store refuses the credentials",
-                "set `RUNLANE_S3_ACCESS_KEY_ID` and `RUNLANE_S3_SECRET_ACCESS_KEY` (or the usual `AWS_…` variables) of an account that may put, get, list and delete there",
-            ))
-        }
+        object_store::Error::NotFound { .. } => Err(place.no_bucket()),
+        _ if says(&["NoSuchBucket"]) => Err(place.no_bucket()),
+        object_store::Error::PermissionDenied { .. }
+        | object_store::Error::Unauthenticated { .. } => Err(place.no_access()),
+        _ if says(&["status code: 401", "status code: 403"]) => Err(place.no_access()),
         // The store's answers that no repetition changes, such as a wrong region.
-        _ if text.contains("status code: 4") || text.contains("redirect") => {
+        _ if says(&["status code: 4", "redirect"]) => {
             Err(place.unusable(&text, "check region and endpoint"))
         }
         _ => {
