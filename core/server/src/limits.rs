@@ -42,9 +42,9 @@ impl Default for Limits {
             connections: 4_096,
             head_time: Duration::from_secs(20),
             // Longer than W&B's client keeps a connection, so that it is the client that closes.
-            idle_time: Duration::from_secs(120),
+            idle_time: Duration::from_mins(2),
             body_idle: Duration::from_secs(30),
-            body_time: Duration::from_secs(300),
+            body_time: Duration::from_mins(5),
             write_idle: Duration::from_secs(30),
             bodies_bytes: 128 << 20,
             work_bytes: 144 << 20,

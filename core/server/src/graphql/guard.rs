@@ -187,6 +187,10 @@ struct Measure<'a> {
     known: HashMap<&'a Name, Option<Size>>,
 }
 
+#[expect(
+    clippy::iter_over_hash_type,
+    reason = "sums and maxima are the same in any order"
+)]
 fn check_document(document: &ExecutableDocument) -> Result<(), ApiError> {
     if document.operations.iter().count() > OPERATIONS {
         return Err(refused("operations", OPERATIONS));

@@ -183,7 +183,7 @@ async fn ranges_are_exact(objects: &Objects) {
 
 async fn missing_objects_are_missing(objects: &Objects) {
     assert!(is_missing(&objects.get("m/x").await.expect_err("missing")));
-    let ranges = objects.ranges("m/x", &[0..1]).await;
+    let ranges = objects.ranges("m/x", std::slice::from_ref(&(0..1))).await;
     assert!(is_missing(&ranges.expect_err("missing")));
     let Err(error) = objects.stream("m/x", 0..1).await else {
         panic!("a stream of nothing")

@@ -31,7 +31,7 @@ use crate::auth::token;
 use crate::error::{ServerError, StoreError};
 
 /// Bound of one request to the store; retries of the store's client are within it.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 /// Bound of the parts that are on their way to a bucket, in memory, over all uploads of the process.
 const PARTS_MIB: u32 = 128;
 /// A store of weak consistency is given this long to show an object that it has taken.

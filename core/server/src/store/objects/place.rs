@@ -219,7 +219,9 @@ pub(super) async fn probe(objects: &Objects, place: &S3Place) -> Result<(), Serv
         | object_store::Error::Unauthenticated { .. } => Err(place.no_access()),
         _ if says(&["status code: 401", "status code: 403"]) => Err(place.no_access()),
         // The store's answers that no repetition changes, such as a wrong region.
-        _ if says(&["status code: 4", "redirect"]) => {
+        _ if says(&["status code: 4", "redirect"])
+            && !says(&["status code: 408", "status code: 429"]) =>
+        {
             Err(place.unusable(&text, "check region and endpoint"))
         }
         _ => {
