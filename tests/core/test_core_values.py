@@ -201,7 +201,9 @@ def test_a_hook_may_give_a_value_another_key(world: World) -> None:
     found = world.values(run, {"a": object(), "b": {"c": object(), "d": 1}})
     assert found == {("a_table", "rows"): 2, ("b.c_table", "rows"): 2, ("b", "d"): 1}
     assert places == ["a", "b.c"]
-    run._set_hooks(lambda _key, _value: _core.Renamed(lambda _path: ("", 1)), lambda *_: None, lambda *_: None)
+    run._set_hooks(
+        lambda _key, _value: _core.Renamed(lambda _path: ("", 1)), lambda *_: None, lambda *_: None
+    )
     with pytest.raises(ValueError, match="is empty: a key needs"):
         run.log({"a": object()})
     run._set_hooks(lambda _key, _value: _core.Renamed(lambda _path: 5), lambda *_: None, lambda *_: None)

@@ -39,7 +39,7 @@ def body(module: str, job: dict) -> None:
         # wandb's folder for media files goes away with the first child that ends: each gets its own.
         media.MEDIA_TMP.name = tempfile.mkdtemp("wandb-media", dir=os.path.dirname(job["directory"]))
     init = wandb.init
-    paths = open("runs.txt", "a", encoding="utf-8")  # noqa: SIM115 - open as long as the process
+    paths = open("runs.txt", "a", encoding="utf-8")
 
     def noted(*words, **named):
         run = init(*words, **named)
@@ -55,7 +55,7 @@ def body(module: str, job: dict) -> None:
         script.write(job["code"])
     code = compile(job["code"], os.path.join(job["directory"], "train.py"), "exec")
     sys.modules["__main__"].__dict__.update(__file__=os.path.join(job["directory"], "train.py"))
-    exec(code, sys.modules["__main__"].__dict__)  # noqa: S102 - the body is the test
+    exec(code, sys.modules["__main__"].__dict__)
 
 
 def start(module: str, job: dict) -> int:
