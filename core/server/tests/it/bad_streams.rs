@@ -12,6 +12,9 @@ use crate::support::{Answer, TestServer};
 
 const PATH: &str = "/files/me/p/r/file_stream";
 
+/// What is wrong, headers, body, status of the answer.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], Vec<u8>, u16);
+
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).expect("in memory");
@@ -131,7 +134,7 @@ async fn bodies_that_are_not_what_they_say_are_refused() {
     let zipped = gzip(body.as_bytes());
     let mut longer = zipped.clone();
     longer.extend_from_slice(b"garbage");
-    let cases: Vec<(&str, &[(&str, &str)], Vec<u8>, u16)> = vec![
+    let cases: Vec<Case> = vec![
         ("empty", &[], Vec::new(), 400),
         ("no JSON", &[], b"hello".to_vec(), 400),
         (
@@ -208,9 +211,8 @@ async fn bodies_that_are_not_what_they_say_are_refused() {
     ]);
     let answer = send(&server, &[], Body::from_stream(cut)).await;
     check_refused(&server, "cut off", answer, 400).await;
-    let endless = futures::stream::repeat_with(|| {
-        Ok::<_, std::io::Error>(Bytes::from_static(&[b' '; 1 << 20]))
-    });
+    let endless =
+        futures::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from(vec![b' '; 1 << 20])));
     let answer = send(&server, &[], Body::from_stream(endless)).await;
     check_refused(&server, "without end", answer, 413).await;
 }

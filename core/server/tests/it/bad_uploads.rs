@@ -9,6 +9,9 @@ use crate::support::{Answer, HOST, TestServer};
 
 const MD5_OF_X: &str = "ndTkYSaMgDT1yFZOFVxnpg==";
 
+/// What is wrong, headers, body, status of the answer.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], Body, u16);
+
 async fn upload_path(server: &TestServer, name: &str) -> String {
     let data = server
         .graphql(
@@ -78,7 +81,7 @@ fn broken() -> Body {
 #[tokio::test]
 async fn a_refused_upload_leaves_the_old_content_and_no_object() {
     let (server, path) = with_a_file().await;
-    let cases: Vec<(&str, &[(&str, &str)], Body, u16)> = vec![
+    let cases: Vec<Case> = vec![
         (
             "shorter than announced",
             &[("content-length", "9")],
