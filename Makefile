@@ -118,6 +118,7 @@ lint: $(VENV)/.wheel web/node_modules/.package-lock.json
 	cd web && npm run --silent typecheck && npm run --silent lint
 
 bench: $(PEER)/.done
+	tools/ensure-postgres.sh
 	tools/bench.sh $(PEER)/bin/python
 
 proto:
