@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     /// Serve until interrupted, or in the background with `--detach`.
-    Start(Start),
+    Start(Box<Start>),
     /// End the server of a data directory.
     Stop(DataDir),
     /// Say whether a server runs on a data directory; exit status 3 if not.
@@ -121,7 +121,7 @@ struct Start {
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.action {
         Action::Start(start) if start.detach => start_detached(&start),
-        Action::Start(start) => start_here(start),
+        Action::Start(start) => start_here(*start),
         Action::Stop(place) => stop(&place.resolve()?),
         Action::Status(place) => status(&place.resolve()?),
         Action::Env(place) => print_environment(&place.resolve()?),
