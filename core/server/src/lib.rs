@@ -37,10 +37,10 @@ mod web;
 pub use config::ServerConfig;
 pub use database_url::{DatabaseUrl, InvalidDatabaseUrl};
 pub use error::{ServerError, StoreError};
-pub use limits::Limits;
 pub use instance::{
     Credentials, Environment, Registration, Status, credentials_path, environment,
     read_credentials, read_registry, status, stop,
 };
-pub use store::objects::{ObjectsPlace, S3Place};
+pub use limits::Limits;
 pub use serve::{Server, serve};
+pub use store::objects::{ObjectsPlace, S3Place};

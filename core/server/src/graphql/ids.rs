@@ -36,7 +36,10 @@ pub(crate) fn project(entity: &str, project: &str) -> ID {
 /// What an id of a project says.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ProjectId {
-    Named { entity: String, project: String },
+    Named {
+        entity: String,
+        project: String,
+    },
     /// The row id, as in `internalId`.
     Numbered(i64),
 }

@@ -6,8 +6,8 @@
 mod line;
 mod search;
 
-use axum::{Extension, Json};
 use axum::extract::State;
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::line::LogLine;

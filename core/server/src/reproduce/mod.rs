@@ -4,8 +4,8 @@ mod manifest;
 mod recipe;
 mod shell;
 
-use axum::{Extension, Json};
 use axum::extract::State;
+use axum::{Extension, Json};
 use http::{HeaderMap, header};
 use runlane_model::json::{Object, Value, parse_object};
 
@@ -16,8 +16,8 @@ use crate::auth::access::{Access, Action};
 use crate::error::ApiError;
 use crate::extract::ApiPath;
 use crate::state::AppState;
-use crate::store::runs::RunRow;
 use crate::store::files;
+use crate::store::runs::RunRow;
 
 /// Answers with the recipe of a run.
 pub(crate) async fn of_run(
