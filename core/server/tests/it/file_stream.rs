@@ -39,7 +39,7 @@ async fn repeated_and_overlapping_ranges_are_stored_once() {
     );
     assert_eq!(
         server.send_history("r", 7, &lines[7..9]).await,
-        json!({"history": 10, "events": 0, "output": 0})
+        json!({"generation": 0, "history": 10, "events": 0, "output": 0})
     );
     assert_eq!(server.history("r").await, lines);
 }

@@ -54,6 +54,7 @@ async fn seeded(server: &TestServer, count: i64) {
             server,
             json!({
                 "name": format!("r{index}"),
+                "displayName": format!("run {index}"),
                 "config": format!(r#"{{"lr":{{"value":{index}}},"opt":{{"value":{{"name":"adam","l":[{index}]}}}},"a.b":{{"value":{}}}}}"#, index % 2),
                 "summary": format!(r#"{{"score":{},"train":{{"acc":{}}},"note":"n{}"}}"#, 100 - index, index % 4, index % 3),
                 "tags": if index % 2 == 0 { json!(["even", "x"]) } else { json!([]) },
