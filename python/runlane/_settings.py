@@ -77,11 +77,12 @@ class Settings(DerivedSettings):
         )
         if own and fork and fork["run"] == own:
             raise SettingsError(
-                "Provided `run_id` is the same as the run to `fork_from`. Please provide a different `run_id`, or use"
-                " `resume_from` to rewind the run"
+                f"`run_id` and `fork_from` both name `{own}`: a fork needs an id of its own; `resume_from` rewinds the run itself"
             )
         if own and rewind and rewind["run"] != own:
-            raise SettingsError("Both `run_id` and `resume_from` have been specified with different ids.")
+            raise SettingsError(
+                f"`run_id` and `resume_from` name different runs: `{own}` and `{rewind['run']}`"
+            )
 
     def __getattr__(self, name: str) -> Any:
         field = _spelled(name)

@@ -90,7 +90,7 @@ def test_moments_exclude_each_other():
     assert Settings(fork_from="a?_step=5").fork_from == {"run": "a", "metric": "_step", "value": 5.0}
     with pytest.raises(SettingsError, match="mutually exclusive"):
         Settings(resume="must", fork_from="a?_step=5")
-    with pytest.raises(SettingsError, match="cannot be the same"):
+    with pytest.raises(SettingsError, match="an id of its own"):
         Settings(run_id="a", fork_from="a?_step=5")
     with pytest.raises(SettingsError, match="different runs"):
         Settings(run_id="b", resume_from="a?_step=5")
