@@ -14,8 +14,8 @@ const RUNS: &str =
             totalCount edges { node { name } cursor } pageInfo { endCursor hasNextPage } } } }";
 
 async fn upsert(server: &TestServer, input: Value) -> Value {
-    let query = "mutation U($name: String, $config: JSONString, $summary: JSONString, $tags: [String!], $state: String, $group: String) {
-        upsertBucket(input: {name: $name, modelName: \"p\", config: $config, summaryMetrics: $summary, tags: $tags, state: $state, groupName: $group})
+    let query = "mutation U($name: String, $displayName: String, $config: JSONString, $summary: JSONString, $tags: [String!], $state: String, $group: String) {
+        upsertBucket(input: {name: $name, displayName: $displayName, modelName: \"p\", config: $config, summaryMetrics: $summary, tags: $tags, state: $state, groupName: $group})
         { bucket { id } inserted } }";
     server.graphql(query, input).await["upsertBucket"]["bucket"].clone()
 }
