@@ -5,6 +5,7 @@ use prost::Message;
 use runlane_proto::wandb_internal as pb;
 
 use crate::json::{Object, Value};
+use crate::run_filter::timestamp;
 
 /// Takes what `newer` says on top of `base`, field by field.
 pub fn merge(base: &mut pb::EnvironmentRecord, newer: &pb::EnvironmentRecord) {
@@ -242,31 +243,14 @@ pub fn iso_without_zone(seconds: i64, nanos: i32) -> String {
     format!("{date}T{time}.{:06}", nanos.clamp(0, 999_999_999) / 1_000)
 }
 
-/// Date and time of day of Unix seconds (Howard Hinnant's `civil_from_days`).
+/// Date and time of day of Unix seconds.
 fn civil(seconds: i64) -> (String, String) {
-    let days = seconds.div_euclid(86_400);
-    let of_day = seconds.rem_euclid(86_400);
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_index = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_index + 2) / 5 + 1;
-    let month = if month_index < 10 {
-        month_index + 3
-    } else {
-        month_index - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let time = format!(
-        "{:02}:{:02}:{:02}",
-        of_day / 3_600,
-        of_day / 60 % 60,
-        of_day % 60
-    );
-    (format!("{year:04}-{month:02}-{day:02}"), time)
+    let text = timestamp::to_text(seconds.saturating_mul(1_000_000));
+    let (date, time) = text
+        .trim_end_matches('Z')
+        .split_once('T')
+        .unwrap_or_default();
+    (date.to_owned(), time.to_owned())
 }
 
 #[cfg(test)]

@@ -96,7 +96,7 @@ async fn runs_of_a_team_are_for_its_members() {
 }
 
 #[tokio::test]
-async fn charts_and_live_events_show_strangers_nothing() {
+async fn charts_show_strangers_nothing() {
     let world = World::new().await;
     let question = json!({"series": [{"run": "team/p/r", "key": "loss"}]});
     let unknown = |answer: &Answer| answer.body[8] & 2 == 2;
