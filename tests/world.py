@@ -103,7 +103,7 @@ class Home:
         return process
 
     def run_dirs(self) -> list[Path]:
-        """The run directories, oldest first."""
+        """The run directories, oldest first; runs of one second are in the order of their ids."""
         found = [path for path in self.wandb_dir.glob("*run-*") if path.is_dir() and not path.is_symlink()]
         return sorted(found)
 

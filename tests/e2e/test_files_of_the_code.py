@@ -26,9 +26,11 @@ def files_of(
 ) -> dict[str, bytes]:
     """The files of a run of `src/train.py` in a work tree."""
     (tree / "src" / "train.py").write_text(TRAIN.format(module=module, words=words))
+    before = set(home.run_dirs())
     script = f"cd {shlex.quote(str(tree / 'src'))} && exec {shlex.quote(python)} train.py"
     told = home.run(["/bin/sh", "-c", script], check=True, env={"WANDB_DIR": str(home.work), **env})
-    directory = home.run_dirs()[-1] / "files"
+    (new,) = set(home.run_dirs()) - before
+    directory = new / "files"
     found = {
         str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()
     }
