@@ -1,6 +1,7 @@
 //! The rules of runlane, pure: what a value, a row, a summary, a config and a run state are. No I/O, no async, no
 //! clock; everything a rule needs is an argument.
 
+pub mod artifact;
 pub mod backoff;
 pub mod config;
 pub mod environment;
