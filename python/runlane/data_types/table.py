@@ -48,6 +48,7 @@ class Table(Media):
     #: Rows that an artifact takes.
     MAX_ARTIFACT_ROWS = 200_000
     _log_type = "table-file"
+    _stored_once = True
 
     def __init__(
         self,
