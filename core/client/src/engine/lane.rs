@@ -173,7 +173,7 @@ impl<S: SpillFile> Lane<S> {
             let request = Request {
                 request_id: pending.id,
                 stream: number,
-                request: pending.request.request,
+                request: pending.request.request.clone(),
             };
             self.in_flight.push(pending);
             return Some(frame_of(&ClientMessage {

@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
-use runlane_proto::local::{FinishProgress, OpenRunReply, Sampled, Status, response};
+use runlane_proto::local::{Artifact, FinishProgress, OpenRunReply, Sampled, Status, response};
 use runlane_proto::wandb_internal::{ErrorInfo, RunRecord};
 
 /// The answer to `_open`.
@@ -69,6 +69,7 @@ pub(crate) fn response<'py>(
         response::Response::SystemMetrics(found) => {
             dict.set_item("metrics", super::monitoring::samples(py, found)?)?;
         }
+        response::Response::Artifact(found) => artifact(&dict, found)?,
     }
     Ok(dict)
 }
@@ -89,6 +90,9 @@ pub(crate) fn finish<'py>(
     dict.set_item("media_files", progress.media_files)?;
     dict.set_item("artifact_files", progress.artifact_files)?;
     dict.set_item("other_files", progress.other_files)?;
+    dict.set_item("artifacts_left", progress.artifacts_left)?;
+    dict.set_item("artifact_bytes_total", progress.artifact_bytes_total)?;
+    dict.set_item("artifact_bytes_uploaded", progress.artifact_bytes_uploaded)?;
     dict.set_item("problem", &progress.problem)?;
     if let (Some(summary), Some(step), Some(sampled)) =
         (&progress.summary, &progress.step, &progress.sampled)
@@ -135,6 +139,14 @@ fn status(dict: &Bound<'_, PyDict>, status: &Status) -> PyResult<()> {
     dict.set_item("uploaded_seq", status.uploaded_seq)?;
     dict.set_item("lost", status.lost)?;
     dict.set_item("is_paused", status.is_paused)
+}
+
+fn artifact(dict: &Bound<'_, PyDict>, artifact: &Artifact) -> PyResult<()> {
+    dict.set_item("done", artifact.done)?;
+    dict.set_item("artifact_id", &artifact.artifact_id)?;
+    dict.set_item("error", &artifact.error)?;
+    dict.set_item("bytes_uploaded", artifact.bytes_uploaded)?;
+    dict.set_item("bytes_total", artifact.bytes_total)
 }
 
 fn error_dict<'py>(py: Python<'py>, error: &ErrorInfo) -> PyResult<Bound<'py, PyDict>> {

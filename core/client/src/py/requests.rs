@@ -4,7 +4,8 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use runlane_proto::local::request::Request as Kind;
 use runlane_proto::local::{
-    Flush, GetStatus, GetStep, GetSummary, GetSystemMetrics, Level, Pause, Resume, SampledHistory,
+    Flush, GetArtifact, GetStatus, GetStep, GetSummary, GetSystemMetrics, Level, Pause, Resume,
+    SampledHistory,
 };
 
 use super::fields::Fields;
@@ -21,6 +22,10 @@ pub(crate) fn request(kind: &str, payload: &Bound<'_, PyAny>, timeout_secs: f64)
         "pause" => Kind::Pause(Pause {}),
         "resume" => Kind::Resume(Resume {}),
         "system_metrics" => Kind::GetSystemMetrics(GetSystemMetrics {}),
+        "artifact" => Kind::GetArtifact(GetArtifact {
+            client_id: fields.text("client_id")?,
+            timeout_secs,
+        }),
         "sampled_history" => Kind::SampledHistory(SampledHistory {
             samples: fields.value("samples")?,
         }),

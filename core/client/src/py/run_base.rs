@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
-use runlane_proto::local::{Finish, Flushed, Request, request, response};
+use runlane_proto::local::{Artifact, Finish, Flushed, Request, request, response};
 
 use super::connection::{Connection, DaemonError};
 use super::fields::Fields;
@@ -214,7 +214,7 @@ impl RunBase {
         let request = requests::request(kind, payload, timeout_secs)?;
         let stream = self.open_stream()?;
         let slot = ask(stream, request);
-        let margin = if kind == "flush" {
+        let margin = if matches!(kind, "flush" | "artifact") {
             FLUSH_MARGIN
         } else {
             Duration::ZERO
@@ -225,6 +225,10 @@ impl RunBase {
         if answer.is_none() && kind == "flush" {
             let flushed = response::Response::Flushed(Flushed { reached: false });
             return replies::response(py, &flushed);
+        }
+        if answer.is_none() && kind == "artifact" {
+            let unknown = response::Response::Artifact(Artifact::default());
+            return replies::response(py, &unknown);
         }
         replies::response(py, &response_of(answer, &stream.hub, timeout_secs)?)
     }

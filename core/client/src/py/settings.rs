@@ -64,6 +64,8 @@ pub(crate) fn settings(
             .fields("console")?
             .map(|it| monitoring::console(&it))
             .transpose()?,
+        cache_dir: fields.text("cache_dir")?,
+        staging_dir: fields.text("staging_dir")?,
     };
     let writer = fields
         .fields("writer")?

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use self::inspect::Ask;
 use self::mirroring::Mirroring;
-use self::requests::WaitingFlush;
+use self::requests::{WaitingArtifact, WaitingFlush};
 use self::sampling::Sampling;
 use super::encode::Mark;
 use super::finish::Finishing;
@@ -187,6 +187,7 @@ pub(super) struct Actor {
     pub(super) is_gone: bool,
     disk_task: Option<JoinHandle<DiskOutcome>>,
     flushes: Vec<WaitingFlush>,
+    artifact_waits: Vec<WaitingArtifact>,
     next_summary: Instant,
     retry_append_at: Option<Instant>,
     /// Since when the disk does not take everything.
@@ -262,6 +263,7 @@ impl Actor {
             is_gone: false,
             disk_task: None,
             flushes: Vec::new(),
+            artifact_waits: Vec::new(),
             next_summary: Instant::now() + SUMMARY_INTERVAL,
             retry_append_at: None,
             behind_since: None,
@@ -281,6 +283,7 @@ impl Actor {
             self.close_orphan();
             self.watch_directory();
             self.answer_flushes();
+            self.answer_artifact_waits();
             self.report_progress();
             self.pass_on_upload_events();
             if self.is_done() {
@@ -336,6 +339,9 @@ impl Actor {
         }
         for flush in &self.flushes {
             wake = wake.min(flush.deadline);
+        }
+        for wait in &self.artifact_waits {
+            wake = wake.min(wait.deadline);
         }
         if let Some(finishing) = &self.finishing {
             wake = wake.min(finishing.next_report());

@@ -27,7 +27,7 @@ pub(super) struct Finishing {
     request_id: u64,
     deadline: Option<Instant>,
     next_report: Instant,
-    progress: (u64, u64, u32),
+    progress: (u64, u64, u32, u64),
     progress_at: Instant,
     /// The exit record is not written yet: other processes are dead, and not everything of theirs is here.
     held: Option<(pb::RunExitRecord, Instant)>,
@@ -53,7 +53,7 @@ impl Actor {
             deadline: (finish.timeout_secs > 0.0)
                 .then(|| now + Duration::from_secs_f64(finish.timeout_secs.min(1e9))),
             next_report: now,
-            progress: (0, 0, 0),
+            progress: (0, 0, 0, 0),
             progress_at: now,
             held: self.end.is_none().then(|| (exit, now + DYING_TIMEOUT)),
         });
@@ -141,8 +141,9 @@ impl Actor {
             .map(|uploads| uploads.status.borrow().clone());
         let uploaded = status.as_ref().is_none_or(|status| status.complete);
         let paused = status.as_ref().is_some_and(|status| status.is_paused);
-        let progress = status.as_ref().map_or((0, 0, 0), |status| {
-            (status.rows, status.bytes, status.files_total())
+        let progress = status.as_ref().map_or((0, 0, 0, 0), |status| {
+            let sent = status.artifact_bytes_uploaded;
+            (status.rows, status.bytes, status.files_total(), sent)
         });
         if progress != finishing.progress {
             finishing.progress = progress;
@@ -172,8 +173,11 @@ impl Actor {
             bytes_uploaded: status.bytes,
             wandb_files: status.wandb_files,
             media_files: status.media_files,
-            artifact_files: 0,
+            artifact_files: status.artifact_files,
             other_files: status.other_files,
+            artifacts_left: u32::try_from(status.artifacts_left).unwrap_or(u32::MAX),
+            artifact_bytes_total: status.artifact_bytes_total,
+            artifact_bytes_uploaded: status.artifact_bytes_uploaded,
             problem,
             summary: done.then(|| local::Summary {
                 json: Value::Object(self.state.summary()).to_string(),
@@ -230,7 +234,12 @@ fn unfinished(status: &UploadStatus, rows: u64, bytes: u64) -> String {
         1 => " and 1 file".to_owned(),
         files => format!(" and {files} files"),
     };
-    format!("{rows} rows ({bytes} bytes of the log){files} are left: {why}")
+    let artifacts = match status.artifacts_left {
+        0 => String::new(),
+        1 => " and 1 artifact".to_owned(),
+        artifacts => format!(" and {artifacts} artifacts"),
+    };
+    format!("{rows} rows ({bytes} bytes of the log){files}{artifacts} are left: {why}")
 }
 
 #[cfg(test)]

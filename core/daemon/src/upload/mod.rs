@@ -1,6 +1,7 @@
 //! Uploads: a cursor over a run's log.
 
 mod ack;
+pub(crate) mod artifacts;
 mod credentials;
 mod cursor;
 mod documents;
@@ -19,6 +20,7 @@ mod stream;
 mod summary_line;
 mod tail;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -29,6 +31,7 @@ use runlane_translog::LiveLog;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use self::artifacts::ArtifactState;
 use self::credentials::Credentials;
 use self::hosts::Hosts;
 use self::http::{CallError, Http};
@@ -86,6 +89,16 @@ pub(crate) struct UploadStatus {
     pub(crate) files_left: usize,
     /// Lines that the server does not take, kept beside the log.
     pub(crate) quarantined: u64,
+    /// Files of artifacts that were stored or were there already.
+    pub(crate) artifact_files: u32,
+    /// Artifacts that are not stored yet, and those that will not be.
+    pub(crate) artifacts_left: usize,
+    pub(crate) artifacts_failed: u64,
+    /// Contents that go to the server for artifacts, as far as they are known.
+    pub(crate) artifact_bytes_total: u64,
+    pub(crate) artifact_bytes_uploaded: u64,
+    /// By client id.
+    pub(crate) artifacts: Arc<BTreeMap<String, ArtifactState>>,
 }
 
 impl UploadStatus {

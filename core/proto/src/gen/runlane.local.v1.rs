@@ -209,6 +209,12 @@ pub struct RunSettings {
     pub metrics: ::core::option::Option<MetricSettings>,
     #[prost(message, optional, tag = "39")]
     pub console: ::core::option::Option<ConsoleSettings>,
+    /// Absolute path of `<cache dir>/artifacts`, into which staged files of artifacts go after their upload; empty = nowhere.
+    #[prost(string, tag = "40")]
+    pub cache_dir: ::prost::alloc::string::String,
+    /// Absolute path of the directory of staged files of artifacts: only files below it are ever moved or removed.
+    #[prost(string, tag = "41")]
+    pub staging_dir: ::prost::alloc::string::String,
 }
 /// What is sampled of the host and of the process that logs (settings x_stats_*). Absent: nothing is sampled.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -331,18 +337,18 @@ pub struct Ack {
     #[prost(uint64, tag = "3")]
     pub synced_seq: u64,
 }
-#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Request {
     #[prost(uint64, tag = "1")]
     pub request_id: u64,
     #[prost(uint64, tag = "2")]
     pub stream: u64,
-    #[prost(oneof = "request::Request", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(oneof = "request::Request", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
     pub request: ::core::option::Option<request::Request>,
 }
 /// Nested message and enum types in `Request`.
 pub mod request {
-    #[derive(Clone, Copy, PartialEq, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Request {
         #[prost(message, tag = "3")]
         Flush(super::Flush),
@@ -362,6 +368,8 @@ pub mod request {
         Resume(super::Resume),
         #[prost(message, tag = "11")]
         GetSystemMetrics(super::GetSystemMetrics),
+        #[prost(message, tag = "12")]
+        GetArtifact(super::GetArtifact),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -371,7 +379,7 @@ pub struct Response {
     /// Set on failure; the other fields are empty then.
     #[prost(message, optional, tag = "2")]
     pub error: ::core::option::Option<crate::wandb_internal::ErrorInfo>,
-    #[prost(oneof = "response::Response", tags = "3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "response::Response", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub response: ::core::option::Option<response::Response>,
 }
 /// Nested message and enum types in `Response`.
@@ -395,6 +403,8 @@ pub mod response {
         Paused(super::Paused),
         #[prost(message, tag = "10")]
         SystemMetrics(super::SystemMetrics),
+        #[prost(message, tag = "11")]
+        Artifact(super::Artifact),
     }
 }
 /// Wait until every entry sent before it has reached a level.
@@ -482,6 +492,13 @@ pub struct FinishProgress {
     pub step: ::core::option::Option<Step>,
     #[prost(message, optional, tag = "14")]
     pub sampled: ::core::option::Option<Sampled>,
+    /// Artifacts that are not stored yet, and contents of their files that are known to have to go to the server.
+    #[prost(uint32, tag = "15")]
+    pub artifacts_left: u32,
+    #[prost(uint64, tag = "16")]
+    pub artifact_bytes_total: u64,
+    #[prost(uint64, tag = "17")]
+    pub artifact_bytes_uploaded: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetStatus {}
@@ -538,6 +555,34 @@ pub struct MetricSamples {
     pub timestamp: ::prost::alloc::vec::Vec<f64>,
     #[prost(double, repeated, tag = "2")]
     pub value: ::prost::alloc::vec::Vec<f64>,
+}
+/// How an artifact of the run fares whose record was sent before. Answered when its upload has ended, well or not, or when the time
+/// is up.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetArtifact {
+    /// That of the artifact's record.
+    #[prost(string, tag = "1")]
+    pub client_id: ::prost::alloc::string::String,
+    /// 0 = answer at once.
+    #[prost(double, tag = "2")]
+    pub timeout_secs: f64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Artifact {
+    /// It has ended: `error` is empty if everything is stored.
+    #[prost(bool, tag = "1")]
+    pub done: bool,
+    /// The server's id, as soon as it is known.
+    #[prost(string, tag = "2")]
+    pub artifact_id: ::prost::alloc::string::String,
+    /// Why it is not stored, and what to do; without `done` why it does not go on at present.
+    #[prost(string, tag = "3")]
+    pub error: ::prost::alloc::string::String,
+    /// Contents of its files that have to go to the server.
+    #[prost(uint64, tag = "4")]
+    pub bytes_uploaded: u64,
+    #[prost(uint64, tag = "5")]
+    pub bytes_total: u64,
 }
 /// A line for the user's terminal.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

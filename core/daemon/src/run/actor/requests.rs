@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::{Actor, PeerLink};
 use crate::run::finish::SAMPLES;
+use crate::upload::artifacts::ArtifactState;
 
 /// A `Flush` that waits for its level.
 #[derive(Debug)]
@@ -19,6 +20,15 @@ pub(super) struct WaitingFlush {
     marks: BTreeMap<u64, u64>,
     log_bytes: u64,
     level: local::Level,
+    pub(super) deadline: Instant,
+}
+
+/// A `GetArtifact` that waits for the end of an upload.
+#[derive(Debug)]
+pub(super) struct WaitingArtifact {
+    link: PeerLink,
+    request_id: u64,
+    client_id: String,
     pub(super) deadline: Instant,
 }
 
@@ -87,6 +97,10 @@ impl Actor {
             Some(request::Request::Resume(_)) => self.set_paused(false),
             Some(request::Request::GetSystemMetrics(_)) => {
                 response::Response::SystemMetrics(self.system_metrics())
+            }
+            Some(request::Request::GetArtifact(wanted)) => {
+                self.wait_for_artifact(request_id, link, &wanted);
+                return;
             }
             None => return,
         };
@@ -170,6 +184,57 @@ impl Actor {
             level,
             deadline: Instant::now() + timeout,
         });
+    }
+
+    fn wait_for_artifact(&mut self, request_id: u64, link: PeerLink, wanted: &local::GetArtifact) {
+        let seconds = wanted.timeout_secs.clamp(0.0, 86_400.0);
+        self.artifact_waits.push(WaitingArtifact {
+            link,
+            request_id,
+            client_id: wanted.client_id.clone(),
+            deadline: Instant::now() + Duration::from_secs_f64(seconds),
+        });
+    }
+
+    /// Answers whoever waits for an artifact that is stored, that will not be, or for too long.
+    pub(super) fn answer_artifact_waits(&mut self) {
+        let now = Instant::now();
+        for wait in std::mem::take(&mut self.artifact_waits) {
+            let (state, goes_on) = self.artifact(&wait.client_id);
+            if goes_on && !state.done && now < wait.deadline {
+                self.artifact_waits.push(wait);
+                continue;
+            }
+            wait.link.outbox.send(Message::Response(local::Response {
+                request_id: wait.request_id,
+                error: None,
+                response: Some(response::Response::Artifact(local::Artifact {
+                    done: state.done,
+                    artifact_id: state.id,
+                    error: state.error,
+                    bytes_uploaded: state.bytes_uploaded,
+                    bytes_total: state.bytes_total,
+                })),
+            }));
+        }
+    }
+
+    /// How an artifact fares, and whether waiting for it makes sense.
+    fn artifact(&self, client_id: &str) -> (ArtifactState, bool) {
+        let Some(uploads) = &self.uploads else {
+            let error = "the run is offline: its artifacts are uploaded by `runlane sync`";
+            let state = ArtifactState {
+                error: error.to_owned(),
+                ..ArtifactState::default()
+            };
+            return (state, false);
+        };
+        let status = uploads.status.borrow();
+        let mut state = status.artifacts.get(client_id).cloned().unwrap_or_default();
+        if !state.done && state.error.is_empty() {
+            state.error.clone_from(&status.problem);
+        }
+        (state, !status.is_paused && !uploads.has_ended())
     }
 
     pub(super) fn answer_flushes(&mut self) {
