@@ -11,6 +11,31 @@ use crate::store::files::FileRow;
 /// User content is data: no scripts, no forms, no access to the app's origin.
 pub(crate) const SANDBOX_CSP: &str = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:; frame-ancestors 'self'";
 
+/// As [`SANDBOX_CSP`] for a page in a frame of the app: what is in the page runs, in an origin that is nobody's, without forms, pop-ups
+/// and the network.
+const FRAME_CSP: &str = "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' data: blob:; style-src 'unsafe-inline'; \
+    img-src data: blob:; media-src data: blob:; font-src data:; worker-src blob:; connect-src 'none'; form-action 'none'; base-uri 'none'; \
+    frame-ancestors 'self'";
+
+/// Lets a page of HTML run its scripts where it is a part of another page. On its own, under the server's address, it could pretend to be the
+/// sign-in page; browsers say which it is wherever the address is one that they trust.
+pub(crate) fn allow_scripts_in_frame(headers: &HeaderMap, response: &mut Response) {
+    let destination = headers.get("sec-fetch-dest");
+    let is_page = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    if is_page && destination.is_none_or(|destination| destination == "iframe") {
+        response.headers_mut().insert(
+            header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static(FRAME_CSP),
+        );
+    }
+    response
+        .headers_mut()
+        .insert(header::VARY, HeaderValue::from_static("sec-fetch-dest"));
+}
+
 /// Answers with the file, or with the one byte range that was asked for; none if the object of the file is not there.
 pub(crate) async fn answer(
     state: &AppState,

@@ -22,6 +22,8 @@ const LOOKS: usize = 4;
 #[derive(Deserialize)]
 pub(crate) struct DownloadQuery {
     download: Option<String>,
+    /// Shown in a frame of the app: a page may run its scripts there.
+    frame: Option<String>,
 }
 
 /// A file by its signed URL.
@@ -60,7 +62,11 @@ pub(crate) async fn of_run(
             .existing_run(&mut reader, (&entity, &project, &run), Action::Read)
             .await?
     };
-    serve(&state, run.id, &name, &headers, query.download.is_some()).await
+    let mut response = serve(&state, run.id, &name, &headers, query.download.is_some()).await?;
+    if query.frame.is_some() {
+        content::allow_scripts_in_frame(&headers, &mut response);
+    }
+    Ok(response)
 }
 
 async fn serve(

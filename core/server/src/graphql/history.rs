@@ -10,7 +10,7 @@ use super::page::{Page, PageInfo};
 use super::scalars::{Json, JsonString};
 use crate::error::ApiError;
 use crate::history::reader;
-use crate::history::scan::{Wanted, sample_keys, window};
+use crate::history::scan::{Wanted, sample_keys, steps_of, window};
 use crate::logs::{self, LogLine as StoredLine};
 use crate::store::runs::RunRow;
 use crate::store::streams::{self, StreamKind};
@@ -19,6 +19,8 @@ const DEFAULT_SAMPLES: usize = 500;
 /// Rows in one answer.
 const MAX_SAMPLES: usize = 100_000;
 const MAX_SPECS: usize = 100;
+/// Steps of `Run.keySteps`: more than a slider has places.
+const MAX_KEY_STEPS: usize = 10_000;
 const MAX_SPEC_KEYS: usize = 1_000;
 
 /// One of the series that `sampledHistory` asks for.
@@ -118,6 +120,22 @@ pub(super) async fn sampled(
         ));
     }
     Ok(series)
+}
+
+/// `Run.keySteps`: where a key was logged, without its values, which may be large.
+pub(super) async fn key_steps(
+    scope: &Scope,
+    run_id: i64,
+    key: String,
+    min_step: Option<i64>,
+) -> Result<Vec<i64>, ApiError> {
+    let wanted = Wanted {
+        keys: Some(vec![key]),
+        min_step: min_step.unwrap_or(i64::MIN),
+        max_step: i64::MAX,
+    };
+    let state = &scope.state;
+    Ok(steps_of(&state.history, &state.store, run_id, wanted, MAX_KEY_STEPS).await?)
 }
 
 /// Rows that are not in Parquet files which the client could read itself.

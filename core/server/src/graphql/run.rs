@@ -322,6 +322,18 @@ impl Run {
         history::sampled(Scope::of(context)?, self.0.id, &specs).await
     }
 
+    /// The steps at which a key was logged, in order and each once, from `minStep` on; evenly thinned to 10,000.
+    async fn key_steps(
+        &self,
+        context: &Context<'_>,
+        key: String,
+        min_step: Option<Int64>,
+    ) -> Result<Vec<Int64>, ApiError> {
+        let min_step = min_step.map(|step| step.0);
+        let steps = history::key_steps(Scope::of(context)?, self.0.id, key, min_step).await?;
+        Ok(steps.into_iter().map(Int64).collect())
+    }
+
     async fn parquet_history(
         &self,
         context: &Context<'_>,

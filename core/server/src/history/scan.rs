@@ -299,6 +299,30 @@ pub(crate) async fn sample_keys(
     .await
 }
 
+/// At most `limit` of the steps of the rows that have all of the keys, evenly spread, each once.
+pub(crate) async fn steps_of(
+    history: &HistoryCache,
+    store: &Store,
+    run_id: i64,
+    mut wanted: Wanted,
+    limit: usize,
+) -> Result<Vec<i64>, StoreError> {
+    if let Some(keys) = &mut wanted.keys {
+        keys.push("_step".to_owned());
+    }
+    let mut scan = Scan::start(history, store, (run_id, StreamKind::History), wanted).await?;
+    let mut steps: Vec<i64> = Vec::new();
+    while let Some(batch) = scan.next().await? {
+        let found = batch.chunk.steps();
+        let found = batch.rows.iter().filter_map(|row| found[*row as usize]);
+        steps.extend(found);
+        steps.dedup();
+    }
+    Ok(spread(steps.len(), limit)
+        .map(|index| steps[index])
+        .collect())
+}
+
 /// A row of picked keys: their names stand as they were asked for, whatever dots are in them.
 fn flat_row(chunk: &Chunk, row: u32) -> Object {
     let values = chunk.columns().iter().filter_map(|column| {

@@ -97,6 +97,46 @@ fn walk(directory: &std::path::Path) -> usize {
 }
 
 #[tokio::test]
+async fn pages_run_scripts_in_frames_of_the_app_alone() {
+    let server = TestServer::start().await;
+    server.create_run("r").await;
+    upload(&server, "page.html", b"<script>alert(1)</script>").await;
+    upload(&server, "drawing.svg", b"<svg/>").await;
+    let key = server.key_header();
+    let policy = async |path: &str, destination: Option<&str>| {
+        let mut headers = vec![("authorization", key.as_str())];
+        headers.extend(destination.map(|value| ("sec-fetch-dest", value)));
+        let path = format!("/api/runs/me/p/r/files/{path}");
+        let answer = server.raw(Method::GET, &path, &headers, Body::empty());
+        let answer = answer.await;
+        assert_eq!(answer.status, 200);
+        answer.header("content-security-policy").to_owned()
+    };
+    let scripted = "sandbox allow-scripts; default-src 'none';";
+    let framed = policy("page.html?frame=1", Some("iframe")).await;
+    assert!(framed.starts_with(scripted), "{framed}");
+    assert!(framed.contains("connect-src 'none'") && framed.contains("frame-ancestors 'self'"));
+    // Browsers do not say what for on plain HTTP by the name of another machine.
+    assert!(
+        policy("page.html?frame=1", None)
+            .await
+            .starts_with(scripted)
+    );
+    for (path, destination) in [
+        ("page.html?frame=1", "document"),
+        ("page.html?frame=1", "empty"),
+        ("page.html", "iframe"),
+        ("drawing.svg?frame=1", "iframe"),
+    ] {
+        let found = policy(path, Some(destination)).await;
+        assert!(
+            found.starts_with("sandbox; "),
+            "{path} {destination}: {found}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn app_reads_files_with_the_key_only() {
     let server = TestServer::start().await;
     server.create_run("r").await;

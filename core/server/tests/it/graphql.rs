@@ -257,6 +257,14 @@ async fn history_is_read_by_window_sample_and_keys() {
         &json!([{"_step": 4, "a.b": "Infinity", "even": 4}, {"_step": 6, "a.b": "Infinity", "even": 6}])
     );
     let run = server
+        .run("r", "all: keySteps(key: \"even\") late: keySteps(key: \"even\", minStep: 45) none: keySteps(key: \"odd\")")
+        .await;
+    let even: Vec<usize> = (0..50).step_by(2).collect();
+    assert_eq!(
+        (&run["all"], &run["late"], &run["none"]),
+        (&json!(even), &json!([46, 48]), &json!([]))
+    );
+    let run = server
         .run(
             "r",
             "parquetHistory(liveKeys: [\"_step\"]) { parquetUrls liveData }",
