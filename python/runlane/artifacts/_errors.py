@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import wraps
 
-from runlane.errors import Error
+from runlane.errors import CommError, Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,6 +51,10 @@ class ArtifactFinalizedError(ArtifactStatusError):
 
 class WaitTimeoutError(Error):
     """The artifact was not stored in the time given."""
+
+
+class DownloadError(CommError, ValueError):
+    """A file of an artifact cannot be had or written, or is not what its digest says; the message names it."""
 
 
 class TooFewItemsError(ValueError):

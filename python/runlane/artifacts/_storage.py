@@ -16,9 +16,7 @@ def _platform_dir(variable_name: str, linux: str, mac: str) -> str:
 
 def cache_dir() -> str:
     """The cache of artifact files: `<WANDB_CACHE_DIR or ~/.cache/wandb>/artifacts`, absolute."""
-    base = variable("CACHE_DIR") or os.path.join(
-        _platform_dir("XDG_CACHE_HOME", ".cache", "Caches"), "wandb"
-    )
+    base = variable("CACHE_DIR") or os.path.join(_platform_dir("XDG_CACHE_HOME", ".cache", "Caches"), "wandb")
     return os.path.join(os.path.abspath(os.path.expanduser(base)), "artifacts")
 
 

@@ -16,6 +16,7 @@ from runlane.errors import AuthenticationError, CommError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
     from http.client import HTTPMessage, HTTPResponse
     from typing import IO, Any
@@ -58,20 +59,30 @@ class SafeRedirects(urllib.request.HTTPRedirectHandler):
         return redirected
 
 
+def _given_proxies(settings: Settings | None) -> dict[str, str]:
+    if settings is None:
+        return {}
+    proxies = {"http": settings.http_proxy, "https": settings.https_proxy}
+    return {scheme: str(url) for scheme, url in proxies.items() if url}
+
+
+def _tls_context(insecure: bool) -> ssl.SSLContext:
+    import ssl
+
+    context = ssl.create_default_context()
+    if insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 def _opener(settings: Settings | None) -> urllib.request.OpenerDirector:
     handlers: list[urllib.request.BaseHandler] = [SafeRedirects()]
-    if settings is not None:
-        proxies = {"http": settings.http_proxy, "https": settings.https_proxy}
-        given = {scheme: url for scheme, url in proxies.items() if url}
-        if given:
-            handlers.append(urllib.request.ProxyHandler({**urllib.request.getproxies(), **given}))
-        if settings.insecure_disable_ssl:
-            import ssl
-
-            context = ssl.create_default_context()
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-            handlers.append(urllib.request.HTTPSHandler(context=context))
+    given = _given_proxies(settings)
+    if given:
+        handlers.append(urllib.request.ProxyHandler({**urllib.request.getproxies(), **given}))
+    if settings is not None and settings.insecure_disable_ssl:
+        handlers.append(urllib.request.HTTPSHandler(context=_tls_context(True)))
     return urllib.request.build_opener(*handlers)
 
 
@@ -118,6 +129,8 @@ class GraphQLClient:
         self.base_url = base_url.rstrip("/")
         self.timeout_secs = timeout_secs
         self._opener = _opener(settings)
+        self._proxies = _given_proxies(settings)
+        self._insecure = bool(settings is not None and settings.insecure_disable_ssl)
         self.user_agent = f"runlane Public Client {_version()}"
         self._headers = {"User-Agent": self.user_agent}
         self._headers |= {
@@ -186,6 +199,19 @@ class GraphQLClient:
                     self._wait(attempt + 1)
                 else:
                     return
+
+    def proxied(self, url: str) -> bool:
+        """Whether requests to a URL go through a proxy."""
+        parts = urlsplit(url)
+        if parts.scheme in self._proxies:
+            return True
+        return parts.scheme in urllib.request.getproxies() and not urllib.request.proxy_bypass(
+            parts.hostname or ""
+        )
+
+    def tls_context(self) -> ssl.SSLContext:
+        """How connections to hosts with `https` are made."""
+        return _tls_context(self._insecure)
 
     def _handed_out(self, url: str) -> tuple[str, bool]:
         """A URL of the server's as an absolute one, and whether it is below the server's own address.
