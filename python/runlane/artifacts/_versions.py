@@ -119,7 +119,21 @@ class Version:
         place = source.get("project")
         if not place:
             raise CommError(f"the project of the artifact `{attrs.get('id')}` cannot be read")
-        entity, project, collection = place["entity"]["name"], place["name"], source["name"]
+        return cls.of_member(
+            api, attrs, place["entity"]["name"], place["name"], source["name"], attrs.get("versionIndex")
+        )
+
+    @classmethod
+    def of_member(
+        cls,
+        api: Api,
+        attrs: Mapping[str, Any],
+        entity: str,
+        project: str,
+        collection: str,
+        index: int | None,
+    ) -> Version:
+        """The version in a collection, of an `ArtifactFragment` with the aliases of all collections."""
         aliases = [
             str(alias["alias"])
             for alias in attrs.get("aliases") or []
@@ -131,7 +145,7 @@ class Version:
             entity=entity,
             project=project,
             collection=collection,
-            index=attrs.get("versionIndex"),
+            index=index,
             aliases=aliases,
             linked_at=attrs.get("createdAt"),
         )

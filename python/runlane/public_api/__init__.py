@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from ._api import Api
+from ._artifact_collections import ArtifactCollection, ArtifactType
+from ._artifact_lists import (
+    ArtifactCollections,
+    ArtifactFiles,
+    Artifacts,
+    ArtifactTypes,
+    ProjectArtifactCollections,
+    RunArtifacts,
+)
 from ._console_logs import ConsoleLogLine, ConsoleLogs
 from ._errors import IncompleteRunHistoryError, RunNotFoundError
 from ._exports import DownloadHistoryResult
@@ -17,6 +26,12 @@ from ._users import Member, Team, User
 
 __all__ = (
     "Api",
+    "ArtifactCollection",
+    "ArtifactCollections",
+    "ArtifactFiles",
+    "ArtifactType",
+    "ArtifactTypes",
+    "Artifacts",
     "ConsoleLogLine",
     "ConsoleLogs",
     "DownloadHistoryResult",
@@ -27,8 +42,10 @@ __all__ = (
     "IncompleteRunHistoryError",
     "Member",
     "Project",
+    "ProjectArtifactCollections",
     "Projects",
     "Run",
+    "RunArtifacts",
     "RunNotFoundError",
     "Runs",
     "Team",

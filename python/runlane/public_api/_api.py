@@ -7,6 +7,7 @@ from runlane._settings import Settings
 from runlane.errors import CommError, UsageError
 
 from . import _queries as queries
+from ._api_artifacts import ApiArtifacts
 from ._api_later import ApiLater
 from ._client import GraphQLClient
 from ._errors import InvalidArgumentError
@@ -19,6 +20,8 @@ from ._users import Team, User
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from runlane.artifacts import Artifact
 
 _DEFAULT_TIMEOUT_SECS = 19
 
@@ -44,7 +47,7 @@ class _RawClient:
         return self._client.execute(query, variable_values or {})
 
 
-class Api(ApiLater):
+class Api(ApiArtifacts, ApiLater):
     """Reads and changes what a server stores. One object caches what it read, until `flush`. Any thread may use it.
 
     It can be pickled, without the key: where it is loaded, the key is looked up again.
@@ -90,6 +93,7 @@ class Api(ApiLater):
         self._run_cache: dict[str, Run] = {}
         self._runs_cache: dict[str, Runs] = {}
         self._projects_cache: dict[str, Projects] = {}
+        self._artifact_cache: dict[str, Artifact] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         overrides = {**self._overrides, "base_url": str(self._settings.base_url)}
@@ -231,18 +235,22 @@ class Api(ApiLater):
         return (*self._project_path("/".join(parts[:-1])), parts[-1])
 
     def from_path(self, path: str) -> Any:
-        """The project or run that a path leads to: `entity/project`, `entity/project/run_id`, `entity/project/runs/run_id`.
+        """The project, run or artifact that a path leads to.
+
+        Args:
+            path: `entity/project`, `entity/project/run_id`, `entity/project/runs/run_id`, `entity/project/name:version` or
+                `entity/project/artifacts/name:version`.
 
         Raises:
             ValueError: The path leads to nothing of this kind.
             CommError: There is no such run; also the error above is of this class.
-            NotYetError: It leads to a sweep, report or artifact.
+            NotYetError: It leads to a sweep or report.
         """
         parts = [part for part in str(path).strip("/ ").split("/") if part]
-        if len(parts) == 4 and parts[2].startswith(("sweep", "report", "artifact")):
-            later(f"Api.from_path({path!r})", "sweeps, reports and artifacts")
-        if len(parts) == 3 and ":" in parts[2]:
-            later(f"Api.from_path({path!r})", "artifacts")
+        if len(parts) == 4 and parts[2].startswith(("sweep", "report")):
+            later(f"Api.from_path({path!r})", "sweeps and reports")
+        if (len(parts) == 3 and ":" in parts[2]) or (len(parts) == 4 and parts[2].startswith("artifact")):
+            return self.artifact("/".join((*parts[:2], parts[-1])))
         if len(parts) in (1, 2):
             entity, project = self._project_path("/".join(parts))
             return self.project(project, entity)
@@ -361,6 +369,7 @@ class Api(ApiLater):
         self._run_cache.clear()
         self._runs_cache.clear()
         self._projects_cache.clear()
+        self._artifact_cache.clear()
         self._viewer = None
         self._features = None
 

@@ -12,66 +12,6 @@ if TYPE_CHECKING:
 class ApiLater:
     """Methods that come with later parts of the Public API; each says so."""
 
-    def artifact(self, name: str, type: str | None = None) -> Any:  # noqa: A002 - wandb's name
-        """Comes with artifacts."""
-        del name, type
-        later("Api.artifact", "artifacts")
-
-    def artifact_collection(self, type_name: str, name: str) -> Any:
-        """Comes with artifacts."""
-        del type_name, name
-        later("Api.artifact_collection", "artifacts")
-
-    def artifact_collection_exists(self, name: str, type: str) -> bool:  # noqa: A002 - wandb's name
-        """Comes with artifacts."""
-        del name, type
-        later("Api.artifact_collection_exists", "artifacts")
-
-    def artifact_collections(
-        self,
-        project_name: str,
-        type_name: str,
-        order: str | None = None,
-        per_page: int = 50,
-        start: str | None = None,
-    ) -> Any:
-        """Comes with artifacts."""
-        del project_name, type_name, order, per_page, start
-        later("Api.artifact_collections", "artifacts")
-
-    def artifact_exists(self, name: str, type: str | None = None) -> bool:  # noqa: A002 - wandb's name
-        """Comes with artifacts."""
-        del name, type
-        later("Api.artifact_exists", "artifacts")
-
-    def artifact_type(self, type_name: str, project: str | None = None) -> Any:
-        """Comes with artifacts."""
-        del type_name, project
-        later("Api.artifact_type", "artifacts")
-
-    def artifact_types(self, project: str | None = None, start: str | None = None) -> Any:
-        """Comes with artifacts."""
-        del project, start
-        later("Api.artifact_types", "artifacts")
-
-    def artifact_versions(self, type_name: str, name: str, per_page: int = 50) -> Any:
-        """Comes with artifacts."""
-        del type_name, name, per_page
-        later("Api.artifact_versions", "artifacts")
-
-    def artifacts(
-        self,
-        type_name: str,
-        name: str,
-        order: str | None = None,
-        per_page: int = 50,
-        tags: list[str] | None = None,
-        start: str | None = None,
-    ) -> Any:
-        """Comes with artifacts."""
-        del type_name, name, order, per_page, tags, start
-        later("Api.artifacts", "artifacts")
-
     def automation(self, name: str, *, entity: str | None = None) -> Any:
         """Comes with automations."""
         del name, entity

@@ -10,10 +10,6 @@ if TYPE_CHECKING:
 
 #: Class names of wandb's module, by what they belong to.
 _CLASSES = {
-    "artifacts": (
-        "ArtifactCollection ArtifactCollections ArtifactFiles ArtifactType ArtifactTypes Artifacts"
-        " ProjectArtifactCollections RunArtifacts"
-    ),
     "sweeps": "AgentRuns Sweep Sweeps",
     "reports": "BetaReport PanelMetricsHelper PythonMongoishQueryGenerator QueryGenerator Reports",
     "registries": "Organization Registries Registry",

@@ -9,9 +9,11 @@ from ._paging import Loaded, Pages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from ._api import Api
+    from ._artifact_lists import ArtifactTypes, ProjectArtifactCollections
     from ._runs import Runs
     from ._users import User
 
@@ -81,15 +83,28 @@ class Project(Page):
         """The project's runs; options as in `Api.runs`."""
         return self._api.runs(f"{self.entity}/{self.name}", **options)
 
-    def artifacts_types(self, per_page: int = 50) -> Any:
-        """Comes with artifacts."""
-        del per_page
-        later("Project.artifacts_types", "artifacts")
+    def artifacts_types(self, per_page: int = 50) -> ArtifactTypes:
+        """The types of the project's artifacts, loaded page by page."""
+        from ._artifact_lists import ArtifactTypes
 
-    def collections(self, filters: Any = None, order: str | None = None, per_page: int = 50) -> Any:
-        """Comes with artifacts."""
-        del filters, order, per_page
-        later("Project.collections", "artifacts")
+        return ArtifactTypes(self._api, self.entity, self.name, per_page)
+
+    def collections(
+        self, filters: Mapping[str, Any] | None = None, order: str | None = None, per_page: int = 50
+    ) -> ProjectArtifactCollections:
+        """The project's artifact collections of all types, loaded page by page.
+
+        Args:
+            filters: In the MongoDB query language: `{"name": "data"}`.
+            order: `name`, `created_at` or `updated_at` with `+` or `-` in front.
+            per_page: Collections per request.
+
+        Raises:
+            UnsupportedError: The server neither filters nor sorts.
+        """
+        from ._artifact_lists import ProjectArtifactCollections
+
+        return ProjectArtifactCollections(self._api, self.entity, self.name, filters, order, per_page)
 
     def sweeps(
         self, per_page: int = 50, filters: dict[str, Any] | None = None, order: str | None = None

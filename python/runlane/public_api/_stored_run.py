@@ -13,7 +13,7 @@ from ._console_logs import ConsoleLogs
 from ._errors import InvalidArgumentError, RunNotFoundError
 from ._later import later
 from ._page import Page
-from ._run_later import RunLater
+from ._run_artifacts import StoredRunArtifacts
 from ._summary import HTTPSummary
 
 TYPE_CHECKING = False
@@ -37,7 +37,7 @@ def _json_object(text: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-class Run(RunLater, Page):
+class Run(StoredRunArtifacts, Page):
     """A run as the server stores it. What the server did not say yet is loaded when it is first read.
 
     Attributes that can be changed and sent with `update`: `config`, `name`, `notes`, `tags`, `group`, `job_type`, `description`.
