@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::blobs::collect;
 use crate::database_url::DatabaseUrl;
 use crate::limits::Limits;
 use crate::store::objects::ObjectsPlace;
@@ -45,6 +46,8 @@ pub struct ServerConfig {
     pub max_history_parts: usize,
     /// Bounds of requests and connections.
     pub limits: Limits,
+    /// How long content of artifacts is kept that no version has; and so on, see `docs/deployment.md`.
+    pub unused_content_grace: Duration,
     /// How long open requests may go on after shutdown was asked for.
     pub shutdown_grace: Duration,
 }
@@ -70,6 +73,7 @@ impl ServerConfig {
             compact_lines: 20_000,
             max_history_parts: 1_000,
             limits: Limits::default(),
+            unused_content_grace: collect::GRACE,
             shutdown_grace: Duration::from_secs(10),
         }
     }

@@ -5,12 +5,14 @@
 //! processes use [`status`], [`stop`] and [`environment`] with the data directory.
 //!
 //! Inside: [`routes`] is the route table; `graphql`, `filestream`, `files`, `charts`, `logs`, `reproduce`, `live` and `web` answer;
-//! `auth` stands before them; `history` reads lines and columns; `store` is the only module that knows SQL.
+//! `blobs` has the bytes of artifacts; `auth` stands before them; `history` reads lines and columns; `store` is the only module that knows SQL.
 
 mod auth;
+mod blobs;
 mod charts;
 pub mod clock;
 mod config;
+mod cross_origin;
 mod database_url;
 mod error;
 mod export;
@@ -25,10 +27,12 @@ mod listen;
 mod live;
 mod logs;
 mod rate;
+mod receive;
 mod reproduce;
 mod routes;
 mod run_table;
 mod serve;
+mod signer;
 mod state;
 mod store;
 mod upkeep;

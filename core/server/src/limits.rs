@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use runlane_model::artifact::parts;
 use serde_json::{Value, json};
 
 use crate::state::AppState;
@@ -32,6 +33,12 @@ pub struct Limits {
     pub requests_per_sec: u32,
     /// Seconds of unused requests that a key may save up.
     pub burst_secs: u32,
+    /// Bytes of one file of an artifact.
+    pub artifact_file_bytes: u64,
+    /// Bytes of one part of such a file.
+    pub artifact_part_bytes: u64,
+    /// Bytes of one manifest: more than any with as many entries as an artifact may have.
+    pub manifest_bytes: u64,
     /// After a request to stop: how long `/ready` says 503 while everything is still served, for load balancers.
     pub drain_time: Duration,
 }
@@ -50,6 +57,10 @@ impl Default for Limits {
             work_bytes: 144 << 20,
             requests_per_sec: 2_000,
             burst_secs: 10,
+            artifact_file_bytes: parts::MOST_BYTES,
+            // Of the largest file in the most parts that there may be; clients' are mostly 100 MiB.
+            artifact_part_bytes: 1 << 30,
+            manifest_bytes: 512 << 20,
             drain_time: Duration::ZERO,
         }
     }
@@ -70,6 +81,13 @@ pub(crate) async fn get(State(state): State<AppState>) -> Json<Value> {
         "burstRequests": limits.requests_per_sec.saturating_mul(limits.burst_secs),
         "fileStream": filestream::limits(),
         "graphql": graphql::limits(),
+        "artifacts": {
+            "fileBytes": state.store.objects.largest(Some(limits.artifact_file_bytes)).min(limits.artifact_file_bytes),
+            "partBytes": limits.artifact_part_bytes,
+            "parts": parts::MOST_PARTS,
+            "manifestBytes": limits.manifest_bytes,
+            "entries": runlane_model::artifact::manifest::MOST_ENTRIES,
+        },
         "runFileBytes": state.store.objects.largest(None).min(crate::files::upload::MAX_FILE_BYTES),
     }))
 }

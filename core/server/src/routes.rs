@@ -17,7 +17,7 @@ use crate::extract::BodyLimit;
 use crate::files::{download, upload};
 use crate::listen::HEAD_BYTES;
 use crate::state::AppState;
-use crate::{charts, export, filestream, graphql, limits, live, logs, rate, reproduce, web};
+use crate::{blobs, charts, export, filestream, graphql, limits, live, logs, rate, reproduce, web};
 
 /// Bound of path and query.
 pub(crate) const URI_BYTES: usize = 16 << 10;
@@ -59,6 +59,11 @@ pub(crate) fn router(state: AppState) -> Router {
             "/api/runs/{entity}/{project}/{run}/files/{*name}",
             get(download::of_run),
         )
+        .route("/artifactsV2/{*path}", get(blobs::fallback::in_collection))
+        .route(
+            "/artifacts/{entity}/{digest}",
+            get(blobs::fallback::in_entity),
+        )
         .route_layer(middleware::from_fn_with_state(state.clone(), rate::limit))
         .route_layer(middleware::from_fn_with_state(
             state.clone(),
@@ -76,8 +81,10 @@ pub(crate) fn router(state: AppState) -> Router {
             "/storage/runs/{run_id}/{*name}",
             put(upload::put)
                 .get(download::signed)
+                .options(download::preflight)
                 .layer(DefaultBodyLimit::disable()),
-        );
+        )
+        .merge(artifact_bytes());
     open.merge(protected)
         .fallback(web::page.layer(CompressionLayer::new().gzip(true)))
         .method_not_allowed_fallback(method_not_allowed)
@@ -88,6 +95,30 @@ pub(crate) fn router(state: AppState) -> Router {
         .layer(middleware::from_fn(check_head))
         .layer(middleware::from_fn(security_headers))
         .with_state(state)
+}
+
+/// What signed URLs of artifacts lead to.
+fn artifact_bytes() -> Router<AppState> {
+    let routes = Router::new()
+        .route(
+            "/storage/artifacts/{artifact_id}/{md5}/{xxh128}",
+            put(blobs::upload::put),
+        )
+        .route(
+            "/storage/parts/{upload_id}/{number}/{md5}",
+            put(blobs::multipart::put),
+        )
+        .route(
+            "/storage/blobs/{entity_id}/{object}/{name}",
+            get(blobs::download::get).options(blobs::download::preflight),
+        )
+        .route(
+            "/storage/manifests/{manifest_id}/{md5}",
+            put(blobs::manifests::put)
+                .get(blobs::manifests::get)
+                .options(blobs::manifests::preflight),
+        );
+    routes.layer(DefaultBodyLimit::disable())
 }
 
 async fn healthz() -> Json<serde_json::Value> {

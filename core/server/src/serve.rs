@@ -11,10 +11,10 @@ use tokio::task::JoinHandle;
 
 use crate::auth::hosts::AllowedHosts;
 use crate::auth::{login, token};
+use crate::blobs::multipart::Joins;
 use crate::clock::{Clock, SystemClock};
 use crate::config::ServerConfig;
 use crate::error::{ServerError, StoreError};
-use crate::files::signer::Signer;
 use crate::filestream::Ingest;
 use crate::graphql;
 use crate::history::cache::HistoryCache;
@@ -29,6 +29,7 @@ use crate::live::LiveHub;
 use crate::rate::RateLimiter;
 use crate::routes::router;
 use crate::run_table::RunTables;
+use crate::signer::Signer;
 use crate::state::{AppState, Inner};
 use crate::store::accounts::{self, Account};
 use crate::store::database::{Exclusive, exclude_others};
@@ -124,6 +125,7 @@ impl Server {
             max_history_parts: config.max_history_parts,
             run_tables: RunTables::new(config.run_table_bytes),
             signer: Signer::new(secret),
+            joins: Joins::default(),
             schema: graphql::schema(),
             hosts: AllowedHosts::new(
                 config.host,
@@ -168,6 +170,7 @@ impl Server {
                 interval: config.sweep_interval,
                 heartbeat_timeout: config.heartbeat_timeout,
                 compact_lines: config.compact_lines,
+                content_grace: config.unused_content_grace,
                 started_at_micros: now,
             },
             tasks: vec![ingest_task],
@@ -214,6 +217,14 @@ impl Server {
             .await?;
         let written = compact::run_once(&self.store, self.upkeep.compact_lines).await?;
         Ok((given_up, written))
+    }
+
+    /// Does now what `serve` does once an hour: removes what no version of an artifact needs any more. How many contents, and how many
+    /// objects in all.
+    pub async fn collect_now(&self) -> Result<(usize, usize), ServerError> {
+        let now = self.clock.now_micros();
+        let collected = self.upkeep.collect(&self.store, now).await?;
+        Ok((collected.blobs, collected.objects))
     }
 
     /// Serves until `shutdown` resolves; then `/ready` says so, no connection is taken any more, event streams end, open requests

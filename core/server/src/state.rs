@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::auth::hosts::AllowedHosts;
+use crate::blobs::multipart::Joins;
 use crate::clock::Clock;
-use crate::files::signer::Signer;
 use crate::filestream::Ingest;
 use crate::graphql::ApiSchema;
 use crate::graphql::unknown::Unknown;
@@ -19,6 +19,7 @@ use crate::limits::Limits;
 use crate::live::LiveHub;
 use crate::rate::RateLimiter;
 use crate::run_table::RunTables;
+use crate::signer::Signer;
 use crate::store::Store;
 
 /// Unknown entities remembered, so that each is told once.
@@ -38,6 +39,8 @@ pub(crate) struct Inner {
     pub(crate) max_history_parts: usize,
     pub(crate) run_tables: RunTables,
     pub(crate) signer: Signer,
+    /// Files whose parts are being joined.
+    pub(crate) joins: Joins,
     pub(crate) schema: ApiSchema,
     pub(crate) hosts: AllowedHosts,
     pub(crate) public_url: Option<String>,

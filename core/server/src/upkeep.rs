@@ -1,4 +1,4 @@
-//! Work that nobody asks for: giving up silent runs, moving history into Parquet objects.
+//! Work that nobody asks for: giving up silent runs, moving history into Parquet objects, removing what nobody needs.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use futures::TryStreamExt as _;
 use runlane_model::run_state::RunState;
 use tokio::sync::watch;
 
+use crate::blobs::collect;
 use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::history::compact;
@@ -21,6 +22,8 @@ pub(crate) struct Upkeep {
     pub(crate) interval: Duration,
     pub(crate) heartbeat_timeout: Duration,
     pub(crate) compact_lines: u64,
+    /// See `ServerConfig::unused_content_grace`.
+    pub(crate) content_grace: Duration,
     /// Runs could not send heartbeats while no server ran; their silence counts from here.
     pub(crate) started_at_micros: i64,
 }
@@ -38,6 +41,8 @@ impl Upkeep {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut leftovers = tokio::time::interval(LEFTOVERS_INTERVAL);
         leftovers.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut collection = tokio::time::interval(collect::INTERVAL);
+        collection.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = closed(&mut closing) => return,
@@ -48,6 +53,16 @@ impl Upkeep {
                     };
                     if let Err(error) = removed {
                         tracing::warn!(error = %error, "leftover objects were not looked for");
+                    }
+                    continue;
+                }
+                _ = collection.tick() => {
+                    let collected = match store.lead().await {
+                        Ok(Some(_lead)) => self.collect(&store, clock.now_micros()).await.map(drop),
+                        other => other.map(drop),
+                    };
+                    if let Err(error) = collected {
+                        tracing::warn!(error = %error, "unused content of artifacts was not looked for");
                     }
                     continue;
                 }
@@ -70,6 +85,15 @@ impl Upkeep {
             }
             drop(lead);
         }
+    }
+
+    /// Removes content of artifacts that nobody needs any more.
+    pub(crate) async fn collect(
+        &self,
+        store: &Store,
+        now_micros: i64,
+    ) -> Result<collect::Collected, StoreError> {
+        collect::run_once(store, self.content_grace, now_micros).await
     }
 
     /// Removes objects of uploads and compactions that were begun and never committed; how many.

@@ -36,15 +36,39 @@ pub(crate) fn allow_scripts_in_frame(headers: &HeaderMap, response: &mut Respons
         .insert(header::VARY, HeaderValue::from_static("sec-fetch-dest"));
 }
 
+/// A file to answer with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Content<'a> {
+    pub(crate) object_key: &'a str,
+    pub(crate) size_bytes: i64,
+    /// What tells this content from others, without quotes.
+    pub(crate) etag: &'a str,
+    /// Name under which it is saved; of a path the last part counts.
+    pub(crate) name: &'a str,
+    pub(crate) mimetype: &'a str,
+}
+
+impl<'a> From<&'a FileRow> for Content<'a> {
+    fn from(file: &'a FileRow) -> Self {
+        Self {
+            object_key: &file.object_key,
+            size_bytes: file.size_bytes,
+            etag: &file.md5,
+            name: &file.name,
+            mimetype: &file.mimetype,
+        }
+    }
+}
+
 /// Answers with the file, or with the one byte range that was asked for; none if the object of the file is not there.
 pub(crate) async fn answer(
     state: &AppState,
-    file: &FileRow,
+    file: Content<'_>,
     headers: &HeaderMap,
     attachment: bool,
 ) -> Result<Option<Response>, ApiError> {
     let size = u64::try_from(file.size_bytes).unwrap_or(0);
-    let etag = format!("\"{}\"", file.md5);
+    let etag = format!("\"{}\"", file.etag);
     if let Some(response) = unmet_condition(headers, &etag)? {
         return Ok(Some(response));
     }
@@ -64,16 +88,16 @@ pub(crate) async fn answer(
         None => (StatusCode::OK, 0, size),
     };
     let objects = &state.store.objects;
-    let body = match objects.stream(&file.object_key, start..end).await {
+    let body = match objects.stream(file.object_key, start..end).await {
         Ok(bytes) => Body::from_stream(bytes),
         Err(StoreError::Object(object_store::Error::NotFound { .. })) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let base_name = file.name.rsplit('/').next().unwrap_or(&file.name);
+    let base_name = file.name.rsplit('/').next().unwrap_or(file.name);
     let kind = if attachment { "attachment" } else { "inline" };
     let mut response = Response::builder()
         .status(status)
-        .header(header::CONTENT_TYPE, safe_type(&file.mimetype))
+        .header(header::CONTENT_TYPE, safe_type(file.mimetype))
         .header(header::CONTENT_LENGTH, end - start)
         .header(header::ACCEPT_RANGES, "bytes")
         .header(header::CONTENT_SECURITY_POLICY, SANDBOX_CSP)

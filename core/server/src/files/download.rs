@@ -8,11 +8,12 @@ use runlane_model::limits;
 use serde::Deserialize;
 
 use super::content;
-use super::signer::{Access, Signature};
 use crate::auth::access::Action;
 use crate::auth::{self, Caller};
+use crate::cross_origin;
 use crate::error::ApiError;
 use crate::extract::{ApiPath, ApiQuery};
+use crate::signer::{Access, Signature};
 use crate::state::AppState;
 use crate::store::files;
 
@@ -33,18 +34,34 @@ pub(crate) async fn signed(
     ApiQuery(signature): ApiQuery<Signature>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    limits::check_file_name(&name).map_err(|error| ApiError::malformed(error.to_string()))?;
+    check(&state, &signature, run_id, &name)?;
+    let answer = serve(&state, run_id, &name, &headers, false).await?;
+    Ok(cross_origin::allow(answer))
+}
+
+/// `OPTIONS` of a signed URL.
+pub(crate) async fn preflight(
+    State(state): State<AppState>,
+    ApiPath((run_id, name)): ApiPath<(i64, String)>,
+    ApiQuery(signature): ApiQuery<Signature>,
+) -> Result<Response, ApiError> {
+    check(&state, &signature, run_id, &name)?;
+    Ok(cross_origin::preflight())
+}
+
+fn check(state: &AppState, signature: &Signature, run_id: i64, name: &str) -> Result<(), ApiError> {
+    limits::check_file_name(name).map_err(|error| ApiError::malformed(error.to_string()))?;
     let now = state.clock.now_micros();
-    if !state
+    if state
         .signer
-        .allows(&signature, Access::Download, run_id, &name, now)
+        .allows(signature, Access::Download, run_id, name, now)
     {
-        return Err(ApiError::forbidden(
-            "signature",
-            "this URL is not valid for this file, or has expired",
-        ));
+        return Ok(());
     }
-    serve(&state, run_id, &name, &headers, false).await
+    Err(ApiError::forbidden(
+        "signature",
+        "this URL is not valid for this file, or has expired",
+    ))
 }
 
 /// A file by its place, for the app.
@@ -88,7 +105,7 @@ async fn serve(
         if gone.as_ref() == Some(&file.object_key) {
             break;
         }
-        match content::answer(state, &file, headers, attachment).await? {
+        match content::answer(state, (&file).into(), headers, attachment).await? {
             Some(response) => return Ok(response),
             None => gone = Some(file.object_key),
         }

@@ -2,5 +2,4 @@
 
 pub(crate) mod content;
 pub(crate) mod download;
-pub(crate) mod signer;
 pub(crate) mod upload;

@@ -11,7 +11,7 @@ use super::page::{Page, PageInfo, cursor};
 use super::scalars::{DateTime, Int64};
 use super::{Scope, ids, later};
 use crate::error::ApiError;
-use crate::files::signer::Access;
+use crate::signer::Access;
 use crate::store::files::{self, FileRow};
 
 /// Names in one request.

@@ -6,7 +6,7 @@ mod entity;
 mod files;
 mod guard;
 mod history;
-mod ids;
+pub(crate) mod ids;
 mod later;
 pub(crate) mod lineage;
 mod mutation;

@@ -1,6 +1,6 @@
 //! Run files: which object holds the current bytes of a name.
 
-use super::Connection;
+use super::{Connection, blobs};
 use super::database::Flag;
 use crate::error::StoreError;
 
@@ -105,11 +105,14 @@ pub(crate) async fn count(connection: &mut Connection, run_id: i64) -> Result<i6
     )
 }
 
-/// Whether a file or a piece of history is in the object `key`.
+/// Whether anything is in the object `key`: a file, a piece of history, or something of artifacts.
 pub(crate) async fn is_object_used(
     connection: &mut Connection,
     key: &str,
 ) -> Result<bool, StoreError> {
+    if blobs::is_object_used(connection, key).await? {
+        return Ok(true);
+    }
     let used: Flag = sqlx::query_scalar(
         "SELECT CASE
             WHEN EXISTS (SELECT 1 FROM run_files WHERE object_key = $1)

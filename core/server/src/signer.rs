@@ -1,7 +1,7 @@
-//! Signed URLs: `/storage/runs/{run row id}/{file name}?method=…&expires=…&sig=…`.
+//! Signed URLs: `/storage/{kind}/{what}?method=…&expires=…&sig=…`.
 //!
-//! The signature (HMAC-SHA-256) covers method, run, file name and expiry, each preceded by its length, so that no
-//! part can be moved into another. A URL allows one method on one file of one run until it expires.
+//! The signature (HMAC-SHA-256) covers method, expiry and every part of the path, each preceded by its length, so that no
+//! part can be moved into another. A URL allows one method on one object until it expires.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -53,22 +53,7 @@ impl Signer {
 
     /// Path and query of a URL for the file `name` of a run.
     pub(crate) fn sign(&self, access: Access, run_id: i64, name: &str, now_micros: i64) -> String {
-        let valid = match access {
-            Access::Upload => UPLOAD_VALID_SECS,
-            Access::Download => DOWNLOAD_VALID_SECS,
-        };
-        let expires = now_micros / 1_000_000 + valid;
-        let sig = URL_SAFE_NO_PAD.encode(
-            self.mac(access.word(), run_id, name, expires)
-                .finalize()
-                .into_bytes(),
-        );
-        let path: Vec<String> = name.split('/').map(encode_segment).collect();
-        format!(
-            "/storage/runs/{run_id}/{}?method={}&expires={expires}&sig={sig}",
-            path.join("/"),
-            access.word()
-        )
+        self.url(access, &["runs", &run_id.to_string(), name], now_micros)
     }
 
     /// Whether `signature` allows `access` to the file now.
@@ -80,21 +65,53 @@ impl Signer {
         name: &str,
         now_micros: i64,
     ) -> bool {
+        let subject = ["runs", &run_id.to_string(), name];
+        self.permits(signature, access, &subject, now_micros)
+    }
+
+    /// Path and query of a URL for `subject`: the parts of the path after `/storage`. Slashes of the last one stay slashes.
+    pub(crate) fn url(&self, access: Access, subject: &[&str], now_micros: i64) -> String {
+        let valid = match access {
+            Access::Upload => UPLOAD_VALID_SECS,
+            Access::Download => DOWNLOAD_VALID_SECS,
+        };
+        let expires = now_micros / 1_000_000 + valid;
+        let mac = self.mac(access, subject, expires).finalize();
+        let sig = URL_SAFE_NO_PAD.encode(mac.into_bytes());
+        let segments = subject.iter().flat_map(|part| part.split('/'));
+        let path: Vec<String> = segments.map(encode_segment).collect();
+        format!(
+            "/storage/{}?method={}&expires={expires}&sig={sig}",
+            path.join("/"),
+            access.word()
+        )
+    }
+
+    /// Whether `signature` allows `access` to `subject` now.
+    pub(crate) fn permits(
+        &self,
+        signature: &Signature,
+        access: Access,
+        subject: &[&str],
+        now_micros: i64,
+    ) -> bool {
         let Ok(given) = URL_SAFE_NO_PAD.decode(&signature.sig) else {
             return false;
         };
         signature.method == access.word()
             && signature.expires >= now_micros / 1_000_000
             && self
-                .mac(access.word(), run_id, name, signature.expires)
+                .mac(access, subject, signature.expires)
                 .verify_slice(&given)
                 .is_ok()
     }
 
-    fn mac(&self, method: &str, run_id: i64, name: &str, expires: i64) -> Hmac<Sha256> {
+    fn mac(&self, access: Access, subject: &[&str], expires: i64) -> Hmac<Sha256> {
         let mut mac =
             Hmac::<Sha256>::new_from_slice(&self.secret).expect("HMAC takes keys of any length");
-        for part in [method, &run_id.to_string(), name, &expires.to_string()] {
+        let expires = expires.to_string();
+        let parts = [access.word(), &expires].into_iter();
+        for part in parts.chain(subject.iter().copied()) {
             mac.update(&(part.len() as u64).to_le_bytes());
             mac.update(part.as_bytes());
         }

@@ -1,0 +1,15 @@
+DROP TABLE artifact_outputs;
+DROP TABLE artifact_uses;
+DROP TABLE artifact_upload_parts;
+DROP TABLE artifact_uploads;
+DROP TABLE artifact_entries;
+DROP TABLE artifact_manifests;
+DROP TABLE artifact_aliases;
+DROP TABLE artifact_memberships;
+DROP TABLE artifact_collection_tags;
+DROP TABLE artifact_tags;
+DROP TABLE artifacts;
+DROP TABLE artifact_client_ids;
+DROP TABLE artifact_collections;
+DROP TABLE artifact_types;
+DROP TABLE blobs;
