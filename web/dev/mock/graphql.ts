@@ -33,6 +33,18 @@ export function answer(world: readonly MockProject[], { operationName, variables
       const run = project?.runs.find((item) => item.name === text("run"));
       return { project: { run: run === undefined ? null : runNode(run) } };
     }
+    case "WebKeySteps": {
+      const run = project?.runs.find((item) => item.name === text("run"));
+      const steps = run?.media.get(text("key"))?.steps ?? [];
+      const from = variables.from == null ? Number.NEGATIVE_INFINITY : Number(variables.from);
+      return { project: { run: { keySteps: steps.filter((step) => step >= from) } } };
+    }
+    case "WebMediaValues": {
+      const run = project?.runs.find((item) => item.name === text("run"));
+      const specs: string[] = Array.isArray(variables.specs) ? variables.specs.map(String) : [];
+      const sampled = run === undefined ? [] : specs.map((spec) => sampledHistory(run, spec));
+      return { project: { run: { sampledHistory: sampled } } };
+    }
     case "WebRunFiles": {
       const run = project?.runs.find((item) => item.name === text("run"));
       const nodes = [...(run?.files ?? [])].map(([name, { type, bytes }]) => ({
@@ -113,7 +125,10 @@ function runNode(run: MockRun) {
     historyKeys: {
       sets: [],
       lastStep: last,
-      keys: Object.fromEntries(run.metrics.map((key) => [key, keyInfo(run)])),
+      keys: Object.fromEntries([
+        ...run.metrics.map((key) => [key, keyInfo("number", run.steps)] as const),
+        ...[...run.media].map(([key, { type, steps }]) => [key, keyInfo(type, steps.length)] as const),
+      ]),
     },
     notes: run.tags.length > 0 ? "Baseline with the new data loader.\nCompare with last week." : null,
     host: "gpu-07",
@@ -169,6 +184,16 @@ const ALERTS = [
   { id: "1", title: "Warm-up done", text: "", severity: "INFO", createdAt: "2026-01-06T09:30:00" },
 ];
 
-function keyInfo(run: MockRun) {
-  return { typeCounts: [{ type: "number", count: run.steps }], monotonic: false, previousValue: 0 };
+function keyInfo(type: string, count: number) {
+  return { typeCounts: [{ type, count }], monotonic: false };
+}
+
+/** As the server: rows that have the key, thinned to the samples asked for. */
+function sampledHistory(run: MockRun, text: string): unknown[] {
+  const spec: { keys: string[]; samples: number; minStep?: number; maxStep?: number } = JSON.parse(text);
+  const key = spec.keys.find((name) => name !== "_step") ?? "";
+  const media = run.media.get(key);
+  const [low, high] = [spec.minStep ?? Number.NEGATIVE_INFINITY, spec.maxStep ?? Number.POSITIVE_INFINITY];
+  const steps = media?.steps.filter((step) => step >= low && step <= high) ?? [];
+  return steps.slice(0, spec.samples).map((step) => ({ _step: step, [key]: media?.at(step) }));
 }

@@ -15,7 +15,13 @@ import { createWorld, type MockProject, type MockRun } from "./world";
 export const API_KEY = "local-mock-key";
 
 export const CONTENT_SECURITY_POLICY =
-  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self'; font-src 'self'; connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+/** What the server sends with files of runs, and with pages of HTML in frames of the app. */
+const FILE_POLICY =
+  "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'";
+const FRAME_POLICY =
+  "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; connect-src 'none'; form-action 'none'; frame-ancestors 'self'";
 
 const TYPES = new Map([
   [".html", "text/html; charset=utf-8"],
@@ -189,7 +195,12 @@ export class MockServer {
     const file = run.files.get(rest.join("/"));
     if (file === undefined)
       return json(response, 404, { error: { code: "not_found", message: "no such file" } });
-    response.writeHead(200, { "content-type": file.type, "x-content-type-options": "nosniff" });
+    const scripted = url.searchParams.has("frame") && file.type.startsWith("text/html");
+    response.writeHead(200, {
+      "content-type": file.type,
+      "x-content-type-options": "nosniff",
+      "content-security-policy": scripted ? FRAME_POLICY : FILE_POLICY,
+    });
     return response.end(file.bytes);
   }
 

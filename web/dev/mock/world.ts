@@ -1,5 +1,6 @@
 /** The mock server's data: deterministic runs whose metrics are functions of the step. Time stands still but for `advance`. */
 
+import { CLASS_LABELS, everyMedia, type MockFile, type MockMedia } from "./media";
 import { machineKeys } from "./system";
 
 export interface MockRun {
@@ -21,7 +22,9 @@ export interface MockRun {
   /** Labels that lines have in turn; empty for none. */
   logLabels: readonly string[];
   readonly config: string;
-  readonly files: ReadonlyMap<string, { readonly type: string; readonly bytes: Uint8Array }>;
+  readonly files: ReadonlyMap<string, MockFile>;
+  /** Keys with values that are more than numbers. */
+  readonly media: ReadonlyMap<string, MockMedia>;
 }
 
 export interface MockProject {
@@ -99,6 +102,7 @@ function mockRun(entity: string, project: string, index: number, patch: Partial<
     logLabels: patch.logLabels ?? [],
     config: `{"lr":{"value":${lr}},"batch_size":{"value":${32 << (index % 3)}},"optimizer":{"value":{"name":"adamw","betas":[0.9,0.999],"eps":1e-8}},"clip":{"value":Infinity},"seed":{"value":9007199254740993},"_wandb":{"value":{"cli_version":"0.31.0"}}}`,
     files: FILES,
+    media: new Map(),
     ...patch,
   };
 }
@@ -221,6 +225,28 @@ export function createWorld(): MockProject[] {
       metrics: Array.from({ length: 3000 }, (_, at) => `block${at % 30}/layer${Math.floor(at / 30)}/norm`),
     }),
   );
+  const vision = everyMedia([0, 100, 200, 300]);
+  const seen = everyMedia([0]);
+  const mediaConfig = `{"_wandb":{"value":{${CLASS_LABELS}}}}`;
+  const media = [
+    mockRun(entity, "media", 0, {
+      name: "vision",
+      displayName: "vision",
+      state: "running",
+      steps: 400,
+      config: mediaConfig,
+      metrics: ["loss", "val/accuracy"],
+      ...vision,
+    }),
+    mockRun(entity, "media", 1, {
+      name: "seen",
+      displayName: "seen once",
+      state: "finished",
+      config: mediaConfig,
+      metrics: [],
+      ...seen,
+    }),
+  ];
   const quiet = [
     mockRun(entity, "nothing-logged", 0, {
       name: "quiet",
@@ -238,6 +264,7 @@ export function createWorld(): MockProject[] {
     project("resnet-sweep", "Learning rate, width and clipping for the small ResNet.", sweep),
     project("two-nodes", "Two machines with eight GPUs each.", nodes),
     project("strange-names", "", strange),
+    project("media", "Images, tables and more.", media),
     project("nothing-logged", "", quiet),
     project("empty", "A project before its first run.", []),
     project("ten-thousand-runs", "", big),

@@ -2,7 +2,7 @@
 
 import type { Fields } from "./decode";
 import { operation, runOperation } from "./graphql";
-import { pathOf, request } from "./http";
+import { ApiError, pathOf, request } from "./http";
 import type { RunPath } from "./runs";
 
 export interface RunFile {
@@ -50,6 +50,19 @@ function readFile(node: Fields): RunFile {
 export function fileUrl(path: RunPath, name: string, download = false): string {
   const url = `/api/runs/${pathOf(path.entity, path.project, path.run)}/files/${pathOf(...name.split("/"))}`;
   return download ? `${url}?download=1` : url;
+}
+
+/** Whether a file has been uploaded; asks for no more than its first byte. */
+export async function fetchFileState(url: string, signal: AbortSignal): Promise<"there" | "missing"> {
+  try {
+    await request(url, { signal, headers: { range: "bytes=0-0" } });
+    return "there";
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return "missing";
+    // no byte of it can be had: it is empty
+    if (error instanceof ApiError && error.status === 416) return "there";
+    throw error;
+  }
 }
 
 export interface TextPreview {

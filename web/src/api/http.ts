@@ -22,6 +22,10 @@ export function isSignedOut(error: unknown): boolean {
   return error instanceof ApiError && error.status === 401;
 }
 
+export function isMissing(error: unknown): boolean {
+  return error instanceof ApiError && error.status === 404;
+}
+
 /** Sends a request; throws {@link ApiError} unless the answer is a success. */
 export async function request(path: string, init: RequestInit = {}): Promise<Response> {
   let response: Response;

@@ -1,9 +1,13 @@
 /** Query options of every server state the app shows: key, loader, freshness. Keys start with what live events invalidate. */
 
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
+import { readBoxes } from "../model/classes";
+import { readTable } from "../model/table";
 import { batched } from "./batch";
-import { fetchRunFiles, fetchTextPreview, fileUrl } from "./files";
+import { fetchFileState, fetchRunFiles, fetchTextPreview, fileUrl } from "./files";
+import { isMissing } from "./http";
 import { fetchLogs, type LogFilter, type LogSource } from "./logs";
+import { fetchKeySteps, fetchMediaValue, fetchMediaValues } from "./media";
 import { fetchProject, fetchProjects } from "./projects";
 import { fetchRecipe } from "./reproduce";
 import {
@@ -132,6 +136,85 @@ export function seriesQuery(wanted: SeriesRequest) {
     queryFn: ({ signal }) => fetchSeries(wanted, signal),
     staleTime: Number.POSITIVE_INFINITY,
     // a person who scrolls through thousands of panels must not collect all of them in memory
+    gcTime: 60_000,
+  });
+}
+
+/** Steps at which a run has a key; only new ones are transferred when the run goes on. */
+export function keyStepsQuery({ entity, project, run }: RunPath, key: string) {
+  const queryKey = ["keySteps", entity, project, run, key];
+  return queryOptions({
+    queryKey,
+    queryFn: ({ signal, client }) => {
+      const known = client.getQueryData<readonly number[]>(queryKey) ?? [];
+      return fetchKeySteps({ entity, project, run }, key, known, signal);
+    },
+    staleTime: Number.POSITIVE_INFINITY,
+    gcTime: 60_000,
+  });
+}
+
+/** A media value at a step. It changes only where a rewound run logs the step again. */
+export function mediaValueQuery({ entity, project, run }: RunPath, key: string, step: number) {
+  return queryOptions({
+    queryKey: ["media", entity, project, run, key, step],
+    queryFn: ({ signal }) => fetchMediaValue({ entity, project, run }, key, step, signal),
+    staleTime: 30_000,
+    gcTime: 60_000,
+  });
+}
+
+/** How often a file that is on its way is looked for. */
+const UPLOAD_MILLIS = 3000;
+
+/** Whether a file is there; while its run is live, one that is missing is looked for again. */
+export function fileStateQuery(url: string, live: boolean) {
+  return queryOptions({
+    queryKey: ["fileState", url],
+    queryFn: ({ signal }) => fetchFileState(url, signal),
+    staleTime: 60_000,
+    gcTime: 60_000,
+    refetchInterval: ({ state }) => (live && state.data === "missing" ? UPLOAD_MILLIS : false),
+  });
+}
+
+/** Bytes of a file of boxes that are read. */
+const BOXES_BYTES = 8 * 1024 * 1024;
+
+export function boxesQuery(url: string, width: number, height: number) {
+  return queryOptions({
+    queryKey: ["boxes", url, width, height],
+    queryFn: async ({ signal }) =>
+      readBoxes((await fetchTextPreview(url, BOXES_BYTES, signal)).text, width, height),
+    staleTime: Number.POSITIVE_INFINITY,
+    gcTime: 60_000,
+    retry: false,
+  });
+}
+
+/** Tables of more bytes are not shown: parsing them would hold up the page. */
+export const TABLE_BYTES = 48 * 1024 * 1024;
+
+/** The table in a file; while its run is live, one that is missing is looked for again. */
+export function tableQuery(url: string, live: boolean) {
+  return queryOptions({
+    queryKey: ["table", url],
+    queryFn: async ({ signal }) => {
+      const { text, cut } = await fetchTextPreview(url, TABLE_BYTES, signal);
+      return cut ? null : readTable(text);
+    },
+    staleTime: Number.POSITIVE_INFINITY,
+    gcTime: 60_000,
+    refetchInterval: ({ state }) => (live && isMissing(state.error) ? UPLOAD_MILLIS : false),
+  });
+}
+
+/** Values of a key spread over the run, for what is drawn over steps. */
+export function mediaValuesQuery({ entity, project, run }: RunPath, key: string, samples: number) {
+  return queryOptions({
+    queryKey: ["mediaValues", entity, project, run, key, samples],
+    queryFn: ({ signal }) => fetchMediaValues({ entity, project, run }, key, samples, signal),
+    staleTime: Number.POSITIVE_INFINITY,
     gcTime: 60_000,
   });
 }

@@ -1,8 +1,10 @@
 /** Runs over GraphQL. Together with `projects.ts` and `files.ts`, the types here are the app's whole view of the schema. */
 
+import { type ClassLabels, readClassLabels } from "./class-labels";
 import { Fields, readText } from "./decode";
 import { type ExtendedObject, parseExtendedObject, unwrapConfig } from "./extended-json";
 import { operation, runOperation } from "./graphql";
+import { MEDIA_KINDS, type MediaKind } from "./media";
 
 /** Where a run lives: `entity/project/run`. */
 export interface RunPath {
@@ -53,6 +55,7 @@ export interface RunOrigin {
 }
 
 export interface RunDetail extends RunRecord {
+  readonly classLabels: ClassLabels;
   readonly origin: RunOrigin | null;
   /** Names the run's present state for good, also after a rewind. */
   readonly immutableId: string;
@@ -185,6 +188,8 @@ export async function fetchNamedRunRows(
 /** One metric of a run, from `historyKeys`. */
 export interface MetricInfo {
   readonly numeric: boolean;
+  /** How its values are shown that are more than numbers; null when it has none. */
+  readonly media: MediaKind | null;
   readonly count: number;
 }
 
@@ -226,7 +231,9 @@ function readMetrics(keys: [string, unknown][]): MetricMap {
     });
     const numbers = counts.find((entry) => entry.type === "number");
     const count = numbers?.count ?? counts.reduce((sum, entry) => sum + entry.count, 0);
-    metrics.set(key, { numeric: numbers !== undefined, count });
+    const [media] = counts.filter((entry) => MEDIA_KINDS.has(entry.type)).sort((a, b) => b.count - a.count);
+    const kind = media === undefined ? null : (MEDIA_KINDS.get(media.type) ?? null);
+    metrics.set(key, { numeric: numbers !== undefined, media: kind, count });
   }
   return metrics;
 }
@@ -266,6 +273,7 @@ export async function fetchRun(path: RunPath, signal: AbortSignal): Promise<RunD
   const metadata = node.raw("metadata") ?? null;
   return {
     ...readRecord(node),
+    classLabels: readClassLabels(parseExtendedObject(node.maybeText("config"))),
     storageId: node.text("id"),
     origin: readOrigin(node.maybeFields("origin")),
     immutableId: node.text("immutableId"),

@@ -17,6 +17,13 @@ export interface Search {
   readonly closed?: string;
   /** Metric of the panel in full screen. */
   readonly panel?: string;
+  /** Step whose media are shown; absent means the last one, also when it moves on. */
+  readonly step?: string;
+  /** Place of the image in full screen among those of its panel. */
+  readonly image?: string;
+  /** Order and filter of the table in full screen. */
+  readonly order?: string;
+  readonly rows?: string;
   /** Label of the host whose system metrics are shown. */
   readonly host?: string;
   /** Counters among the system metrics: `total` shows them as they were sampled instead of as rates. */
@@ -51,6 +58,10 @@ const NAMES: readonly SearchName[] = [
   "band",
   "closed",
   "panel",
+  "step",
+  "image",
+  "order",
+  "rows",
   "host",
   "counters",
   "system",

@@ -27,7 +27,8 @@ describe("smoothExponential", () => {
 });
 
 describe("sectionsOf", () => {
-  const metrics = (...keys: string[]) => new Map(keys.map((key) => [key, { numeric: true, count: 1 }]));
+  const metrics = (...keys: string[]) =>
+    new Map(keys.map((key) => [key, { numeric: true, media: null, count: 1 }]));
 
   it("groups by the part before the first slash, plain keys first, layers in natural order", () => {
     const sections = sectionsOf([metrics("val/loss", "loss", "l/10", "l/2"), metrics("val/acc")], () => true);
@@ -39,7 +40,7 @@ describe("sectionsOf", () => {
   });
 
   it("takes names of object prototypes as names and leaves out internal and other keys", () => {
-    const text = ["notes", { numeric: false, count: 3 }] as const;
+    const text = ["notes", { numeric: false, media: null, count: 3 }] as const;
     const map = new Map([...metrics("__proto__", "constructor", "_step", "_rank", "_wandb.x", "/odd"), text]);
     const [section, ...rest] = sectionsOf([map], () => true);
     expect(rest).toEqual([]);

@@ -1,7 +1,13 @@
 /** Arithmetic of the panel grid; the sizes are those of `grid.module.css`. */
 
-const PANEL_WIDTH = 300;
-const PANEL_HEIGHT = 256;
+/** How much room a panel takes: a chart, a panel of media, or a table, which is as wide as the page. */
+export type PanelSize = "small" | "medium" | "wide";
+
+const SIZES: Readonly<Record<PanelSize, { readonly width: number; readonly height: number }>> = {
+  small: { width: 300, height: 256 },
+  medium: { width: 400, height: 352 },
+  wide: { width: Number.POSITIVE_INFINITY, height: 416 },
+};
 const GAP = 8;
 /** Padding of the scrolled area, left and right together. */
 const PADDING = 32;
@@ -10,14 +16,14 @@ const PADDING = 32;
 export const CHUNK_PANELS = 60;
 
 /** How many panels stand side by side in a scrolled area of this width. */
-export function columnsIn(width: number): number {
-  return Math.max(1, Math.floor((width - PADDING + GAP) / (PANEL_WIDTH + GAP)));
+export function columnsIn(areaWidth: number, size: PanelSize): number {
+  return Math.max(1, Math.floor((areaWidth - PADDING + GAP) / (SIZES[size].width + GAP)));
 }
 
-/** Height of `panels` panels in rows of `columns`. */
-export function heightOf(panels: number, columns: number): number {
-  const rows = Math.ceil(panels / columns);
-  return rows * PANEL_HEIGHT + (rows - 1) * GAP;
+/** Height of `panels` panels in a scrolled area of this width. */
+export function heightOf(panels: number, areaWidth: number, size: PanelSize): number {
+  const rows = Math.ceil(panels / columnsIn(areaWidth, size));
+  return rows * SIZES[size].height + (rows - 1) * GAP;
 }
 
 /** Consecutive parts of at most `size` items. */

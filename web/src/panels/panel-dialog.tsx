@@ -7,7 +7,7 @@ interface PanelDialogProps {
   readonly title: string;
   readonly onClose: () => void;
   /** Its settings, beside it. */
-  readonly aside: ReactNode;
+  readonly aside?: ReactNode;
   readonly children: ReactNode;
 }
 
@@ -15,11 +15,11 @@ interface PanelDialogProps {
 export function PanelDialog({ title, onClose, aside, children }: PanelDialogProps) {
   return (
     <Dialog title={title} onClose={onClose} size="wide">
-      <div className={css.dialog}>
+      <div className={css.dialog} data-aside={aside !== undefined}>
         <div className={css.content}>
-          <ErrorBoundary title="This chart could not be drawn">{children}</ErrorBoundary>
+          <ErrorBoundary title="This panel could not be drawn">{children}</ErrorBoundary>
         </div>
-        <aside>{aside}</aside>
+        {aside !== undefined && <aside>{aside}</aside>}
       </div>
     </Dialog>
   );

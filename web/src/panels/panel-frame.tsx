@@ -32,7 +32,7 @@ export function PanelFrame({ id, title, note = null, onOpen, children }: PanelFr
         <IconButton icon="expand" label={`Open ${name} full screen`} onClick={onOpen} />
       </header>
       <div className={css.content}>
-        {near && <ErrorBoundary title="This chart could not be drawn">{children}</ErrorBoundary>}
+        {near && <ErrorBoundary title="This panel could not be drawn">{children}</ErrorBoundary>}
       </div>
     </article>
   );

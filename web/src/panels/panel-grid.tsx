@@ -1,5 +1,6 @@
 import { useQueries } from "@tanstack/react-query";
 import { useCallback, useDeferredValue, useMemo, useRef } from "react";
+import type { MediaKind } from "../api/media";
 import { metricsQuery } from "../api/queries";
 import type { ProjectPath } from "../api/runs";
 import { joinNames, splitNames } from "../app/search";
@@ -10,16 +11,18 @@ import { Failure, Notice } from "../kit/notice";
 import { Popover } from "../kit/popover";
 import { SearchField } from "../kit/search-field";
 import { matcherOf } from "../model/search";
-import { sectionsOf } from "../model/sections";
+import { type MediaKey, naturalOrder, sectionsOf } from "../model/sections";
 import css from "./grid.module.css";
 import { GridSkeleton } from "./grid-skeleton";
 import { linePanel } from "./line/line-panel";
+import type { MediaRun } from "./media/media-panel";
+import { MediaSlot, MediaView } from "./media/media-slot";
 import { PanelDialog } from "./panel-dialog";
-import { PanelSection } from "./panel-section";
+import { type PanelBlock, PanelSection } from "./panel-section";
 import { PanelSlot } from "./panel-slot";
 import { FleetSection } from "./system/fleet-section";
 import type { PanelRun } from "./types";
-import { useColumns } from "./use-columns";
+import { useAreaWidth } from "./use-area-width";
 import { usePanelSettings } from "./use-panel-settings";
 
 interface PanelGridProps {
@@ -32,9 +35,11 @@ interface PanelGridProps {
   readonly mainSearch?: boolean;
   /** Whether the runs' system metrics follow as the last section. */
   readonly systemMetrics?: boolean;
+  /** The run whose media are shown; absent for none. */
+  readonly mediaOf?: MediaRun;
 }
 
-/** Sections of panels: one line plot per numeric metric of the runs. */
+/** Sections of panels: one line plot per numeric metric of the runs, and the media of one run. */
 export function PanelGrid({
   path,
   runs,
@@ -42,11 +47,12 @@ export function PanelGrid({
   onShowRuns,
   mainSearch = false,
   systemMetrics = false,
+  mediaOf,
 }: PanelGridProps) {
   const [search, change] = useSearchState();
   const { settings, onChange } = usePanelSettings(linePanel);
   const scroller = useRef<HTMLDivElement>(null);
-  const columns = useColumns(scroller);
+  const areaWidth = useAreaWidth(scroller);
   const query = search.m ?? "";
   const deferredQuery = useDeferredValue(query);
   const metrics = useQueries({
@@ -60,18 +66,32 @@ export function PanelGrid({
       },
     }),
   });
+  const withMedia = mediaOf !== undefined;
   const sections = useMemo(
-    () => sectionsOf(metrics.maps, matcherOf(deferredQuery).test),
-    [metrics.maps, deferredQuery],
+    () =>
+      sectionsOf(metrics.maps, matcherOf(deferredQuery).test, withMedia).map(({ name, keys, media }) => {
+        const kinds = new Map(media.map(({ key, kind }) => [key, kind]));
+        return { name, kinds, blocks: blocksOf(keys, media) };
+      }),
+    [metrics.maps, deferredQuery, withMedia],
   );
+  const kindOf = (key: string) => metrics.maps.find((map) => map.get(key)?.media != null)?.get(key)?.media;
+  const openKind = search.panel === undefined || !withMedia ? null : (kindOf(search.panel) ?? null);
   const closed = splitNames(search.closed);
   const toggle = (name: string) => {
     const next = closed.includes(name) ? closed.filter((other) => other !== name) : [...closed, name];
     change({ closed: next.length === 0 ? undefined : joinNames(next) });
   };
-  const slot = useCallback(
-    (metric: string) => <PanelSlot key={metric} metric={metric} path={path} runs={runs} />,
-    [path, runs],
+  const slotOf = useCallback(
+    (kinds: ReadonlyMap<string, MediaKind>) => (key: string) => {
+      const kind = kinds.get(key);
+      return kind !== undefined && mediaOf !== undefined ? (
+        <MediaSlot key={key} of={mediaOf} metric={key} kind={kind} />
+      ) : (
+        <PanelSlot key={key} metric={key} path={path} runs={runs} />
+      );
+    },
+    [path, runs, mediaOf],
   );
   const loading = pending || (metrics.pending && metrics.maps.length === 0);
   return (
@@ -116,18 +136,23 @@ export function PanelGrid({
           <PanelSection
             key={section.name}
             name={section.name}
-            panels={section.keys}
+            blocks={section.blocks}
             closed={closed.includes(section.name)}
             onToggle={() => toggle(section.name)}
-            columns={columns}
-            slot={slot}
+            areaWidth={areaWidth}
+            slot={slotOf(section.kinds)}
           />
         ))}
         {systemMetrics && !pending && runs.length > 0 && (
-          <FleetSection path={path} runs={runs} query={deferredQuery} columns={columns} />
+          <FleetSection path={path} runs={runs} query={deferredQuery} areaWidth={areaWidth} />
         )}
       </div>
-      {search.panel !== undefined && (
+      {search.panel !== undefined && openKind !== null && mediaOf !== undefined && (
+        <PanelDialog title={search.panel} onClose={() => change(CLOSED, "push")}>
+          <MediaView of={mediaOf} metric={search.panel} kind={openKind} full />
+        </PanelDialog>
+      )}
+      {search.panel !== undefined && openKind === null && !(withMedia && loading) && (
         <PanelDialog
           title={search.panel}
           onClose={() => change({ panel: undefined }, "push")}
@@ -144,6 +169,21 @@ export function PanelGrid({
       )}
     </section>
   );
+}
+
+/** What belongs to the panel in full screen goes with it. */
+const CLOSED = { panel: undefined, image: undefined, order: undefined, rows: undefined };
+
+/** Charts first, then media, then tables, which are as wide as the page. */
+function blocksOf(keys: readonly string[], media: readonly MediaKey[]): PanelBlock[] {
+  const of = (...kinds: MediaKind[]) =>
+    media.filter(({ kind }) => kinds.includes(kind)).map(({ key }) => key);
+  const blocks: PanelBlock[] = [
+    { size: "small", panels: [...new Set([...keys, ...of("histogram")])].sort(naturalOrder) },
+    { size: "medium", panels: of("images", "video", "audio", "html", "file") },
+    { size: "wide", panels: of("table") },
+  ];
+  return blocks.filter(({ panels }) => panels.length > 0);
 }
 
 function EmptyGrid({ runs, query }: { readonly runs: number; readonly query: string }) {

@@ -1,8 +1,11 @@
 import { useQuery } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
 import { useMemo } from "react";
+import type { ClassLabels } from "../../api/class-labels";
 import { runQuery } from "../../api/queries";
 import { PanelGrid } from "../../panels/panel-grid";
+
+const NO_LABELS: ClassLabels = new Map();
 
 export function RunCharts() {
   const path = useParams({ from: "/$entity/$project/runs/$run" });
@@ -15,5 +18,13 @@ export function RunCharts() {
   );
   const { entity, project } = path;
   const projectPath = useMemo(() => ({ entity, project }), [entity, project]);
-  return <PanelGrid path={projectPath} runs={runs} pending={data === undefined} mainSearch />;
+  const live = data?.state === "running";
+  const classLabels = data?.classLabels;
+  const mediaOf = useMemo(
+    () => ({ path, live, classLabels: classLabels ?? NO_LABELS }),
+    [path, live, classLabels],
+  );
+  return (
+    <PanelGrid path={projectPath} runs={runs} pending={data === undefined} mainSearch mediaOf={mediaOf} />
+  );
 }

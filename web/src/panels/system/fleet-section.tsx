@@ -22,7 +22,8 @@ interface FleetSectionProps {
   readonly path: ProjectPath;
   readonly runs: readonly PanelRun[];
   readonly query: string;
-  readonly columns: number;
+  /** Of the scrolled area. */
+  readonly areaWidth: number;
 }
 
 const OPEN = "open";
@@ -30,7 +31,7 @@ const OPEN = "open";
 type Sampled = ReadonlyMap<string, ReadonlySet<string>>;
 
 /** System metrics of several runs, closed until somebody asks for them. */
-export function FleetSection({ path, runs, query, columns }: FleetSectionProps) {
+export function FleetSection({ path, runs, query, areaWidth }: FleetSectionProps) {
   const [search, change] = useSearchState();
   const { settings, onChange } = usePanelSettings(linePanel);
   const open = search.system !== undefined;
@@ -61,23 +62,23 @@ export function FleetSection({ path, runs, query, columns }: FleetSectionProps) 
     },
     [panels, path, runs, sampled],
   );
-  const ids = useMemo(() => [...panels.keys()], [panels]);
+  const blocks = useMemo(() => [{ size: "small" as const, panels: [...panels.keys()] }], [panels]);
   const shown = search.system === undefined ? undefined : panels.get(search.system);
   return (
     <>
       <PanelSection
         name="System"
-        panels={ids}
+        blocks={blocks}
         closed={!open}
         onToggle={() => change({ system: open ? undefined : OPEN })}
-        columns={columns}
+        areaWidth={areaWidth}
         slot={slot}
       />
-      {open && keys.pending && ids.length === 0 && <GridSkeleton />}
+      {open && keys.pending && panels.size === 0 && <GridSkeleton />}
       {open && keys.error !== null && (
         <Failure compact title="System metrics could not be loaded" error={keys.error} onRetry={keys.retry} />
       )}
-      {open && !keys.pending && keys.error === null && ids.length === 0 && (
+      {open && !keys.pending && keys.error === null && panels.size === 0 && (
         <Notice compact title={query === "" ? "No system metrics" : "No system metric matches"}>
           {query === "" ? "None of the runs shown has sent any." : `None has “${query}” in its name.`}
         </Notice>

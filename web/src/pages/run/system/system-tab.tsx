@@ -13,11 +13,12 @@ import {
   systemSectionsOf,
 } from "../../../model/system-sections";
 import { GridSkeleton } from "../../../panels/grid-skeleton";
+import { columnsIn } from "../../../panels/layout";
 import { PanelDialog } from "../../../panels/panel-dialog";
 import { PanelSection } from "../../../panels/panel-section";
 import { DevicePanel } from "../../../panels/system/device-panel";
 import { useTimeAxis } from "../../../panels/system/use-time-axis";
-import { useColumns } from "../../../panels/use-columns";
+import { useAreaWidth } from "../../../panels/use-area-width";
 import { QuietNote } from "./quiet-note";
 import css from "./system.module.css";
 import { SystemSlot } from "./system-slot";
@@ -29,7 +30,8 @@ export function RunSystem() {
   const path = useParams({ from: "/$entity/$project/runs/$run" });
   const [search, change] = useSearchState();
   const scroller = useRef<HTMLDivElement>(null);
-  const columns = useColumns(scroller);
+  const areaWidth = useAreaWidth(scroller);
+  const columns = columnsIn(areaWidth, "small");
   const run = useQuery(runQuery(path));
   const keys = useQuery(systemKeysQuery(path));
   const axis = useTimeAxis(path, path.run);
@@ -81,7 +83,7 @@ export function RunSystem() {
               section={section}
               closed={closed.includes(section.name)}
               onToggle={toggle}
-              columns={columns}
+              areaWidth={areaWidth}
               slot={slot}
             />
           ))}
@@ -104,22 +106,24 @@ interface FamilyProps {
   readonly section: SystemSection;
   readonly closed: boolean;
   readonly onToggle: (name: string) => void;
-  readonly columns: number;
+  readonly areaWidth: number;
   readonly slot: (id: string) => ReactNode;
 }
 
-function Family({ section, closed, onToggle, columns, slot }: FamilyProps) {
+function Family({ section, closed, onToggle, areaWidth, slot }: FamilyProps) {
   const ids = useMemo(() => section.panels.map((panel) => panel.id), [section]);
+  const blocks = useMemo(() => [{ size: "small" as const, panels: ids }], [ids]);
+  const columns = columnsIn(areaWidth, "small");
   // a section of one or two panels leaves the rest of the row to the next one
   const span = closed ? columns : Math.min(columns, ids.length);
   return (
     <div style={{ gridColumn: `span ${span}` }}>
       <PanelSection
         name={section.name}
-        panels={ids}
+        blocks={blocks}
         closed={closed}
         onToggle={() => onToggle(section.name)}
-        columns={columns}
+        areaWidth={areaWidth}
         slot={slot}
       />
     </div>

@@ -1,0 +1,118 @@
+import { useQuery } from "@tanstack/react-query";
+import { useEffect, useState } from "react";
+import { fileUrl } from "../../api/files";
+import type { ImageItem } from "../../api/media";
+import { fileStateQuery } from "../../api/queries";
+import { Failure } from "../../kit/notice";
+import { BoxLayer, MaskLayer } from "./image-layers";
+import type { ShownLayers } from "./layer-bar";
+import css from "./media.module.css";
+import { MissingFile } from "./media-content";
+import type { MediaRun } from "./media-panel";
+
+/** Images up to this many pixels are shown with their pixels as squares, not blurred. */
+const SMALL_PIXELS = 160;
+
+interface ImageViewProps {
+  readonly of: MediaRun;
+  readonly metric: string;
+  readonly step: number;
+  readonly shown: ShownLayers;
+  readonly image: ImageItem;
+  readonly name: string;
+  readonly onOpen?: () => void;
+}
+
+/** One image with the layers over it, and its caption. */
+export function ImageView({ of, metric, step, shown, image, name, onOpen }: ImageViewProps) {
+  const picture = <Picture of={of} metric={metric} step={step} shown={shown} image={image} name={name} />;
+  return (
+    <figure className={css.image}>
+      {onOpen === undefined ? (
+        <div className={css.frame}>{picture}</div>
+      ) : (
+        <button type="button" className={css.frame} aria-label={`Enlarge ${name}`} onClick={onOpen}>
+          {picture}
+        </button>
+      )}
+      {image.caption !== null && <figcaption title={image.caption}>{image.caption}</figcaption>}
+    </figure>
+  );
+}
+
+type PictureProps = Omit<ImageViewProps, "onOpen">;
+
+function Picture({ of, metric, shown, image, name }: PictureProps) {
+  const [failed, setFailed] = useState<string | null>(null);
+  const [attempt, setAttempt] = useState(0);
+  const [size, setSize] = useState<readonly [number, number] | null>(null);
+  if (image.path === null) return <span className={css.absent}>in an artifact</span>;
+  const url = fileUrl(of.path, image.path);
+  if (failed === url) {
+    const retry = () => {
+      setAttempt(attempt + 1);
+      setFailed(null);
+    };
+    return <Trouble url={url} live={of.live} onRetry={retry} />;
+  }
+  const [width, height] = [image.width ?? size?.[0] ?? null, image.height ?? size?.[1] ?? null];
+  const small = width !== null && height !== null && Math.max(width, height) <= SMALL_PIXELS;
+  return (
+    <>
+      <img
+        key={attempt}
+        src={url}
+        alt={name}
+        width={width ?? undefined}
+        height={height ?? undefined}
+        loading="lazy"
+        decoding="async"
+        data-small={small}
+        onLoad={({ currentTarget }) => setSize([currentTarget.naturalWidth, currentTarget.naturalHeight])}
+        onError={() => setFailed(url)}
+      />
+      {image.masks
+        .filter((layer) => shown.isOn("masks", layer.name))
+        .map((layer) => (
+          <MaskLayer key={layer.name} url={fileUrl(of.path, layer.path)} hidden={shown.hiddenClasses} />
+        ))}
+      {size !== null &&
+        image.boxes
+          .filter((layer) => shown.isOn("boxes", layer.name))
+          .map((layer) => (
+            <BoxLayer
+              key={layer.name}
+              of={of}
+              metric={metric}
+              layer={layer}
+              size={size}
+              hidden={shown.hiddenClasses}
+            />
+          ))}
+    </>
+  );
+}
+
+interface TroubleProps {
+  readonly url: string;
+  readonly live: boolean;
+  readonly onRetry: () => void;
+}
+
+/** Why an image does not show: it is not there (yet), or it is damaged. */
+function Trouble({ url, live, onRetry }: TroubleProps) {
+  const file = useQuery(fileStateQuery(url, live));
+  // the first answer explains the failure; a later one that it is there means that it has arrived
+  const [wasMissing, setWasMissing] = useState(false);
+  const arrived = wasMissing && file.data === "there";
+  useEffect(() => {
+    if (arrived) onRetry();
+  }, [arrived, onRetry]);
+  if (file.data === "missing") {
+    if (!wasMissing) setWasMissing(true);
+    return <MissingFile live={live} onRetry={() => void file.refetch()} />;
+  }
+  if (file.data === undefined && file.error === null) return null;
+  const error = file.error ?? new Error("the file is damaged, or of a format that the browser does not know");
+  return <Failure compact title="The image could not be shown" error={error} onRetry={onRetry} />;
+}
