@@ -63,6 +63,10 @@ pub struct Request {
     pub https_proxy: Option<String>,
     /// Accept any certificate.
     pub insecure_disable_ssl: bool,
+    /// Where staged copies of artifacts' files are; they go once their version is stored.
+    pub staging_dir: Option<String>,
+    /// `<cache dir>/artifacts`, into which they go.
+    pub cache_dir: Option<String>,
     /// The logs, absolute.
     pub logs: Vec<PathBuf>,
 }
@@ -111,7 +115,7 @@ pub struct Summary {
     pub synced: usize,
     /// Logs that are not stored.
     pub failed: usize,
-    /// Logs of which everything readable is stored, but something was damaged or is kept for later.
+    /// Logs of which everything readable is stored, but something was damaged, refused or is kept for later.
     pub partial: usize,
 }
 
@@ -213,7 +217,8 @@ async fn sync_one(
         hurry: 0,
     };
     let mut handle = upload::spawn(outside, job_of(request, &log), state, None);
-    let mut moved = (0, 0, Instant::now());
+    let mut moved = (0, 0, 0);
+    let mut moved_at = Instant::now();
     loop {
         let status = handle.status.borrow_and_update().clone();
         while let Ok((_severity, text)) = handle.notices.try_recv() {
@@ -239,10 +244,11 @@ async fn sync_one(
             handle.stop().await;
             return fail(report, status.problem, progress).await;
         }
-        if (status.bytes, status.files_total()) != (moved.0, moved.1) {
-            moved = (status.bytes, status.files_total(), Instant::now());
+        let now = (status.bytes, status.files_total(), status.artifact_work);
+        if now != moved {
+            (moved, moved_at) = (now, Instant::now());
         }
-        if !request.follow && moved.2.elapsed() > STALL_TIMEOUT {
+        if !request.follow && moved_at.elapsed() > STALL_TIMEOUT {
             let why = if status.problem.is_empty() {
                 "no progress"
             } else {
@@ -286,6 +292,8 @@ fn job_of(request: &Request, log: &Path) -> Job {
         https_proxy: request.https_proxy.clone().unwrap_or_default(),
         insecure_disable_ssl: request.insecure_disable_ssl,
         update_finish_state: !request.skip_finish,
+        staging_dir: request.staging_dir.clone().unwrap_or_default(),
+        cache_dir: request.cache_dir.clone().unwrap_or_default(),
         primary: true,
         ..Default::default()
     };
@@ -340,8 +348,18 @@ fn judge(status: &UploadStatus, log: &Path, warnings: &mut Vec<String>) -> Outco
     }
     if status.kept > 0 {
         warnings.push(format!(
-            "{} records of artifacts stay in the log: they are not uploaded yet",
+            "{} records of TensorBoard directories stay in the log: what was in them is not known here",
             status.kept
+        ));
+        outcome = Outcome::Partial;
+    }
+    if status.artifacts_failed > 0 {
+        let (count, what) = match status.artifacts_failed {
+            1 => (1, "artifact is"),
+            count => (count, "artifacts are"),
+        };
+        warnings.push(format!(
+            "{count} {what} not stored, for the reasons above; `runlane sync` tries again"
         ));
         outcome = Outcome::Partial;
     }

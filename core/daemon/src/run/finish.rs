@@ -142,8 +142,8 @@ impl Actor {
         let uploaded = status.as_ref().is_none_or(|status| status.complete);
         let paused = status.as_ref().is_some_and(|status| status.is_paused);
         let progress = status.as_ref().map_or((0, 0, 0, 0), |status| {
-            let sent = status.artifact_bytes_uploaded;
-            (status.rows, status.bytes, status.files_total(), sent)
+            let work = status.artifact_work;
+            (status.rows, status.bytes, status.files_total(), work)
         });
         if progress != finishing.progress {
             finishing.progress = progress;
@@ -157,11 +157,13 @@ impl Actor {
         }
         finishing.next_report = now + REPORT_INTERVAL;
         let status = status.unwrap_or_default();
-        let complete = logged && uploaded && !self.is_gone;
+        let has_all = status.artifacts_failed == 0;
+        let complete = logged && uploaded && !self.is_gone && has_all;
         let problem = match (complete, self.problem.is_empty()) {
             (true, _) => String::new(),
             (false, false) => self.problem.clone(),
-            (false, true) if !done => status.problem.clone(),
+            (false, true) if uploaded && !has_all => status.artifact_problem.clone(),
+            (false, true) if !done => current_problem(&status).to_owned(),
             (false, true) => unfinished(&status, self.state.rows, self.journal.len()),
         };
         let message = local::FinishProgress {
@@ -220,9 +222,18 @@ fn is_dead(pid: u32) -> bool {
     }
 }
 
+/// Why an upload does not go on; empty if it does.
+fn current_problem(status: &UploadStatus) -> &str {
+    if status.problem.is_empty() {
+        &status.artifact_problem
+    } else {
+        &status.problem
+    }
+}
+
 /// Says what was not uploaded, and why.
 fn unfinished(status: &UploadStatus, rows: u64, bytes: u64) -> String {
-    let why = match (status.problem.as_str(), status.is_paused) {
+    let why = match (current_problem(status), status.is_paused) {
         ("", _) => "no progress".to_owned(),
         (problem, true) => format!("uploads are paused: {problem}"),
         (problem, false) => problem.to_owned(),

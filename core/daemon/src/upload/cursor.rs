@@ -37,6 +37,8 @@ pub(crate) struct Target {
     pub(crate) project: String,
     /// MD5 of each run file that is stored.
     pub(crate) files: BTreeMap<String, String>,
+    /// The server's id of each artifact that is stored, by where its record ends in the log.
+    pub(crate) artifacts: BTreeMap<u64, String>,
 }
 
 impl Target {

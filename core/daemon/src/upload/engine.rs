@@ -3,6 +3,7 @@
 //! One task per log. Requests go out in tasks of their own (`calls`, `run_files`), so that a slow server holds up neither
 //! the reading of the log nor the other kinds of requests; what they bring is taken in here.
 
+mod artifacts;
 mod calls;
 mod links;
 mod meeting;
@@ -20,6 +21,7 @@ use runlane_model::backoff::Backoff;
 use runlane_proto::wandb_internal as pb;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 
+use self::artifacts::{Artifacts, SHOW_INTERVAL};
 use self::calls::Done;
 pub(crate) use self::links::Links;
 use self::links::Pause;
@@ -93,6 +95,7 @@ struct Engine {
     files_due: Option<Instant>,
     failed_files_due: Option<Instant>,
     files_backoff: Backoff,
+    artifacts: Artifacts,
     alerts: VecDeque<pb::AlertRecord>,
     alerts_due: Option<Instant>,
     upsert_due: Option<Instant>,
@@ -192,6 +195,7 @@ impl Engine {
             self.start_alert(now);
             self.start_look(now);
             self.start_file_batches(now);
+            self.start_artifacts();
             self.offer_summary(now);
             self.offer_end();
             let wake = match self.stream.next(now) {
@@ -241,6 +245,9 @@ impl Engine {
         if let Some(poll) = self.job.poll.filter(|_| !self.ended) {
             wake = wake.min(now + poll);
         }
+        if self.artifacts.is_moving() {
+            wake = wake.min(now + SHOW_INTERVAL);
+        }
         if self.stream.has_room() && !self.has_room() {
             // Others hold the memory; they make room without telling.
             wake = wake.min(now + OUR_INTERVAL);
@@ -264,6 +271,15 @@ impl Engine {
                 Ok(found) => self.looked(&found),
                 Err(error) => abnormal("look at files", &error)?,
             },
+            Some(done) = self.artifacts.tasks.join_next(), if !self.artifacts.tasks.is_empty() => match done {
+                Ok((epoch, saved)) => self.artifact_ended(epoch, saved)?,
+                Err(error) => abnormal("upload of an artifact", &error)?,
+            },
+            Some(done) = self.artifacts.cleaning.join_next(), if !self.artifacts.cleaning.is_empty() => {
+                if let Err(error) = done {
+                    abnormal("putting by of staged files", &error)?;
+                }
+            }
             () = self.outside.clock.sleep_until(wake) => {}
         }
         Ok(())
@@ -316,7 +332,8 @@ impl Engine {
             || !self.alerts.is_empty()
             || self.files.is_waiting()
             || self.files.has_failed()
-            || !self.file_tasks.is_empty();
+            || !self.file_tasks.is_empty()
+            || self.artifacts.is_busy();
         if !self.ended || self.finishing || waits {
             return;
         }
@@ -375,6 +392,7 @@ impl Engine {
             (self.projection.kept, self.tail.lost(), self.tail.ends_torn);
         now.marked = self.projection.lost;
         (now.files_left, now.quarantined) = (self.files.left(), self.quarantined);
+        self.show_artifacts(&mut now);
         self.links.status.send_if_modified(|status| {
             let changed = *status != now;
             *status = now;

@@ -169,6 +169,12 @@ pub(crate) struct Features {
     pub(crate) fast_stream: bool,
     pub(crate) gzip: bool,
     pub(crate) structured_console: bool,
+    /// Digests of artifacts may be other ones than MD5.
+    pub(crate) artifact_digests: bool,
+    /// The use of an artifact says where the artifact is.
+    pub(crate) use_with_place: bool,
+    /// It is ours: it keeps the parts of an interrupted upload and says which it has.
+    pub(crate) resumable_parts: bool,
     /// The account's switch for saving code.
     pub(crate) saves_code: bool,
 }
@@ -287,7 +293,7 @@ impl Server {
     }
 
     /// Sends one operation and returns its `data`.
-    async fn call(
+    pub(super) async fn call(
         &self,
         operation: &str,
         query: &str,
@@ -360,6 +366,9 @@ impl Server {
             fast_stream: on("RUNLANE_FAST_STREAM"),
             gzip: on("FILESTREAM_GZIP"),
             structured_console: on("STRUCTURED_CONSOLE_LOGS"),
+            artifact_digests: on("ARTIFACT_DIGEST_ALGORITHM"),
+            use_with_place: on("USE_ARTIFACT_WITH_ENTITY_AND_PROJECT_INFORMATION"),
+            resumable_parts: on("RUNLANE_RESUMABLE_PARTS"),
         })
     }
 
@@ -501,7 +510,7 @@ impl Server {
     }
 }
 
-fn read<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, CallError> {
+pub(super) fn read<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, CallError> {
     serde_json::from_value(value)
         .map_err(|error| CallError::refused(format!("unexpected answer of the server: {error}")))
 }

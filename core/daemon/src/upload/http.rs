@@ -1,24 +1,22 @@
 //! The seam to the network: one request, one bounded answer.
 
 mod answer;
+mod body;
 
 use std::future::Future;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures::TryStreamExt;
-use md5::{Digest, Md5};
 use runlane_model::backoff::{RateLimit, Verdict};
 use runlane_proto::local;
-use tokio::io::AsyncReadExt;
-use tokio_util::io::ReaderStream;
 
 pub(crate) use self::answer::{check, hex};
 use self::answer::{explain, md5_of, retry_after};
+pub(crate) use self::body::Counter;
 use crate::clock::Clock;
 
 /// No answer is read beyond this, unpacked.
@@ -27,6 +25,8 @@ const MAX_ANSWER_BYTES: usize = 16 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How the message of an upload begins whose file was written to meanwhile.
 pub(crate) const CHANGED: &str = "the file changed";
+/// And of one whose file could not be read to its end.
+pub(crate) const UNREADABLE: &str = "the file cannot be read";
 /// Redirects that are followed in a row, on one host only.
 const REDIRECTS: usize = 3;
 
@@ -45,11 +45,13 @@ pub(crate) struct HttpRequest {
 #[derive(Debug, Clone)]
 pub(crate) enum Body {
     Bytes(Bytes),
-    /// The first `length` bytes of a file, which must have this MD5 (hex): an upload of anything else fails.
+    /// `length` bytes of a file from `offset` on, which must have this MD5 (hex): an upload of anything else fails.
     File {
         path: PathBuf,
+        offset: u64,
         length: u64,
         md5: String,
+        counter: Option<Counter>,
     },
 }
 
@@ -63,6 +65,8 @@ pub(crate) struct HttpAnswer {
     pub(crate) location: Option<String>,
     /// The MD5 (hex) of what was stored, if the store tells it.
     pub(crate) md5: Option<String>,
+    /// The `ETag` as it came.
+    pub(crate) etag: Option<String>,
     pub(crate) body: Bytes,
 }
 
@@ -184,15 +188,15 @@ impl Network {
         let mut sent = None;
         builder = match request.body {
             Body::Bytes(bytes) => builder.body(bytes),
-            Body::File { path, length, md5 } => {
-                let file = open_file(&path).await?.take(length);
-                let digest = Arc::new(Mutex::new(Md5::new()));
-                let shared = Arc::clone(&digest);
-                let stream = ReaderStream::new(file).inspect_ok(move |chunk| {
-                    let mut digest = shared.lock().unwrap_or_else(PoisonError::into_inner);
-                    digest.update(chunk);
-                });
-                sent = Some((digest, md5));
+            Body::File {
+                path,
+                offset,
+                length,
+                md5,
+                counter,
+            } => {
+                let (stream, state) = body::open(&path, offset, length, md5, counter).await?;
+                sent = Some(state);
                 builder
                     .header("Content-Length", length.to_string())
                     .body(reqwest::Body::wrap_stream(stream))
@@ -200,15 +204,22 @@ impl Network {
         };
         let outcome =
             async { receive(builder.send().await.map_err(failed)?, &*self.clock).await }.await;
-        if let Some((digest, md5)) = sent {
-            let digest = digest.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_whole = hex(&digest.clone().finalize()) == md5;
-            // A body that ends early or differs was refused or stored: neither is the file that was meant.
-            if !is_whole && outcome.as_ref().is_ok_and(|answer| answer.status < 500) {
-                return Err(CallError::retry(format!("{CHANGED} while it was uploaded")));
-            }
+        let Some(sent) = sent else {
+            return outcome;
+        };
+        let stored = outcome.as_ref().is_ok_and(|answer| answer.status < 300);
+        if stored && sent.is_whole() {
+            return outcome;
         }
-        outcome
+        sent.take_back();
+        match sent.fault() {
+            Some(fault) => Err(fault),
+            // Whatever was stored, it is not the file.
+            None if stored => Err(CallError::retry(
+                "the server did not wait for the whole file",
+            )),
+            None => outcome,
+        }
     }
 }
 
@@ -239,6 +250,7 @@ async fn receive(
             .map(|(remaining, reset)| RateLimit { remaining, reset }),
         location: text("location"),
         md5: md5_of(text),
+        etag: text("etag"),
         body: Bytes::new(),
     };
     let mut body = BytesMut::new();
@@ -295,16 +307,6 @@ pub(crate) fn open_regular(path: &Path) -> std::io::Result<std::fs::File> {
         return Err(irregular());
     }
     Ok(file)
-}
-
-async fn open_file(path: &Path) -> Result<tokio::fs::File, CallError> {
-    let path = path.to_owned();
-    let opened = tokio::task::spawn_blocking(move || open_regular(&path)).await;
-    match opened {
-        Ok(Ok(file)) => Ok(tokio::fs::File::from_std(file)),
-        Ok(Err(error)) => Err(CallError::refused(error.to_string())),
-        Err(_panicked) => Err(CallError::retry("the file could not be opened")),
-    }
 }
 
 /// A request body, compressed with gzip.

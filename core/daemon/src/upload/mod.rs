@@ -12,6 +12,7 @@ mod hosts;
 mod http;
 pub(crate) mod job;
 mod projection;
+mod put;
 mod quarantine;
 #[cfg(test)]
 mod simulation;
@@ -28,7 +29,7 @@ use std::sync::atomic::AtomicUsize;
 use runlane_proto::local;
 use runlane_proto::wandb_internal as pb;
 use runlane_translog::LiveLog;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use self::artifacts::ArtifactState;
@@ -97,6 +98,10 @@ pub(crate) struct UploadStatus {
     /// Contents that go to the server for artifacts, as far as they are known.
     pub(crate) artifact_bytes_total: u64,
     pub(crate) artifact_bytes_uploaded: u64,
+    /// Why an artifact does not go on at present, or why the last one of those that failed did.
+    pub(crate) artifact_problem: String,
+    /// Grows while anything is done for an artifact, even if nothing goes out.
+    pub(crate) artifact_work: u64,
     /// By client id.
     pub(crate) artifacts: Arc<BTreeMap<String, ArtifactState>>,
 }
@@ -226,6 +231,8 @@ pub(crate) struct Outside {
     credentials: Arc<Credentials>,
     /// Bytes of lines that wait in all uploads together.
     waiting_bytes: Arc<AtomicUsize>,
+    /// The right to send a file of an artifact.
+    transfers: Arc<Semaphore>,
 }
 
 impl Outside {
@@ -247,6 +254,7 @@ impl Outside {
             http,
             credentials: Credentials::new(),
             waiting_bytes: Arc::default(),
+            transfers: Arc::new(Semaphore::new(artifacts::TRANSFERS)),
         }
     }
 

@@ -64,8 +64,10 @@ pub(crate) struct Projection {
     pub(crate) asked: pb::RunRecord,
     pub(crate) config: Config,
     pub(crate) exit: Option<pb::RunExitRecord>,
-    /// Records of kinds that are not uploaded yet: artifacts and the like.
+    /// Records of what cannot be uploaded from a log: directories of TensorBoard that another client followed.
     pub(crate) kept: u64,
+    /// The step of the last row.
+    pub(crate) last_step: Option<i64>,
     /// Rows, lines and other data that could not be kept, by the log's markers.
     pub(crate) lost: u64,
     pub(crate) format: LineFormat,
@@ -189,10 +191,8 @@ impl Projection {
             Some(RecordType::Alert(alert)) => effects.alerts.push(alert.clone()),
             Some(RecordType::Preempting(_)) => effects.preempting = true,
             Some(RecordType::Exit(exit)) => self.exit = Some(exit.clone()),
-            // These stay in the log for a release that deals with them.
-            Some(
-                RecordType::Artifact(_) | RecordType::UseArtifact(_) | RecordType::Tbrecord(_),
-            ) => self.kept += 1,
+            // What a process of ours followed is in the log as rows; of others' directories nobody knows what became.
+            Some(RecordType::Tbrecord(_)) if !self.is_ours => self.kept += 1,
             _ => {}
         }
         effects
@@ -231,6 +231,7 @@ impl Projection {
 
     fn row(&mut self, history: &pb::HistoryRecord, writer: u64, effects: &mut Effects) {
         let step = history.step.map(|step| step.num + self.shift.step);
+        self.last_step = step.or(self.last_step);
         let mut leaves: Vec<(KeyPath, Value)> = Vec::with_capacity(history.item.len() + 1);
         for item in &history.item {
             let path = KeyPath::of_item(&item.key, &item.nested_key);

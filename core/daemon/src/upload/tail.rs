@@ -15,6 +15,37 @@ enum Source {
     File(OsFile),
 }
 
+impl Source {
+    fn of(path: &Path, live: Option<&LiveLog>) -> Result<Self, Error> {
+        match live {
+            Some(live) => Ok(Self::Live(live.clone())),
+            None => OsFs
+                .open(path)
+                .map(Self::File)
+                .map_err(|source| Error::Open {
+                    path: path.to_owned(),
+                    source,
+                }),
+        }
+    }
+}
+
+/// The bytes of the record that begins at `begin`; empty if none does any more. Blocks on file reads.
+pub(crate) fn record_at(path: &Path, live: Option<&LiveLog>, begin: u64) -> Result<Vec<u8>, Error> {
+    let position = Position {
+        offset: begin,
+        last_num: 0,
+    };
+    let mut reader = Reader::new(Source::of(path, live)?, path.to_owned(), position);
+    loop {
+        match reader.next_event()? {
+            ReadEvent::Record(found) if found.offset == begin => return Ok(found.bytes.to_vec()),
+            ReadEvent::Record(_) | ReadEvent::End(_) => return Ok(Vec::new()),
+            ReadEvent::Repeated(_) | ReadEvent::Damage(_) => {}
+        }
+    }
+}
+
 impl ReadAt for Source {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         match self {
@@ -36,6 +67,8 @@ impl ReadAt for Source {
 pub(crate) struct LogTail {
     reader: Reader<Source>,
     waiting: Option<(pb::Record, u64)>,
+    /// Where the record begins that was read last.
+    begin: u64,
     /// What was found that is no record.
     pub(crate) undecodable: u64,
     /// The log ends inside a record, as far as one can tell now.
@@ -45,16 +78,10 @@ pub(crate) struct LogTail {
 impl LogTail {
     /// The log at `path`, read through its writer if that is in this process.
     pub(crate) fn open(path: &Path, live: Option<&LiveLog>) -> Result<Self, Error> {
-        let source = match live {
-            Some(live) => Source::Live(live.clone()),
-            None => Source::File(OsFs.open(path).map_err(|source| Error::Open {
-                path: path.to_owned(),
-                source,
-            })?),
-        };
         Ok(Self {
-            reader: Reader::new(source, path.to_owned(), Position::START),
+            reader: Reader::new(Source::of(path, live)?, path.to_owned(), Position::START),
             waiting: None,
+            begin: 0,
             undecodable: 0,
             ends_torn: false,
         })
@@ -68,7 +95,10 @@ impl LogTail {
         loop {
             match self.reader.next_event()? {
                 ReadEvent::Record(found) => match super::projection::decode(found.bytes) {
-                    Some(record) => return Ok(Some((record, found.end))),
+                    Some(record) => {
+                        self.begin = found.offset;
+                        return Ok(Some((record, found.end)));
+                    }
                     None => self.undecodable += 1,
                 },
                 ReadEvent::Repeated(_) | ReadEvent::Damage(_) => {}
@@ -83,6 +113,11 @@ impl LogTail {
     /// Gives a record back; `next` returns it again.
     pub(crate) fn put_back(&mut self, record: pb::Record, end: u64) {
         self.waiting = Some((record, end));
+    }
+
+    /// Where the record begins that `next` returned last.
+    pub(crate) fn begin(&self) -> u64 {
+        self.begin
     }
 
     /// Behind the last record read.

@@ -20,6 +20,7 @@ use super::super::start::Started;
 use super::super::stream::{FileStream, Offsets};
 use super::super::tail::LogTail;
 use super::super::{Outside, blocking};
+use super::artifacts::Artifacts;
 use super::links::Links;
 use super::meeting::{meet, read_head};
 use super::{Engine, Halt, OTHERS_DEBOUNCE, OTHERS_INTERVAL, OUR_INTERVAL, Share};
@@ -60,6 +61,7 @@ pub(crate) async fn run(job: Job, outside: Outside, http: Arc<dyn Http>, mut lin
                     complete: false,
                     // Files and the like went the same way.
                     files: BTreeMap::new(),
+                    artifacts: BTreeMap::new(),
                     ..target
                 });
                 let at = outside.clock.now() + backoff.failed(rand::random(), None, None);
@@ -98,6 +100,7 @@ fn tell_place(links: &Links, job: &Job, started: &Started) {
         );
         status.run_url = super::super::web_pages(&job.settings.base_url, &started.run).0;
         (status.wandb_files, status.media_files, status.other_files) = (0, 0, 0);
+        status.artifacts = Arc::default();
     });
 }
 
@@ -197,6 +200,7 @@ async fn start(
         files_due: None,
         failed_files_due: None,
         files_backoff: Backoff::new(UPLOAD),
+        artifacts: Artifacts::default(),
         alerts: VecDeque::new(),
         alerts_due: None,
         upsert_due: None,

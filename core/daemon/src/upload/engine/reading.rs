@@ -1,5 +1,7 @@
 //! From the log into the stream, up to the log's end.
 
+use runlane_proto::wandb_internal::record::RecordType;
+
 use super::super::LogEnd;
 use super::super::blocking;
 use super::super::projection::Effects;
@@ -17,6 +19,9 @@ impl Engine {
                 break;
             };
             let effects = self.projection.apply(&record);
+            if let Some(RecordType::Artifact(artifact)) = &record.record_type {
+                self.add_artifact(artifact, end);
+            }
             let is_new = end > self.target.bytes;
             self.take(effects, is_new);
             read += 1;

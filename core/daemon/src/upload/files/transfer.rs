@@ -2,21 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use runlane_model::backoff::Verdict;
 
 use super::super::blocking;
 use super::super::graphql::{Server, UploadUrl};
-use super::super::http::{Body, CHANGED, CallError, HttpRequest};
+use super::super::http::{Body, CallError};
+use super::super::put::{Content, Failed, headers_of, put};
 use super::measure::{Measured, measure};
 use super::{Failure, Uploaded};
 use crate::clock::Clock;
-
-/// Redirects of one upload that are followed (a bucket in another region).
-const REDIRECTS: usize = 3;
-/// A line that carries less than this many bytes a second carries nothing.
-const SLOWEST_BYTES_A_SECOND: u64 = 512;
 
 /// Uploads one batch; files whose content is stored already are left out.
 pub(crate) async fn upload(
@@ -71,12 +66,7 @@ async fn upload_round(
             return BTreeMap::new();
         }
     };
-    let headers: Vec<(String, String)> = urls
-        .upload_headers
-        .iter()
-        .filter_map(|header| header.split_once(':'))
-        .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
-        .collect();
+    let headers = headers_of(&urls.upload_headers);
     let mut expired = BTreeMap::new();
     let mut away: Option<CallError> = None;
     for UploadUrl { name, upload_url } in urls.files {
@@ -93,11 +83,23 @@ async fn upload_round(
             continue;
         }
         let start = clock.now();
-        let put = put(server, url, headers.clone(), &file).await;
+        let content = Content {
+            body: Body::File {
+                path: file.path.clone(),
+                offset: 0,
+                length: file.length,
+                md5: file.md5.clone(),
+                counter: None,
+            },
+            length: file.length,
+            md5: file.md5.clone(),
+            md5_base64: file.md5_base64.clone(),
+        };
+        let put = put(server, url, headers.clone(), &content, false).await;
         let took = file.took + clock.now().saturating_duration_since(start);
         outcome.read.push((name.clone(), file.fingerprint, took));
         match put {
-            Ok(()) => outcome.stored.push((name, file.md5)),
+            Ok(_answer) => outcome.stored.push((name, file.md5)),
             Err(Failed::Changed(error)) => {
                 let failure = Failure {
                     error,
@@ -128,72 +130,4 @@ async fn upload_round(
         outcome.failed.push((name, failure(&error, true)));
     }
     expired
-}
-
-/// Why one upload failed.
-enum Failed {
-    /// The URL does not allow it (any more).
-    Expired(CallError),
-    /// The file was written to meanwhile.
-    Changed(CallError),
-    /// Something is wrong with this file's upload: other bytes were stored.
-    Own(CallError),
-    /// It will never be taken.
-    Refused(CallError),
-    /// The host did not answer, or wants to be left alone.
-    Away(CallError),
-}
-
-async fn put(
-    server: &Server,
-    mut url: String,
-    mut headers: Vec<(String, String)>,
-    file: &Measured,
-) -> Result<(), Failed> {
-    if server.is_own(&url) {
-        // Our server compares; other stores may have signed a URL that allows no such header.
-        headers.push(("Content-MD5".to_owned(), file.md5_base64.clone()));
-    }
-    for _redirect in 0..=REDIRECTS {
-        let request = HttpRequest {
-            method: "PUT",
-            url: url.clone(),
-            headers: headers.clone(),
-            body: Body::File {
-                path: file.path.clone(),
-                length: file.length,
-                md5: file.md5.clone(),
-            },
-            timeout: Some(Duration::from_secs(
-                60 + file.length / SLOWEST_BYTES_A_SECOND,
-            )),
-        };
-        let error = match server.put(request).await {
-            Ok(answer) => {
-                return match answer.md5 {
-                    Some(md5) if md5 != file.md5 => Err(Failed::Own(CallError::retry(
-                        "the store has other bytes than were sent",
-                    ))),
-                    _ => Ok(()),
-                };
-            }
-            Err(error) => error,
-        };
-        if let Some(to) = error.redirected_from(&url) {
-            url = to;
-            headers.retain(|(name, _)| name != "Content-MD5");
-            continue;
-        }
-        return Err(match (error.verdict, error.status) {
-            // Says nothing of the run's own key.
-            (_, 400 | 401 | 403) => Failed::Expired(CallError {
-                verdict: Verdict::Retry,
-                ..error
-            }),
-            (Verdict::Retry, 0) if error.message.starts_with(CHANGED) => Failed::Changed(error),
-            (Verdict::Retry, _) => Failed::Away(error),
-            _ => Failed::Refused(error),
-        });
-    }
-    Err(Failed::Own(CallError::retry("redirected too often")))
 }
