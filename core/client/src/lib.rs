@@ -6,10 +6,11 @@
 //!           on the shelf, else in memory            '----> spill file, if that takes too long
 //! ```
 //!
-//! `encode` turns a call into bytes, `console` takes in what is printed, `histogram` counts tensors for `watch`, `rows` reads the history of stored runs, `queue` is the pure state between a call and its acknowledgement, `engine` is the writer
+//! `artifact` stages and hashes files, `encode` turns a call into bytes, `console` takes in what is printed, `histogram` counts tensors for `watch`, `rows` reads the history of stored runs, `queue` is the pure state between a call and its acknowledgement, `engine` is the writer
 //! thread's work behind seams, `io` the real outside, `hub` what both threads share, `py` the adapters, `fork` what
 //! a child process has to know, `sys` the only `unsafe` code.
 
+mod artifact;
 mod console;
 mod encode;
 mod engine;
@@ -28,6 +29,11 @@ mod wire;
 mod _core {
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use crate::py::artifacts::{
+        Digester, PyStaging, StagedFile, check_artifact_text, digest_file, hand_over_files, list_tree,
+        manifest_digest,
+    };
     #[pymodule_export]
     use crate::py::connection::{Connection, DaemonError};
     #[pymodule_export]

@@ -1,5 +1,7 @@
 //! The adapters to Python: arguments in, owned Rust values inside, answers out.
 
+pub(crate) mod artifact_record;
+pub(crate) mod artifacts;
 pub(crate) mod connection;
 pub(crate) mod environment;
 pub(crate) mod fields;

@@ -9,6 +9,7 @@ use runlane_proto::wandb_internal::{
     SummaryItem, SummaryRecord, TbRecord, files_item, metric_record, output_raw_record,
 };
 
+use super::artifact_record as artifact;
 use super::environment::environment;
 use super::fields::{Fields, pair_of, path_of, text_of};
 use super::settings::{run_record, telemetry, timestamp};
@@ -42,6 +43,8 @@ pub(crate) fn record(kind: &str, mapping: &Bound<'_, PyAny>) -> PyResult<Record>
             runlane_timestamp: fields.value::<Option<i64>>("time_micros")?.map(timestamp),
         }),
         "preempting" => RecordType::Preempting(RunPreemptingRecord::default()),
+        "artifact" => RecordType::Artifact(artifact::artifact(&fields)?),
+        "use_artifact" => RecordType::UseArtifact(artifact::use_artifact(&fields)?),
         "tensorboard" => RecordType::Tbrecord(TbRecord {
             log_dir: fields.text("log_dir")?,
             root_dir: fields.text("root_dir")?,
