@@ -44,7 +44,9 @@ if TYPE_CHECKING:
     from ._setup import restore as restore
     from ._setup import setup as setup
     from ._setup import teardown as teardown
+    from .data_types.eval_table import EvalTable as EvalTable
     from .data_types.histogram import Histogram as Histogram
+    from .data_types.joined_table import JoinedTable as JoinedTable
     from .data_types.table import Table as Table
     from .errors import CommError as CommError
     from .errors import Error as Error
@@ -77,7 +79,9 @@ _NAMES = {
     "CommError": "errors",
     "Config": "_config",
     "Error": "errors",
+    "EvalTable": "data_types.eval_table",
     "Histogram": "data_types.histogram",
+    "JoinedTable": "data_types.joined_table",
     "Run": "_run",
     "Settings": "_settings",
     "Table": "data_types.table",
@@ -106,7 +110,7 @@ _ALIASES = {"_attach": "attach", "_teardown": "teardown", "join": "finish"}
 # Public names of later issues: they can be imported, and say so when they are used.
 _LATER = frozenset(
     (
-        "Artifact ArtifactTTL Audio Classes EvalTable Graph Html Image JoinedTable Molecule Object3D Plotly Video"
+        "Artifact ArtifactTTL Audio Classes Graph Html Image Molecule Object3D Plotly Video"
         " agent agents analytics box3d controller docker helper jupyter profiler proto sagemaker_auth"
         " sweep trigger wandb_agent wandb_torch"
     ).split()

@@ -243,3 +243,20 @@ def histogram_of_memory(address: int, count: int, dtype: str, zeros: int = 0) ->
 
 def histogram_edges(low: float, high: float, single: bool) -> list[float]:
     """The 65 edges of the bins between `low` and `high`, two if they are equal; with `single`, rounded to single precision."""
+
+def table_rows(
+    data: list[Any], begin: int, end: int, compact: bool, convert: Callable[[Any], str], nulls: list[int]
+) -> bytes:
+    """The JSON text of `data[begin:end]`, without the brackets around all rows.
+
+    Args:
+        data: Rows: sequences of cells.
+        begin: The first row.
+        end: The one behind the last row; there may be fewer.
+        compact: The form of a run's file, else that of an artifact's.
+        convert: JSON text of a cell that is no plain value.
+        nulls: Columns whose cells are written as null.
+
+    Raises:
+        TypeError: A row is no sequence, or `convert` returned no text.
+    """

@@ -23,7 +23,6 @@ _TYPES = {
         "Classes",
         "box3d",
     ),
-    "tables": ("EvalTable", "JoinedTable", "PartitionedTable"),
 }
 _FUNCTIONS = {
     "sweeps": ("agent", "controller", "sweep"),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from . import _core, _limits, terminal
 from ._convert import Converter, UnconvertibleError, friendly
 from ._json_text import encode
+from .data_types._table_inputs import is_dataframe
 from .data_types.base import WBValue
-from .data_types.table import Table, is_dataframe
+from .data_types.table import Table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -36,8 +36,13 @@ MODULES: dict[str, str | dict[str, str]] = {
     "sdk.artifacts": {},
     "sdk.artifacts.artifact": _public("Artifact"),
     "sdk.data_types": {},
-    **{f"sdk.data_types.{name.lower()}": _public(name) for name in _TYPES if name != "Object3D"},
+    **{f"sdk.data_types.{name.lower()}": _public(name) for name in _TYPES if name not in ("Object3D", "Table")},
+    "sdk.data_types.table": {
+        **_public("JoinedTable", "Table"),
+        "PartitionedTable": "data_types.partitioned_table:PartitionedTable",
+    },
     "sdk.data_types.object_3d": _public("Object3D"),
+    "sdk.data_types.eval_table": _public("EvalTable"),
     "sdk.data_types.base_types": {},
     "sdk.data_types.base_types.media": {
         name: f"data_types.base:{name}" for name in ("BatchableMedia", "Media")

@@ -6,7 +6,7 @@
 //!           on the shelf, else in memory            '----> spill file, if that takes too long
 //! ```
 //!
-//! `artifact` stages and hashes files, `encode` turns a call into bytes, `console` takes in what is printed, `histogram` counts tensors for `watch`, `rows` reads the history of stored runs, `queue` is the pure state between a call and its acknowledgement, `engine` is the writer
+//! `artifact` stages and hashes files, `encode` turns a call into bytes, `console` takes in what is printed, `histogram` counts tensors for `watch`, `rows` reads the history of stored runs, `table` writes rows of tables as JSON, `queue` is the pure state between a call and its acknowledgement, `engine` is the writer
 //! thread's work behind seams, `io` the real outside, `hub` what both threads share, `py` the adapters, `fork` what
 //! a child process has to know, `sys` the only `unsafe` code.
 
@@ -22,6 +22,7 @@ mod py;
 mod queue;
 mod rows;
 mod sys;
+mod table;
 mod wire;
 
 /// The native part of the SDK.
@@ -44,6 +45,8 @@ mod _core {
     use crate::py::rows::{FrameColumns, unpack_rows};
     #[pymodule_export]
     use crate::py::run_base::RunBase;
+    #[pymodule_export]
+    use crate::py::table::table_rows;
 
     /// Send what is still in this process's buffers; False if the time ran out.
     #[pyfunction]

@@ -9,13 +9,19 @@ if TYPE_CHECKING:
     from .base import BatchableMedia as BatchableMedia
     from .base import Media as Media
     from .base import WBValue as WBValue
+    from .eval_table import EvalTable as EvalTable
     from .histogram import Histogram as Histogram
+    from .joined_table import JoinedTable as JoinedTable
+    from .partitioned_table import PartitionedTable as PartitionedTable
     from .table import Table as Table
 
 _NAMES = {
     "BatchableMedia": "base",
+    "EvalTable": "eval_table",
     "Histogram": "histogram",
+    "JoinedTable": "joined_table",
     "Media": "base",
+    "PartitionedTable": "partitioned_table",
     "Table": "table",
     "WBValue": "base",
 }

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
+#: Classes of builtin values, and the types of columns of them.
 _BUILTIN = {int: "number", float: "number", str: "string", bool: "boolean", type(None): "none"}
 _LISTS = (list, tuple, set, frozenset)
 
@@ -32,23 +33,44 @@ class Type:
         """The type that takes values of both; `INVALID` if there is none."""
         return self if other == self else INVALID
 
-    def params(self) -> dict[str, Any]:
-        """The parameters of the type as JSON values."""
+    def params(self, artifact: Any = None) -> dict[str, Any]:
+        """The parameters of the type as JSON values; objects that they refer to are in `artifact` after that."""
+        del artifact
         return {}
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, artifact: Any = None) -> dict[str, Any]:
         """The type as `column_types` of a `table.json` writes it."""
-        params = self.params()
+        params = self.params(artifact)
         return {"wb_type": self.name, "params": params} if params else {"wb_type": self.name}
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Type) and self.to_json() == other.to_json()
+        return self is other or (isinstance(other, Type) and self.to_json() == other.to_json())
 
     def __hash__(self) -> int:
         return hash(repr(self))
 
     def __repr__(self) -> str:
         return self.name.capitalize()
+
+    def __deepcopy__(self, memo: Any) -> Type:
+        return self
+
+    def __reduce__(self) -> Any:
+        # There is one of each type without parameters, wherever it came from.
+        return (_single, (self.name,)) if _SINGLE.get(self.name) is self else super().__reduce__()
+
+
+#: Types without parameters that are told apart by identity.
+_SINGLE: dict[str, Type] = {}
+
+
+def _single(name: str) -> Type:
+    return _SINGLE[name]
+
+
+def single(one: Type) -> Type:
+    """`one`, of which there is no other, also in another process."""
+    return _SINGLE.setdefault(one.name, one)
 
 
 class _Unknown(Type):
@@ -70,14 +92,14 @@ class _Invalid(Type):
         return self
 
 
-NONE = Type("none")
-STRING = Type("string")
-NUMBER = Type("number")
-BOOLEAN = Type("boolean")
-TIMESTAMP = Type("timestamp")
-UNKNOWN = _Unknown("unknown")
-ANY = _Any("any")
-INVALID = _Invalid("invalid")
+NONE = single(Type("none"))
+STRING = single(Type("string"))
+NUMBER = single(Type("number"))
+BOOLEAN = single(Type("boolean"))
+TIMESTAMP = single(Type("timestamp"))
+UNKNOWN = single(_Unknown("unknown"))
+ANY = single(_Any("any"))
+INVALID = single(_Invalid("invalid"))
 _SIMPLE = {one.name: one for one in (NONE, STRING, NUMBER, BOOLEAN, TIMESTAMP)}
 
 
@@ -112,8 +134,8 @@ class Union(Type):
                 return Union([*self.allowed[:index], found, *self.allowed[index + 1 :]])
         return INVALID
 
-    def params(self) -> dict[str, Any]:
-        return {"allowed_types": [one.to_json() for one in self.allowed]}
+    def params(self, artifact: Any = None) -> dict[str, Any]:
+        return {"allowed_types": [one.to_json(artifact) for one in self.allowed]}
 
     def __repr__(self) -> str:
         return " or ".join(map(repr, self.allowed))
@@ -136,11 +158,14 @@ class List(Type):
         if type(value) in _LISTS or (_is_array(value) and value.ndim > 0):
             items = list(value)
             element = self.element
-            for item in items:
-                element = element.assign(item)
-                if element is INVALID:
-                    return INVALID
-            return List(element, len(items))
+            if not plain_kinds(element).issuperset(map(type, items)):
+                for item in items:
+                    element = element.assign(item)
+                    if element is INVALID:
+                        return INVALID
+            return (
+                self if element is self.element and len(items) == self.length else List(element, len(items))
+            )
         return INVALID
 
     def assign_type(self, other: Type) -> Type:
@@ -151,8 +176,8 @@ class List(Type):
         element = self.element.assign_type(other.element)
         return INVALID if element is INVALID else List(element, other.length)
 
-    def params(self) -> dict[str, Any]:
-        return {"element_type": self.element.to_json(), "length": self.length}
+    def params(self, artifact: Any = None) -> dict[str, Any]:
+        return {"element_type": self.element.to_json(artifact), "length": self.length}
 
     def __repr__(self) -> str:
         return f"{self.element!r}[]"
@@ -182,27 +207,35 @@ class TypedDict(Type):
         }
         return INVALID if any(one is INVALID for one in types.values()) else TypedDict(types)
 
-    def params(self) -> dict[str, Any]:
-        return {"type_map": {key: one.to_json() for key, one in self.types.items()}}
+    def params(self, artifact: Any = None) -> dict[str, Any]:
+        return {"type_map": {key: one.to_json(artifact) for key, one in self.types.items()}}
 
     def __repr__(self) -> str:
         return repr(self.types)
 
 
 class NDArray(Type):
-    """A numpy array of a fixed shape; nested lists of that shape fit, too."""
+    """A numpy array of a fixed shape; nested lists of that shape fit, too.
 
-    def __init__(self, shape: Iterable[int]) -> None:
+    `stored` says where the arrays of all rows are, as one array: `path` of a `.npz` file of the artifact and its `key` there.
+    """
+
+    def __init__(self, shape: Iterable[int], stored: dict[str, str] | None = None) -> None:
         super().__init__("ndarray")
         self.shape = list(shape)
+        self.stored = stored
 
     def assign(self, value: Any) -> Type:
         if type(value) in _LISTS:
             return self if _shape(value) == self.shape else INVALID
         return super().assign(value)
 
-    def params(self) -> dict[str, Any]:
-        return {"shape": self.shape, "serialization_path": None}
+    def assign_type(self, other: Type) -> Type:
+        return self if isinstance(other, NDArray) and other.shape == self.shape else INVALID
+
+    def params(self, artifact: Any = None) -> dict[str, Any]:
+        del artifact
+        return {"shape": self.shape, "serialization_path": self.stored}
 
     def __repr__(self) -> str:
         return f"Ndarray(shape:{self.shape})"
@@ -215,7 +248,8 @@ class PythonObject(Type):
         super().__init__("pythonObject")
         self.class_name = class_name
 
-    def params(self) -> dict[str, Any]:
+    def params(self, artifact: Any = None) -> dict[str, Any]:
+        del artifact
         return {"class_name": self.class_name}
 
     def __repr__(self) -> str:
@@ -236,8 +270,46 @@ class TableType(Type):
             return other
         return INVALID
 
-    def params(self) -> dict[str, Any]:
-        return {"column_types": self.columns.to_json()}
+    def params(self, artifact: Any = None) -> dict[str, Any]:
+        return {"column_types": self.columns.to_json(artifact)}
+
+    def __repr__(self) -> str:
+        return f"Table(column_types:{self.columns!r})"
+
+
+class Const(Type):
+    """One value; `is_set` where the value is a set, which JSON writes as a list."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__("const")
+        self.is_set = isinstance(value, (set, frozenset))
+        self.value = value
+
+    def assign(self, value: Any) -> Type:
+        if _is_array(value):
+            return INVALID
+        return self if bool(value == self.value) else INVALID
+
+    def params(self, artifact: Any = None) -> dict[str, Any]:
+        del artifact
+        return const_params(self.value)
+
+    def __repr__(self) -> str:
+        return str(self.value)
+
+
+def const_params(value: Any) -> dict[str, Any]:
+    """The parameters of a const; sets within its value are lists, too."""
+    return {"val": _without_sets(value), "is_set": isinstance(value, (set, frozenset))}
+
+
+def _without_sets(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_sets(item) for key, item in value.items()}
+    if isinstance(value, (set, frozenset)):
+        # In an order that does not change from run to run.
+        return sorted(value, key=lambda item: (str(type(item)), item))
+    return value
 
 
 def _is_array(value: Any) -> bool:
@@ -270,6 +342,10 @@ def type_of(value: Any) -> Type:
     if cell_type is not None:
         made: Type = cell_type(value)
         return made
+    if getattr(type(value), "_runlane_value", False):
+        from ._dtypes_media import type_of_media
+
+        return type_of_media(value)
     return _foreign_type(value)
 
 
@@ -311,8 +387,8 @@ def type_named(dtype: Any) -> Type:
         return dtype
     if dtype is None:
         return UNKNOWN
-    if isinstance(dtype, list) and len(dtype) == 1:
-        return List(type_named(dtype[0]))
+    if isinstance(dtype, list) and dtype:
+        return List(type_named(dtype[0])) if len(dtype) == 1 else Union(map(type_named, dtype))
     if isinstance(dtype, dict):
         return TypedDict({key: type_named(one) for key, one in dtype.items()})
     if isinstance(dtype, type):
@@ -326,6 +402,10 @@ def type_named(dtype: Any) -> Type:
         if named is not None:
             made: Type = named()
             return made
+        if getattr(dtype, "_runlane_value", False):
+            from ._dtypes_media import type_of_class
+
+            return type_of_class(dtype)
         return _foreign_type_named(dtype)
     raise TypeError(
         f"`dtype` must be a type such as int, str or bool, or a list of one for each column, got {dtype!r:.80}"
@@ -367,3 +447,20 @@ def plain_kinds(one: Type) -> frozenset[type]:
         elif part is ANY:
             kinds |= {int, str, bool, list, tuple, dict} | ({float} if has_none else set())
     return frozenset(kinds)
+
+
+def array_part(one: Type) -> NDArray | None:
+    """The array type that `one` is, or allows."""
+    allowed = one.allowed if isinstance(one, Union) else [one]
+    return next((part for part in allowed if isinstance(part, NDArray)), None)
+
+
+def with_arrays_at(one: Type, stored: dict[str, str] | None) -> Type:
+    """`one` with its arrays stored elsewhere (`NDArray.stored`)."""
+    if isinstance(one, NDArray):
+        return NDArray(one.shape, stored)
+    if isinstance(one, Union):
+        return Union(
+            [with_arrays_at(part, stored) if isinstance(part, NDArray) else part for part in one.allowed]
+        )
+    return one

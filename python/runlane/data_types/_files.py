@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Longest file name, in bytes.
 _NAME_BYTES = 255
+#: What is added to the name of an entry made of a key.
+_SUFFIX_BYTES = 64
 #: What names of files and the server's paths cannot have.
 _UNSAFE = re.compile(r"[\\\x00-\x1f\x7f]")
 #: Content of media objects that is kept in memory, in bytes; further content goes to temporary files.
@@ -41,6 +43,11 @@ def _cut(name: str, most: int) -> str:
         return name
     mark = f"~{sha256(data).hexdigest()[:8]}"
     return data[: most - len(mark)].decode("utf-8", "ignore") + mark
+
+
+def entry_key(key: str) -> str:
+    """The key as the name of an artifact's entry."""
+    return "/".join(_cut(part, _NAME_BYTES - _SUFFIX_BYTES) for part in _components(key))
 
 
 def media_path(kind: str, key: str, step: int | str, digest: str, extension: str) -> str:

@@ -16,4 +16,5 @@ pub(crate) mod rows;
 pub(crate) mod run_base;
 pub(crate) mod settings;
 pub(crate) mod streams;
+pub(crate) mod table;
 pub(crate) mod waiting;
