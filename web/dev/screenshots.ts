@@ -43,15 +43,42 @@ const SHOTS: readonly Shot[] = [
   { name: "run-system-empty", path: "/ada/nothing-logged/runs/quiet/system" },
   { name: "run-system-broken", path: "/ada/digits/runs/lr-high/system", fail: "/api/charts/series" },
   { name: "workspace-system", path: "/ada/two-nodes?system=open", prepare: scrollToSystem },
-  { name: "run-media", path: "/ada/media/runs/vision" },
-  { name: "run-media-images", path: "/ada/media/runs/vision?m=predictions|sample|street|late&step=100" },
-  { name: "run-media-tables", path: "/ada/media/runs/vision?m=samples|embeddings|lost" },
-  { name: "run-media-others", path: "/ada/media/runs/vision?m=speech|clip|report|figure|weights" },
-  { name: "run-media-list", path: "/ada/media/runs/vision?panel=predictions" },
-  { name: "run-media-image", path: "/ada/media/runs/vision?panel=street&step=200" },
-  { name: "run-media-table", path: "/ada/media/runs/vision?panel=samples&order=-probability&rows=while" },
-  { name: "run-media-ended", path: "/ada/media/runs/seen?m=late|lost" },
-  { name: "run-media-broken", path: "/ada/media/runs/vision?m=sample|samples", fail: "/api/runs" },
+  { name: "run-media", path: "/ada/media/runs/vision", prepare: settle },
+  {
+    name: "run-media-images",
+    path: "/ada/media/runs/vision?m=predictions|sample|street|late&step=100",
+    prepare: settle,
+  },
+  { name: "run-media-tables", path: "/ada/media/runs/vision?m=samples|embeddings|lost", prepare: settle },
+  {
+    name: "run-media-others",
+    path: "/ada/media/runs/vision?m=speech|clip|report|figure|weights",
+    prepare: settle,
+  },
+  { name: "run-media-list", path: "/ada/media/runs/vision?panel=predictions", prepare: settle },
+  { name: "run-media-image", path: "/ada/media/runs/vision?panel=street&step=200", prepare: settle },
+  {
+    name: "run-media-table",
+    path: "/ada/media/runs/vision?panel=samples&order=-probability&rows=while",
+    prepare: settle,
+  },
+  { name: "run-media-ended", path: "/ada/media/runs/seen?m=late|lost", prepare: settle },
+  {
+    name: "run-media-broken",
+    path: "/ada/media/runs/vision?m=sample|samples",
+    fail: "/api/runs",
+    prepare: settle,
+  },
+  { name: "run-artifacts", path: "/ada/media/runs/vision/artifacts" },
+  { name: "run-artifacts-empty", path: "/ada/digits/runs/lr-high/artifacts" },
+  { name: "artifact", path: "/ada/media/artifacts/dataset/street-scenes/v3" },
+  {
+    name: "artifact-references",
+    path: "/ada/media/artifacts/dataset/street-scenes/v3",
+    prepare: scrollEntries,
+  },
+  { name: "artifact-odd", path: "/ada/media/artifacts/odd/odd-one/v0" },
+  { name: "artifact-broken", path: "/ada/media/artifacts/model/segmenter/latest", fail: "/graphql" },
   { name: "run-logs", path: "/ada/digits/runs/lr-high/logs" },
   { name: "run-logs-ranks", path: "/ada/two-nodes/runs/pretrain/logs" },
   { name: "run-logs-gap", path: "/ada/two-nodes/runs/pretrain/logs?time=elapsed", prepare: scrollToGap },
@@ -121,6 +148,19 @@ async function takeShot(
   } finally {
     await page.close();
     await server.stop();
+  }
+}
+
+/** Pictures and files take longer than the page. */
+async function settle(page: Page): Promise<void> {
+  await page.waitForTimeout(1500);
+}
+
+async function scrollEntries(page: Page): Promise<void> {
+  const list = page.getByRole("list", { name: /files$/ });
+  for (let turn = 0; turn < 4; turn += 1) {
+    await list.evaluate((element) => element.parentElement?.scrollTo(0, 1e6));
+    await page.waitForTimeout(300);
   }
 }
 

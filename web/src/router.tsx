@@ -23,10 +23,12 @@ const ProjectOverview = lazyRouteComponent(
   "ProjectOverview",
 );
 const RunFiles = lazyRouteComponent(() => import("./pages/run/files-tab"), "RunFiles");
+const RunArtifacts = lazyRouteComponent(() => import("./pages/run/artifacts/artifacts-tab"), "RunArtifacts");
 const RunCode = lazyRouteComponent(() => import("./pages/run/code-tab"), "RunCode");
 const RunLogs = lazyRouteComponent(() => import("./pages/run/logs/logs-tab"), "RunLogs");
 const RunOverview = lazyRouteComponent(() => import("./pages/run/overview-tab"), "RunOverview");
 const RunSystem = lazyRouteComponent(() => import("./pages/run/system/system-tab"), "RunSystem");
+const ArtifactPage = lazyRouteComponent(() => import("./pages/artifact/artifact-page"), "ArtifactPage");
 const AuthorizePage = lazyRouteComponent(() => import("./pages/signin/authorize-page"), "AuthorizePage");
 
 const root = createRootRoute({
@@ -84,6 +86,19 @@ const runSystem = createRoute({ getParentRoute: () => run, path: "/system", comp
 const runFiles = createRoute({ getParentRoute: () => run, path: "/files", component: RunFiles });
 const runCode = createRoute({ getParentRoute: () => run, path: "/code", component: RunCode });
 
+const runArtifacts = createRoute({
+  getParentRoute: () => run,
+  path: "/artifacts",
+  component: RunArtifacts,
+});
+
+/** The address of a version that clients print. */
+const artifact = createRoute({
+  getParentRoute: () => root,
+  path: "/$entity/$project/artifacts/$type/$name/$version",
+  component: ArtifactPage,
+});
+
 /** `/entity/project/id`, the form that people type, leads to the run's overview. */
 const shortRun = createRoute({
   getParentRoute: () => root,
@@ -100,7 +115,8 @@ const routeTree = root.addChildren([
   profile,
   projects,
   project.addChildren([projectIndex, workspace, table, overview]),
-  run.addChildren([runIndex, runCharts, runOverview, runSystem, runLogs, runFiles, runCode]),
+  run.addChildren([runIndex, runCharts, runOverview, runSystem, runLogs, runFiles, runArtifacts, runCode]),
+  artifact,
   shortRun,
 ]);
 

@@ -1,5 +1,6 @@
 /** Answers of the operations that the app sends, by operation name; every object carries all fields the app may select. */
 
+import { artifactNode, artifactsOf, entryPage, membershipNode } from "./artifacts";
 import type { MockProject, MockRun } from "./world";
 import { valueAt } from "./world";
 
@@ -44,6 +45,21 @@ export function answer(world: readonly MockProject[], { operationName, variables
       const specs: string[] = Array.isArray(variables.specs) ? variables.specs.map(String) : [];
       const sampled = run === undefined ? [] : specs.map((spec) => sampledHistory(run, spec));
       return { project: { run: { sampledHistory: sampled } } };
+    }
+    case "WebRunOutputs":
+    case "WebRunInputs": {
+      const run = project?.runs.find((item) => item.name === text("run"));
+      const direction = operationName === "WebRunOutputs" ? "outputs" : "inputs";
+      const rows = run === undefined ? [] : artifactsOf(run, direction);
+      const edges = rows.map((artifact) => ({ node: artifactNode(artifact) }));
+      const pageInfo = { hasNextPage: false, endCursor: null };
+      return { project: { run: { artifacts: { totalCount: rows.length, edges, pageInfo } } } };
+    }
+    case "WebArtifact":
+      return { project: { artifactCollectionMembership: membershipNode(text("name")) } };
+    case "WebArtifactFiles": {
+      const after = variables.after == null ? null : text("after");
+      return { artifact: { files: entryPage(text("id"), Number(variables.first), after) } };
     }
     case "WebRunFiles": {
       const run = project?.runs.find((item) => item.name === text("run"));
@@ -155,6 +171,8 @@ function runNode(run: MockRun) {
     alerts: run.state === "failed" ? ALERTS : [],
     lostRows: run.state === "failed" ? 1234 : 0,
     fileCount: run.files.size,
+    outputArtifacts: { totalCount: artifactsOf(run, "outputs").length },
+    inputArtifacts: { totalCount: artifactsOf(run, "inputs").length },
     metadata: {
       os: "Linux-6.1-x86_64",
       python: "CPython 3.12.4",

@@ -3,6 +3,13 @@
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { readBoxes } from "../model/classes";
 import { readTable } from "../model/table";
+import {
+  type ArtifactPath,
+  type Direction,
+  fetchArtifact,
+  fetchArtifactEntries,
+  fetchRunArtifacts,
+} from "./artifacts";
 import { batched } from "./batch";
 import { fetchFileState, fetchRunFiles, fetchTextPreview, fileUrl } from "./files";
 import { isMissing } from "./http";
@@ -252,6 +259,34 @@ export function filesQuery({ entity, project, run }: RunPath) {
   return queryOptions({
     queryKey: ["files", entity, project, run],
     queryFn: ({ signal }) => fetchRunFiles({ entity, project, run }, signal),
+  });
+}
+
+export function runArtifactsQuery({ entity, project, run }: RunPath, direction: Direction) {
+  return infiniteQueryOptions({
+    queryKey: ["artifacts", entity, project, run, direction],
+    queryFn: ({ pageParam, signal }) =>
+      fetchRunArtifacts({ entity, project, run }, direction, pageParam, signal),
+    initialPageParam: FIRST_PAGE,
+    getNextPageParam: (page) => page.next,
+  });
+}
+
+export function artifactQuery({ entity, project, type, name, version }: ArtifactPath) {
+  return queryOptions({
+    queryKey: ["artifact", entity, project, type, name, version],
+    queryFn: ({ signal }) => fetchArtifact({ entity, project, type, name, version }, signal),
+  });
+}
+
+/** What is in a version; it never changes, but the addresses of its files are good for an hour only. */
+export function artifactEntriesQuery(id: string) {
+  return infiniteQueryOptions({
+    queryKey: ["artifactEntries", id],
+    queryFn: ({ pageParam, signal }) => fetchArtifactEntries(id, pageParam, signal),
+    initialPageParam: FIRST_PAGE,
+    getNextPageParam: (page) => page.next,
+    staleTime: 30 * 60_000,
   });
 }
 

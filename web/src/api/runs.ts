@@ -75,6 +75,8 @@ export interface RunDetail extends RunRecord {
   /** Rows and console lines that could not be kept; 0 for a run that is whole. */
   readonly lostRows: number;
   readonly fileCount: number;
+  /** Versions of artifacts that it logged or used. */
+  readonly artifactCount: number;
   readonly metadata: ExtendedObject;
 }
 
@@ -249,8 +251,13 @@ const RUN_DETAIL = operation(
   `query WebRun($entity: String!, $project: String!, $run: String!) {
     project(name: $project, entityName: $entity) { run(name: $run) {
       ${ROW} config summaryMetrics notes host program command commit exitCode logLineCount eventsLineCount lostRows fileCount metadata
+      outputArtifacts(first: 1) { totalCount } inputArtifacts(first: 1) { totalCount }
       id stopped alertCount immutableId origin { step rewound deleted run { name displayName } } } } }`,
 );
+
+function totalOf(node: Fields, field: string): number {
+  return node.maybeFields(field)?.maybeNumber("totalCount") ?? 0;
+}
 
 function readOrigin(origin: Fields | null): RunOrigin | null {
   if (origin === null) return null;
@@ -289,6 +296,7 @@ export async function fetchRun(path: RunPath, signal: AbortSignal): Promise<RunD
     eventsLineCount: node.maybeNumber("eventsLineCount") ?? 0,
     lostRows: node.maybeNumber("lostRows") ?? 0,
     fileCount: node.maybeNumber("fileCount") ?? 0,
+    artifactCount: totalOf(node, "outputArtifacts") + totalOf(node, "inputArtifacts"),
     metadata: parseExtendedObject(typeof metadata === "string" ? metadata : JSON.stringify(metadata)),
   };
 }

@@ -16,7 +16,7 @@ const INTERVAL_MILLIS = 1000;
 /** Lists that show more than one run's counters are loaded again at most this often. */
 const SLOW_MILLIS = 5000;
 
-const PER_RUN = ["run", "series", "metrics", "files", "keySteps", "mediaValues"] as const;
+const PER_RUN = ["run", "series", "metrics", "files", "keySteps", "mediaValues", "artifacts"] as const;
 /** What changes with the samples of a run's machine, which come far less often than rows. */
 const PER_SAMPLE = ["sampled", "systemKeys"] as const;
 const OVERVIEWS = ["projects", "project", "records"] as const;

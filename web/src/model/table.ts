@@ -49,8 +49,8 @@ const MEDIA_CLASSES = new Set([
 
 const MIN_WIDTH = 64;
 const MAX_WIDTH = 320;
-const CHARACTER_PIXELS = 7.2;
-const PADDING_PIXELS = 24;
+const CHARACTER_PIXELS = 7.6;
+const PADDING_PIXELS = 28;
 /** Room for the mark of the order in a head. */
 const HEAD_PIXELS = 40;
 /** Cells that a column's width is taken from. */

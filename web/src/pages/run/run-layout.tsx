@@ -59,5 +59,6 @@ function countsOf(run: RunDetail): TabCounts {
     Overview: [run.alertCount, "Alerts"],
     Logs: [run.logLineCount, "Lines"],
     Files: [run.fileCount, "Files"],
+    Artifacts: [run.artifactCount, "Versions logged and used"],
   };
 }

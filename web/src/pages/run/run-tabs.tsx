@@ -12,6 +12,7 @@ const TABS = [
   ["/$entity/$project/runs/$run/system", "System"],
   ["/$entity/$project/runs/$run/logs", "Logs"],
   ["/$entity/$project/runs/$run/files", "Files"],
+  ["/$entity/$project/runs/$run/artifacts", "Artifacts"],
   ["/$entity/$project/runs/$run/code", "Code"],
 ] as const;
 

@@ -90,10 +90,10 @@ export function BoxLayer({ of, metric, layer, size, hidden }: BoxLayerProps) {
   const { data } = useQuery(boxesQuery(fileUrl(of.path, layer.path), width, height));
   if (data === undefined) return null;
   const names = of.classLabels.get(layerKey("boxes", metric, layer.name));
-  // text as large on a thumbnail as on a photograph
+  // sizes of text follow the picture, thinner in full screen: the style sheet has them in hundredths of its longer side
   const unit = Math.max(width, height) / 100;
   return (
-    <svg className={css.layer} viewBox={`0 0 ${width} ${height}`} aria-hidden="true">
+    <svg className={css.layer} fontSize={unit} viewBox={`0 0 ${width} ${height}`} aria-hidden="true">
       {data.boxes
         .filter((box) => !hidden.has(box.classId))
         .slice(0, MAX_BOXES)
@@ -113,14 +113,10 @@ export function BoxLayer({ of, metric, layer, size, hidden }: BoxLayerProps) {
                 height={Math.max(0, box.height * height)}
                 fill="none"
                 stroke={colour}
-                strokeWidth={0.7 * unit}
+                vectorEffect="non-scaling-stroke"
+                strokeWidth={2}
               />
-              <text
-                x={x + 0.6 * unit}
-                y={Math.max(3.4 * unit, y - 0.8 * unit)}
-                fontSize={3.2 * unit}
-                fill={colour}
-              >
+              <text x={x + 0.6 * unit} y={Math.max(3.4 * unit, y - 0.8 * unit)} fill={colour}>
                 {[name, ...scores].join(" · ")}
               </text>
             </g>

@@ -116,6 +116,7 @@ export function DataGrid({ label, data, places, order, onOrder, onOpen }: DataGr
                     aria-selected={here}
                     className={css.cell}
                     data-look={lookOf(value, data.columns[cell.index]?.type)}
+                    data-right={isRight(value, data.columns[cell.index]?.type)}
                     style={{ left: cell.start + NUMBER_PIXELS, width: cell.size }}
                     onClick={() => setActive([item.index, cell.index])}
                     onDoubleClick={() => onOpen({ row, column: cell.index })}
@@ -159,7 +160,7 @@ function Head({ data, cells, order, onOrder }: HeadProps) {
             aria-sort={direction}
             className={css.column}
             style={{ left: cell.start + NUMBER_PIXELS, width: cell.size }}
-            data-look={column.type === "number" ? "number" : undefined}
+            data-right={column.type === "number"}
           >
             <button
               type="button"
@@ -186,9 +187,13 @@ const TYPE_NAMES: Readonly<Record<ColumnType, string>> = {
   empty: "no values",
 };
 
+/** Numbers stand at the right, and what stands among numbers. */
+function isRight(value: Cell, type: ColumnType | undefined): boolean {
+  return type === "number" || typeof value === "number" || typeof value === "bigint";
+}
+
 function lookOf(value: Cell, type: ColumnType | undefined): string | undefined {
   if (value === null || Number.isNaN(value)) return "none";
-  if (typeof value === "number" || typeof value === "bigint") return "number";
   if (type === "media") return "media";
   return typeof value === "object" ? "nested" : undefined;
 }

@@ -1,0 +1,127 @@
+import { Link } from "@tanstack/react-router";
+import type { ReactNode } from "react";
+import type { ArtifactDetail, ArtifactPath, RunLink } from "../../api/artifacts";
+import { CopyButton } from "../../kit/notice";
+import { ValueTree } from "../../kit/value-tree";
+import { formatTime, parseTime } from "../../model/format";
+import css from "./artifact.module.css";
+
+/** Runs listed as users of a version. */
+const MAX_RUNS = 50;
+
+interface ArtifactFactsProps {
+  readonly artifact: ArtifactDetail;
+  readonly path: ArtifactPath;
+}
+
+/** What is known of a version besides its files. */
+export function ArtifactFacts({ artifact, path }: ArtifactFactsProps) {
+  const version = artifact.place === null ? path.version : `v${artifact.place}`;
+  const full = `${path.entity}/${path.project}/${artifact.collection}:${version}`;
+  const source = artifact.collection === artifact.name ? null : `${artifact.name}:v${artifact.versionIndex}`;
+  const more = artifact.usedBy.length - MAX_RUNS;
+  return (
+    <div className={css.facts}>
+      <dl>
+        <Fact name="Full name" copy={full}>
+          <code>{full}</code>
+        </Fact>
+        <Fact name="Type">{artifact.type}</Fact>
+        <Fact name="Aliases">{artifact.aliases.length > 0 && <Tags names={artifact.aliases} />}</Fact>
+        <Fact name="Tags">{artifact.tags.length > 0 && <Tags names={artifact.tags} />}</Fact>
+        <Fact name="Source">
+          {source !== null && artifact.home.project !== "" && (
+            <Link
+              to="/$entity/$project/artifacts/$type/$name/$version"
+              params={{
+                ...artifact.home,
+                type: artifact.type,
+                name: artifact.name,
+                version: `v${artifact.versionIndex}`,
+              }}
+            >
+              {source}
+            </Link>
+          )}
+        </Fact>
+        <Fact name="Logged by">
+          {typeof artifact.loggedBy === "string"
+            ? artifact.loggedBy
+            : artifact.loggedBy !== null && <Run run={artifact.loggedBy} here={path} />}
+        </Fact>
+        <Fact name="At step">{artifact.historyStep === null ? null : String(artifact.historyStep)}</Fact>
+        <Fact name="Used by">
+          {artifact.usedBy.length > 0 && (
+            <ul>
+              {artifact.usedBy.slice(0, MAX_RUNS).map((run) => (
+                <li key={`${run.entity}/${run.project}/${run.run}`}>
+                  <Run run={run} here={path} />
+                </li>
+              ))}
+              {more > 0 && <li className={css.muted}>{more} more</li>}
+            </ul>
+          )}
+        </Fact>
+        <Fact name="Created">{formatTime(artifact.createdAt)}</Fact>
+        <Fact name="Changed">{artifact.updatedAt === null ? null : formatTime(artifact.updatedAt)}</Fact>
+        <Fact name="Expires">
+          {artifact.ttlSeconds !== null &&
+            formatTime(new Date(parseTime(artifact.createdAt) + artifact.ttlSeconds * 1000).toISOString())}
+        </Fact>
+        <Fact name="Digest" copy={artifact.digest}>
+          <code>{artifact.digest}</code>
+          <span className={css.muted}>{artifact.digestAlgorithm.replace("MANIFEST_", "").toLowerCase()}</span>
+        </Fact>
+      </dl>
+      {artifact.description !== "" && (
+        <section aria-label="Description" className={css.description}>
+          <h2>Description</h2>
+          <p>{artifact.description}</p>
+        </section>
+      )}
+      <ValueTree
+        title="Metadata"
+        root={artifact.metadata}
+        query=""
+        empty="No metadata. Artifact(…, metadata={…}) puts values here."
+      />
+    </div>
+  );
+}
+
+function Tags({ names }: { readonly names: readonly string[] }) {
+  return names.map((name) => (
+    <span key={name} className={css.tag}>
+      {name}
+    </span>
+  ));
+}
+
+/** A run by name; one of another project says where it is. */
+function Run({ run, here }: { readonly run: RunLink; readonly here: ArtifactPath }) {
+  const isHere = run.entity === here.entity && run.project === here.project;
+  const { entity, project, displayName } = run;
+  return (
+    <Link to="/$entity/$project/runs/$run" params={{ entity, project, run: run.run }} title={run.run}>
+      {isHere ? displayName : `${entity}/${project}/${displayName}`}
+    </Link>
+  );
+}
+
+interface FactProps {
+  readonly name: string;
+  readonly children: ReactNode;
+  readonly copy?: string;
+}
+
+/** One fact; facts that are not known are left out. */
+function Fact({ name, children, copy }: FactProps) {
+  if (children === null || children === false) return null;
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+      {copy !== undefined && <CopyButton text={copy} label={`Copy ${name.toLowerCase()}`} />}
+    </div>
+  );
+}
