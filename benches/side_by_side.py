@@ -16,10 +16,11 @@ from ingest import DATABASES, measure_ingest
 from public_api import compare_public_api
 from run_table import measure_queries
 from sampling import compare_sampling
+from tables import compare_tables
 from watch_cost import compare_watch
 
 PROBE = "probe.py"
-PARTS = ("calls", "durable", "ingest", "reading", "queries", "watch", "sampling")
+PARTS = ("calls", "durable", "ingest", "reading", "queries", "watch", "sampling", "tables")
 
 
 def compare_imports(ours: World, peer: World, rounds: int, report: Report) -> None:
@@ -101,6 +102,8 @@ def main() -> int:
                 measure_queries(database, report, rounds=2 * arguments.rounds + 1)
         if "reading" in arguments.only:
             compare_public_api(ours, peer, arguments.rounds, report)
+        if "tables" in arguments.only:
+            compare_tables(ours, peer, max(1, arguments.rounds // 2), report)
         if "watch" in arguments.only:
             compare_watch(max(3, arguments.rounds // 2), report)
     finally:

@@ -93,7 +93,7 @@ def _log_artifact(table: Table, run: Any, key: str, convert: Any) -> dict[str, A
     if run.offline and not run._settings.allow_offline_artifacts:
         return {}
     try:
-        from runlane.artifacts._artifact import internal_artifact
+        from runlane.artifacts._artifact import internal
     except ImportError:
         return {}
 
@@ -102,7 +102,7 @@ def _log_artifact(table: Table, run: Any, key: str, convert: Any) -> dict[str, A
     name = entry_key(key)
     if incremental:
         name = f"{table._increment}-{int(time.time() * 1000)}.{name}"
-    artifact = internal_artifact(
+    artifact = internal(
         _table_files.artifact_name(prefix, key),
         _INCREMENTAL_TYPE if incremental else _TYPE,
         incremental=incremental,
@@ -159,9 +159,9 @@ def composed_row_value(value: Any, run: Any, key: str) -> dict[str, Any]:
             f"{type(value).__name__}s are stored in artifacts, which this offline run does without"
             "\nhint: set `allow_offline_artifacts`"
         )
-    from runlane.artifacts._artifact import internal_artifact
+    from runlane.artifacts._artifact import internal
 
-    artifact = internal_artifact(_table_files.artifact_name(f"run-{run.id}-", key), _TYPE)
+    artifact = internal(_table_files.artifact_name(f"run-{run.id}-", key), _TYPE)
     entry = artifact.add(value, entry_key(key))
     run._log_internal_artifact(artifact)
     made = f"wandb-client-artifact://{artifact._client_id}/{entry.path}"
