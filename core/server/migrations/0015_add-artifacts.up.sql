@@ -1,5 +1,5 @@
 -- Content of artifacts: bytes that an entity has proven to have, once. Two entities that have the same bytes have a row each, which
--- may name the same object. `wanted_at_micros`: when somebody last relied on it; upkeep leaves younger ones alone.
+-- may name the same object. `wanted_at_micros`: when somebody last relied on it, upkeep leaves younger ones alone.
 CREATE TABLE blobs (
     id INTEGER PRIMARY KEY,
     entity_id BIGINT NOT NULL REFERENCES entities (id),
@@ -34,7 +34,7 @@ CREATE TABLE artifact_collections (
     name TEXT NOT NULL,
     description TEXT,
     digest_algorithm TEXT NOT NULL,
-    -- The index of the next version; indexes are not used again.
+    -- The index of the next version, indexes are not used again.
     next_version BIGINT NOT NULL,
     created_at_micros BIGINT NOT NULL,
     updated_at_micros BIGINT,
@@ -46,7 +46,7 @@ CREATE UNIQUE INDEX artifact_collections_by_name ON artifact_collections (projec
 CREATE INDEX artifact_collections_by_type ON artifact_collections (type_id);
 CREATE INDEX artifact_collections_deleted ON artifact_collections (deleted_at_micros) WHERE deleted_at_micros IS NOT NULL;
 
--- Names by which clients refer to what they make before they know its id; kept for good.
+-- Names by which clients refer to what they make before they know its id, kept for good.
 CREATE TABLE artifact_client_ids (
     client_id TEXT PRIMARY KEY,
     artifact_id BIGINT,
@@ -64,7 +64,7 @@ CREATE TABLE artifacts (
     commit_hash TEXT,
     description TEXT,
     metadata TEXT,
-    -- Seconds; NULL: as the collection's; -2: never.
+    -- Seconds, NULL: as the collection's, -2: never.
     ttl_seconds BIGINT,
     history_step BIGINT,
     -- Whose output it is: a run, or else a user.
@@ -129,13 +129,13 @@ CREATE TABLE artifact_aliases (
 
 CREATE INDEX artifact_aliases_by_membership ON artifact_aliases (membership_id);
 
--- Manifest files. `kind`: `FULL`, `PATCH` or `INCREMENTAL`; `object_key` once the file is stored. The current one is what readers get.
+-- Manifest files. `kind`: `FULL`, `PATCH` or `INCREMENTAL`, `object_key` once the file is stored. The current one is what readers get.
 CREATE TABLE artifact_manifests (
     id INTEGER PRIMARY KEY,
     artifact_id BIGINT NOT NULL REFERENCES artifacts (id),
     kind TEXT NOT NULL,
     name TEXT NOT NULL,
-    -- Base64 of the MD5 of the file, as announced; empty before.
+    -- Base64 of the MD5 of the file, as announced, empty before.
     digest TEXT NOT NULL,
     base_id BIGINT,
     object_key TEXT,
@@ -172,7 +172,7 @@ CREATE TABLE artifact_uploads (
     -- JSON list of the parts' MD5, hexadecimal.
     parts TEXT NOT NULL,
     created_at_micros BIGINT NOT NULL,
-    -- The parts have become a blob; who asks again for that hears so.
+    -- The parts have become a blob, who asks again for that hears so.
     completed_at_micros BIGINT,
     UNIQUE (artifact_id, path, digest)
 );

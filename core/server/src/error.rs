@@ -205,6 +205,9 @@ const UNSTORABLE_TEXT: &str = "22021";
 /// The word for what may go through if it is done again at once.
 const CONFLICT: &str = "conflict";
 
+/// The word for what goes on while the answer is given: asked again, it may be done.
+pub(crate) const IN_PROGRESS: &str = "in_progress";
+
 impl Conflicting for ApiError {
     fn is_conflict(&self) -> bool {
         self.code == CONFLICT

@@ -7,6 +7,7 @@
 //! Inside: [`routes`] is the route table; `graphql`, `filestream`, `files`, `charts`, `logs`, `reproduce`, `live` and `web` answer;
 //! `blobs` has the bytes of artifacts; `auth` stands before them; `history` reads lines and columns; `store` is the only module that knows SQL.
 
+mod artifacts;
 mod auth;
 mod blobs;
 mod charts;

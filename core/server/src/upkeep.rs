@@ -6,6 +6,7 @@ use futures::TryStreamExt as _;
 use runlane_model::run_state::RunState;
 use tokio::sync::watch;
 
+use crate::artifacts::sweep;
 use crate::blobs::collect;
 use crate::clock::Clock;
 use crate::error::StoreError;
@@ -82,6 +83,9 @@ impl Upkeep {
             }
             if let Err(error) = compact::run_once(&store, self.compact_lines).await {
                 tracing::error!(error = %error, "history was not compacted");
+            }
+            if let Err(error) = sweep::sweep(&store, clock.as_ref(), &live).await {
+                tracing::error!(error = %error, "versions of artifacts whose time is over were not looked for");
             }
             drop(lead);
         }

@@ -28,7 +28,7 @@ mod tests;
 pub use self::cell::Cell;
 pub use self::key::{Field, Key};
 pub use self::order::{Order, SortKey};
-pub use self::parse::{Compile, Filter, FilterError, Pattern};
+pub use self::parse::{Compile, Filter, FilterError, Pattern, ReadKey};
 
 /// What a run holds at each key of a filter.
 pub trait Values {

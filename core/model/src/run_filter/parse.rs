@@ -22,6 +22,9 @@ pub trait Pattern: std::fmt::Debug + Send + Sync {
 /// Compiles a regular expression; the error says what is wrong with it.
 pub type Compile<'a> = dyn Fn(&str) -> Result<Box<dyn Pattern>, String> + 'a;
 
+/// Reads a key; the error says what is wrong with it.
+pub type ReadKey<'a> = dyn Fn(&str) -> Result<Key, String> + 'a;
+
 /// A filter that cannot be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invalid filter: {what} (at `{}`)", if pointer.is_empty() { "filters" } else { pointer })]
@@ -57,6 +60,15 @@ impl Filter {
     /// character in it, or is larger than anybody needs: 256 KiB, 20 levels, 2,000 conditions, 50 regular expressions of
     /// 4 KiB. A list of values, or an `$or` of equalities on one key, is one condition.
     pub fn parse(text: Option<&str>, compile: &Compile<'_>) -> Result<Self, FilterError> {
+        Self::parse_with(text, compile, &Key::parse)
+    }
+
+    /// As [`Self::parse`], over something else than runs: `read_key` says what its keys are.
+    pub fn parse_with(
+        text: Option<&str>,
+        compile: &Compile<'_>,
+        read_key: &ReadKey<'_>,
+    ) -> Result<Self, FilterError> {
         let text = text.map_or("", str::trim);
         if text.len() > MAX_BYTES {
             return Err(fault("", format!("longer than {MAX_BYTES} bytes")));
@@ -68,6 +80,7 @@ impl Filter {
         };
         let mut reader = Reader {
             compile,
+            read_key,
             keys: Vec::new(),
             conditions: 0,
             patterns: 0,
@@ -163,6 +176,7 @@ fn below(pointer: &str, member: &str) -> String {
 
 struct Reader<'a> {
     compile: &'a Compile<'a>,
+    read_key: &'a ReadKey<'a>,
     keys: Vec<Key>,
     conditions: usize,
     patterns: usize,
@@ -181,7 +195,7 @@ impl Reader<'_> {
     }
 
     fn key(&mut self, name: &str, pointer: &str) -> Result<usize, FilterError> {
-        let key = Key::parse(name).map_err(|what| fault(pointer, what))?;
+        let key = (self.read_key)(name).map_err(|what| fault(pointer, what))?;
         Ok(self
             .keys
             .iter()

@@ -135,6 +135,16 @@ impl<'a> Access<'a> {
         Self { state, account }
     }
 
+    /// What the server has.
+    pub(crate) const fn state(&self) -> &'a AppState {
+        self.state
+    }
+
+    /// Row id of the user who asks.
+    pub(crate) const fn user_id(&self) -> i64 {
+        self.account.user_id
+    }
+
     /// The entity that `asked` stands for: the caller's own if it is empty, or if there is no other.
     pub(crate) fn entity_name(&self, asked: &str) -> String {
         let own = &self.account.entity;

@@ -178,7 +178,7 @@ impl Entity {
     }
 
     async fn xxhash_digests_enabled(&self) -> bool {
-        false
+        true
     }
 
     async fn project(

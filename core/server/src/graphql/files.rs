@@ -1,4 +1,4 @@
-//! Run files.
+//! Files of runs and of artifacts.
 
 #![expect(
     clippy::unused_async,
@@ -7,9 +7,10 @@
 
 use async_graphql::{Context, ID, Object, SimpleObject};
 
+use super::artifacts::{Artifact, ContentFile, UploadMultipartUrls};
 use super::page::{Page, PageInfo, cursor};
 use super::scalars::{DateTime, Int64};
-use super::{Scope, ids, later};
+use super::{Scope, ids};
 use crate::error::ApiError;
 use crate::signer::Access;
 use crate::store::files::{self, FileRow};
@@ -17,102 +18,182 @@ use crate::store::files::{self, FileRow};
 /// Names in one request.
 const MAX_NAMES: usize = 10_000;
 
-/// A file of a run, there already or about to be uploaded.
-pub(crate) struct File {
-    pub(crate) run_id: i64,
-    pub(crate) name: String,
-    pub(crate) stored: Option<FileRow>,
+/// A file, there already or about to be uploaded.
+pub(crate) enum File {
+    /// Of a run.
+    OfRun {
+        /// The run's row id.
+        run_id: i64,
+        name: String,
+        stored: Option<FileRow>,
+    },
+    /// Of a version of an artifact.
+    OfArtifact(Box<ContentFile>),
+}
+
+fn signed(
+    context: &Context<'_>,
+    access: Access,
+    run_id: i64,
+    name: &str,
+) -> Result<String, ApiError> {
+    let scope = Scope::of(context)?;
+    let now = scope.state.clock.now_micros();
+    let path = scope.state.signer.sign(access, run_id, name, now);
+    Ok(format!("{}{path}", scope.base_url))
 }
 
 impl File {
-    fn url_for(&self, context: &Context<'_>, access: Access) -> Result<String, ApiError> {
-        let scope = Scope::of(context)?;
-        let now = scope.state.clock.now_micros();
-        let path = scope
-            .state
-            .signer
-            .sign(access, self.run_id, &self.name, now);
-        Ok(format!("{}{path}", scope.base_url))
+    fn stored(&self) -> Option<&FileRow> {
+        match self {
+            Self::OfRun { stored, .. } => stored.as_ref(),
+            Self::OfArtifact(_) => None,
+        }
+    }
+
+    fn path(&self) -> &str {
+        match self {
+            Self::OfRun { name, .. } => name,
+            Self::OfArtifact(file) => &file.name,
+        }
+    }
+
+    fn download_url(&self, context: &Context<'_>) -> Result<String, ApiError> {
+        match self {
+            Self::OfRun { run_id, name, .. } => signed(context, Access::Download, *run_id, name),
+            Self::OfArtifact(file) => Ok(file.direct_url.clone()),
+        }
+    }
+
+    fn url_to_upload(&self, context: &Context<'_>) -> Result<Option<String>, ApiError> {
+        match self {
+            Self::OfRun { run_id, name, .. } => {
+                signed(context, Access::Upload, *run_id, name).map(Some)
+            }
+            Self::OfArtifact(file) => Ok(file.upload_url.clone()),
+        }
     }
 }
 
 #[Object(name = "File")]
 impl File {
-    #[graphql(flatten)]
-    async fn later(&self, _context: &Context<'_>) -> later::Fields<later::File> {
-        later::Fields::new()
-    }
-
     async fn id(&self) -> ID {
-        self.stored.as_ref().map_or_else(
-            || ids::numbered("File", 0),
-            |stored| ids::numbered("File", stored.id),
-        )
+        match self {
+            Self::OfRun { stored, .. } => {
+                ids::numbered("File", stored.as_ref().map_or(0, |stored| stored.id))
+            }
+            Self::OfArtifact(file) => file.id(),
+        }
     }
 
     async fn name(&self) -> &str {
-        &self.name
+        self.path()
     }
 
     async fn display_name(&self) -> &str {
-        &self.name
+        self.path()
     }
 
     async fn url(&self, context: &Context<'_>, upload: Option<bool>) -> Result<String, ApiError> {
-        let access = if upload == Some(true) {
-            Access::Upload
+        if upload == Some(true) {
+            Ok(self.url_to_upload(context)?.unwrap_or_default())
         } else {
-            Access::Download
-        };
-        self.url_for(context, access)
+            self.download_url(context)
+        }
     }
 
+    /// Where the bytes are; of a reference where it leads.
     async fn direct_url(&self, context: &Context<'_>) -> Result<String, ApiError> {
-        self.url_for(context, Access::Download)
+        self.download_url(context)
     }
 
-    async fn upload_url(&self, context: &Context<'_>) -> Result<String, ApiError> {
-        self.url_for(context, Access::Upload)
+    /// None if nothing is to be uploaded.
+    async fn upload_url(&self, context: &Context<'_>) -> Result<Option<String>, ApiError> {
+        self.url_to_upload(context)
     }
 
     async fn upload_headers(&self) -> Vec<String> {
-        Vec::new()
+        match self {
+            Self::OfRun { .. } => Vec::new(),
+            Self::OfArtifact(file) => file.upload_headers.clone(),
+        }
+    }
+
+    /// Where the parts of a large file go.
+    async fn upload_multipart_urls(&self) -> Option<UploadMultipartUrls> {
+        match self {
+            Self::OfRun { .. } => None,
+            Self::OfArtifact(file) => file.multipart.clone(),
+        }
+    }
+
+    async fn storage_path(&self) -> Option<String> {
+        match self {
+            Self::OfRun { .. } => None,
+            Self::OfArtifact(file) => file.storage_path.clone(),
+        }
+    }
+
+    /// The version that it is a file of.
+    async fn artifact(&self) -> Option<Artifact> {
+        match self {
+            Self::OfRun { .. } => None,
+            Self::OfArtifact(file) => file.version.clone().map(Artifact),
+        }
     }
 
     async fn size_bytes(&self) -> Int64 {
-        Int64(self.stored.as_ref().map_or(0, |stored| stored.size_bytes))
+        Int64(match self {
+            Self::OfRun { stored, .. } => stored.as_ref().map_or(0, |stored| stored.size_bytes),
+            Self::OfArtifact(file) => file.size_bytes,
+        })
     }
 
-    async fn mimetype(&self) -> Option<&str> {
-        self.stored.as_ref().map(|stored| stored.mimetype.as_str())
+    async fn mimetype(&self) -> Option<String> {
+        match self {
+            Self::OfRun { stored, .. } => stored.as_ref().map(|stored| stored.mimetype.clone()),
+            Self::OfArtifact(file) => {
+                let guess = mime_guess::from_path(&file.name).first_or_octet_stream();
+                Some(guess.essence_str().to_owned())
+            }
+        }
     }
 
     async fn updated_at(&self) -> Option<DateTime> {
-        self.stored
-            .as_ref()
-            .map(|stored| DateTime::from_micros(stored.updated_at_micros))
+        let micros = match self {
+            Self::OfRun { .. } => self.stored().map(|stored| stored.updated_at_micros),
+            Self::OfArtifact(file) => file.updated_at_micros,
+        };
+        micros.map(DateTime::from_micros)
     }
 
-    async fn digest(&self) -> Option<&str> {
-        self.stored.as_ref().map(|stored| stored.md5.as_str())
+    /// Of an artifact's file as its manifest has it.
+    async fn digest(&self) -> Option<String> {
+        match self {
+            Self::OfRun { .. } => self.stored().map(|stored| stored.md5.clone()),
+            Self::OfArtifact(file) => file.digest.clone(),
+        }
     }
 
-    async fn md5(&self) -> Option<&str> {
-        self.stored.as_ref().map(|stored| stored.md5.as_str())
+    async fn md5(&self) -> Option<String> {
+        match self {
+            Self::OfRun { .. } => self.stored().map(|stored| stored.md5.clone()),
+            Self::OfArtifact(file) => file.md5.clone(),
+        }
     }
 }
 
 #[derive(SimpleObject)]
 pub(crate) struct FileConnection {
-    total_count: i64,
-    page_info: PageInfo,
-    edges: Vec<FileEdge>,
+    pub(super) total_count: i64,
+    pub(super) page_info: PageInfo,
+    pub(super) edges: Vec<FileEdge>,
 }
 
 #[derive(SimpleObject)]
 pub(crate) struct FileEdge {
-    node: File,
-    cursor: String,
+    pub(super) node: File,
+    pub(super) cursor: String,
 }
 
 /// `Run.files`: by exact names, by an SQL pattern, or all.
@@ -145,7 +226,7 @@ pub(super) async fn file_page(
     let edges: Vec<FileEdge> = page
         .cut(rows)
         .map(|(position, row)| FileEdge {
-            node: File {
+            node: File::OfRun {
                 run_id,
                 name: row.name.clone(),
                 stored: Some(row),

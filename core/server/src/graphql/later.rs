@@ -391,8 +391,6 @@ places! {
     Organization "OrganizationLater" false;
     Entity "EntityLater" false;
     Project "ProjectLater" false;
-    Run "RunLater" false;
-    File "FileLater" false;
 }
 
 /// The fields that the type `P` gets from `later.graphql`.

@@ -2,6 +2,7 @@
 
 mod account_mutation;
 mod alerts;
+mod artifacts;
 mod entity;
 mod files;
 mod guard;
@@ -37,11 +38,12 @@ use self::mutation::Mutation;
 use self::query::Query;
 use crate::auth::access::{Access, Action};
 use crate::auth::{Caller, credential, host_header};
-use crate::error::ApiError;
+use crate::error::{ApiError, IN_PROGRESS};
 use crate::extract::ApiBytes;
 use crate::extract::body::require_json;
 use crate::state::AppState;
 use crate::store::accounts::Account;
+use crate::store::projects::ProjectRow;
 use crate::store::users::UserRow;
 use crate::store::{Connection, entities, projects, users};
 
@@ -81,6 +83,8 @@ pub(crate) struct Scope {
     pub(crate) users: tokio::sync::Mutex<HashMap<String, Option<UserRow>>>,
     /// Whether the caller may only look at a project, by row id, as far as it was asked for.
     pub(crate) read_only: tokio::sync::Mutex<HashMap<i64, bool>>,
+    /// Projects by row id, as far as they were asked for; none if the caller may not see one.
+    pub(crate) projects: tokio::sync::Mutex<HashMap<i64, Option<ProjectRow>>>,
 }
 
 impl Scope {
@@ -120,6 +124,25 @@ impl Scope {
         };
         known.insert(project_id, answer);
         Ok(answer)
+    }
+
+    /// The project with row id `project_id`, if the caller may see it. It takes a connection: nobody who has one asks.
+    pub(crate) async fn visible_project(
+        &self,
+        project_id: i64,
+    ) -> Result<Option<ProjectRow>, ApiError> {
+        let mut known = self.projects.lock().await;
+        if let Some(row) = known.get(&project_id) {
+            return Ok(row.clone());
+        }
+        let mut reader = self.state.store.reader().await?;
+        let access = self.access();
+        let row = match projects::by_id(&mut reader, project_id).await? {
+            Some(row) if access.check_project(&mut reader, &row, Action::Read).await? => Some(row),
+            _ => None,
+        };
+        known.insert(project_id, row.clone());
+        Ok(row)
     }
 
     /// Who counts as the one who starts a run in `entity`: the caller, or the member that a service account acts for.
@@ -233,6 +256,16 @@ fn is_bad_request(answer: &async_graphql::Response) -> bool {
     answer.is_err() && answer.errors.iter().all(is_bad)
 }
 
+/// Whether something goes on that a change was to end with: W&B's client asks again at 503, and takes an error in a document for the end.
+fn is_in_progress(answer: &async_graphql::Response) -> bool {
+    let code = Some(async_graphql::Value::from(IN_PROGRESS));
+    let is_it = |error: &async_graphql::ServerError| {
+        let extensions = error.extensions.as_ref();
+        extensions.and_then(|extensions| extensions.get("code")) == code.as_ref()
+    };
+    answer.errors.iter().any(is_it)
+}
+
 /// Executes one operation.
 pub(crate) async fn post(
     State(state): State<AppState>,
@@ -261,6 +294,7 @@ pub(crate) async fn post(
         acts_for: text_of(&headers, "x-wandb-username"),
         users: tokio::sync::Mutex::default(),
         read_only: tokio::sync::Mutex::default(),
+        projects: tokio::sync::Mutex::default(),
         account,
         state: state.clone(),
     };
@@ -300,6 +334,8 @@ pub(crate) async fn post(
     }
     let status = if refused || (reads && is_bad_request(&answer)) {
         StatusCode::BAD_REQUEST
+    } else if is_in_progress(&answer) {
+        StatusCode::SERVICE_UNAVAILABLE
     } else {
         StatusCode::OK
     };

@@ -11,6 +11,7 @@ use runlane_model::run_state::RunState;
 
 use super::account_mutation::AccountMutation;
 use super::alerts::{self, NotifyScriptableRunAlertInput};
+use super::artifacts::{ChangeMutation, LinkMutation, LoggingMutation};
 use super::files::File;
 use super::lineage::LineageMutation;
 use super::project_mutation::ProjectMutation;
@@ -112,6 +113,21 @@ impl Mutation {
     #[graphql(flatten)]
     async fn accounts(&self, _context: &Context<'_>) -> AccountMutation {
         AccountMutation
+    }
+
+    #[graphql(flatten)]
+    async fn artifacts(&self, _context: &Context<'_>) -> LoggingMutation {
+        LoggingMutation
+    }
+
+    #[graphql(flatten)]
+    async fn artifact_changes(&self, _context: &Context<'_>) -> ChangeMutation {
+        ChangeMutation
+    }
+
+    #[graphql(flatten)]
+    async fn artifact_links(&self, _context: &Context<'_>) -> LinkMutation {
+        LinkMutation
     }
 
     #[graphql(flatten)]
@@ -240,7 +256,7 @@ impl Mutation {
         let files = input
             .files
             .into_iter()
-            .map(|name| File {
+            .map(|name| File::OfRun {
                 run_id: run.id,
                 name,
                 stored: None,

@@ -11,6 +11,7 @@
 
 use async_graphql::{Context, ID, Object, SimpleObject};
 
+use super::artifacts::ProjectArtifacts;
 use super::entity::Entity;
 use super::page::{Page, PageInfo, complexity, cursor};
 use super::run::Run;
@@ -168,6 +169,13 @@ impl Project {
         #[graphql(name = "desc")] _desc: Option<String>,
     ) -> Result<Option<Run>, ApiError> {
         self.find_run(context, &name).await
+    }
+
+    #[graphql(flatten)]
+    async fn artifacts(&self, _context: &Context<'_>) -> ProjectArtifacts {
+        ProjectArtifacts {
+            project_id: self.0.id,
+        }
     }
 
     #[graphql(flatten)]

@@ -7,6 +7,7 @@
 
 use async_graphql::{Context, Object};
 
+use super::artifacts::QueryArtifacts;
 use super::entity::{Entity, Organization};
 use super::page::complexity;
 use super::project::{Project, ProjectConnection, project_page};
@@ -29,6 +30,11 @@ impl Query {
     #[graphql(flatten)]
     async fn later(&self, _context: &Context<'_>) -> later::Fields<later::Query> {
         later::Fields::new()
+    }
+
+    #[graphql(flatten)]
+    async fn artifacts(&self, _context: &Context<'_>) -> QueryArtifacts {
+        QueryArtifacts
     }
 
     /// Who asks.

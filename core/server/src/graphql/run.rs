@@ -13,6 +13,7 @@ use async_graphql::{Context, ID, Object};
 use runlane_model::json::{Object as JsonObject, Value, parse_object};
 
 use super::alerts::{self, Alert};
+use super::artifacts::RunArtifacts;
 use super::files::{FileConnection, file_page};
 use super::history::{self, LogLineConnection, ParquetHistory};
 use super::lineage::{self, RunOrigin};
@@ -20,7 +21,7 @@ use super::page::complexity;
 use super::project::Project;
 use super::scalars::{DateTime, Int64, Json, JsonString};
 use super::user::User;
-use super::{Scope, ids, later};
+use super::{Scope, ids};
 use crate::error::ApiError;
 use crate::run_table::documents;
 use crate::store::lineage::immutable_name;
@@ -45,8 +46,8 @@ impl Run {
 #[Object(name = "Run")]
 impl Run {
     #[graphql(flatten)]
-    async fn later(&self, _context: &Context<'_>) -> later::Fields<later::Run> {
-        later::Fields::new()
+    async fn artifacts(&self, _context: &Context<'_>) -> RunArtifacts {
+        RunArtifacts { run_id: self.0.id }
     }
 
     async fn id(&self) -> ID {

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use regex::{Regex, RegexBuilder};
-use runlane_model::run_filter::{Filter, FilterError, Order, Pattern};
+use runlane_model::run_filter::{Filter, FilterError, Key, Order, Pattern, ReadKey};
 
 use self::cursor::{ListHash, Position, PositionKey};
 use self::refresh::{ProjectTable, Refreshed};
@@ -52,6 +52,14 @@ impl Pattern for Re {
 
 /// Reads a filter; null and empty text match everything.
 pub(crate) fn parse_filter(text: Option<&str>) -> Result<Filter, ApiError> {
+    parse_filter_with(text, &Key::parse)
+}
+
+/// As [`parse_filter`], over something else than runs.
+pub(crate) fn parse_filter_with(
+    text: Option<&str>,
+    read_key: &ReadKey<'_>,
+) -> Result<Filter, ApiError> {
     let compile = |pattern: &str| -> Result<Box<dyn Pattern>, String> {
         let built = RegexBuilder::new(pattern)
             .size_limit(MAX_REGEX_BYTES)
@@ -73,7 +81,7 @@ pub(crate) fn parse_filter(text: Option<&str>) -> Result<Filter, ApiError> {
             }
         }
     };
-    Filter::parse(text, &compile).map_err(|error: FilterError| {
+    Filter::parse_with(text, &compile, read_key).map_err(|error: FilterError| {
         ApiError::new(
             http::StatusCode::BAD_REQUEST,
             "invalid_filter",

@@ -4,6 +4,7 @@
 
 pub(crate) mod accounts;
 pub(crate) mod alerts;
+pub(crate) mod artifacts;
 pub(crate) mod blobs;
 pub(crate) mod chunks;
 pub(crate) mod conflict;

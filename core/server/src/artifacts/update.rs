@@ -1,0 +1,127 @@
+//! Changes of versions that leave their content as it is.
+
+use runlane_model::artifact::names;
+
+use super::create::check_description;
+use super::{contradiction, find};
+use crate::auth::access::Access;
+use crate::error::{ApiError, StoreError};
+use crate::store::artifacts::versions::{self, VersionChange};
+use crate::store::artifacts::{aliases, collections, lineage, memberships, tags};
+
+/// New values of a version, checked as far as words go; `None` leaves the old one.
+#[derive(Debug, Default)]
+pub(crate) struct Change {
+    /// The inner `None`: none.
+    pub(crate) description: Option<Option<String>>,
+    pub(crate) metadata: Option<String>,
+    /// The inner `None`: as the collection's.
+    pub(crate) ttl_seconds: Option<Option<i64>>,
+    pub(crate) tags_to_add: Vec<String>,
+    pub(crate) tags_to_delete: Vec<String>,
+    /// Aliases of its sequence that it gets.
+    pub(crate) aliases: Vec<String>,
+}
+
+/// Changes a version.
+pub(crate) async fn update(
+    access: Access<'_>,
+    artifact_id: i64,
+    change: &Change,
+) -> Result<i64, ApiError> {
+    if let Some(metadata) = &change.metadata {
+        names::check_metadata(metadata)?;
+    }
+    check_description(change.description.as_ref().and_then(Option::as_deref))?;
+    let state = access.state();
+    let now = state.clock.now_micros();
+    let mut writer = state.store.writer().await?;
+    let version = find::locked(access, &mut writer, artifact_id).await?;
+    if version.is_deleted() {
+        return Err(ApiError::not_found("there is no artifact with this id"));
+    }
+    let values = VersionChange {
+        description: change.description.as_ref().map(Option::as_deref),
+        metadata: change.metadata.as_deref(),
+        ttl_seconds: change.ttl_seconds,
+    };
+    versions::update(&mut writer, version.id, &values, now).await?;
+    let of = tags::Of::Version(version.id);
+    tags::remove(&mut writer, of, &change.tags_to_delete).await?;
+    tags::add(&mut writer, of, &change.tags_to_add).await?;
+    if !change.aliases.is_empty() {
+        super::create::give_aliases(&mut writer, &version, &change.aliases).await?;
+    }
+    if let Some(run_id) = version.run_id {
+        lineage::touch_run(&mut writer, run_id).await?;
+    }
+    writer.commit().await.map_err(StoreError::from)?;
+    if let Some(run_id) = version.run_id {
+        state.live.changed(run_id);
+    }
+    Ok(version.id)
+}
+
+/// An alias of a collection.
+#[derive(Debug)]
+pub(crate) struct AliasOf {
+    pub(crate) entity: String,
+    pub(crate) project: String,
+    pub(crate) collection: String,
+    pub(crate) alias: String,
+}
+
+/// Gives aliases to a version, or takes them from it, in collections that have it.
+pub(crate) async fn set_aliases(
+    access: Access<'_>,
+    artifact_id: i64,
+    words: &[AliasOf],
+    give: bool,
+) -> Result<(), ApiError> {
+    super::checked_aliases(words.iter().map(|word| word.alias.clone()).collect())?;
+    let state = access.state();
+    let now = state.clock.now_micros();
+    let mut writer = state.store.writer().await?;
+    let version = find::existing(access, &mut writer, artifact_id).await?;
+    if version.is_pending() {
+        return Err(contradiction(format!(
+            "artifact `{}` cannot get aliases before it is committed",
+            version.sequence
+        )));
+    }
+    // Locked in the order of their row ids.
+    let mut places: Vec<(i64, &AliasOf)> = Vec::new();
+    for word in words {
+        let path = [&word.entity, &word.project, &word.collection].map(String::as_str);
+        places.push((
+            find::writable_named(access, &mut writer, path).await?.id,
+            word,
+        ));
+    }
+    places.sort_by_key(|(id, _)| *id);
+    for (collection_id, word) in places {
+        collections::lock(&mut writer, collection_id).await?;
+        let place = memberships::find(&mut writer, collection_id, version.id)
+            .await?
+            .ok_or_else(|| {
+                ApiError::not_found(format!(
+                    "collection `{}` does not have this artifact",
+                    word.collection
+                ))
+            })?;
+        if give {
+            aliases::give(&mut writer, collection_id, place.id, &word.alias).await?;
+        } else {
+            aliases::take(&mut writer, place.id, &word.alias).await?;
+        }
+        collections::touch(&mut writer, collection_id, now).await?;
+    }
+    if let Some(run_id) = version.run_id {
+        lineage::touch_run(&mut writer, run_id).await?;
+    }
+    writer.commit().await.map_err(StoreError::from)?;
+    if let Some(run_id) = version.run_id {
+        state.live.changed(run_id);
+    }
+    Ok(())
+}
