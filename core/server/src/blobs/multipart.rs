@@ -19,7 +19,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::{join, upload, urls};
 use crate::auth::token;
-use crate::error::{ApiError, StoreError};
+use crate::error::{ApiError, IN_PROGRESS, StoreError};
 use crate::extract::{ApiPath, ApiQuery};
 use crate::receive::{Announced, Received, receive};
 use crate::signer::{Access, Signature};
@@ -295,7 +295,7 @@ pub(crate) async fn complete(
         )),
         Err(_elapsed) => Err(ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            "in_progress",
+            IN_PROGRESS,
             "the parts are being joined into one file; ask again",
         )),
     }

@@ -11,7 +11,6 @@ use crate::error::ApiError;
 use crate::signer::{Access, Signature};
 use crate::state::AppState;
 use crate::store::Objects;
-use crate::store::blobs::BlobRow;
 
 /// In place of a digest that is not known.
 const UNKNOWN: &str = "-";
@@ -84,10 +83,10 @@ pub(crate) fn manifest_download(
     signed(state, base_url, Access::Download, &subject)
 }
 
-/// Where to `GET` bytes as the file of the entry `path`, of which the last part becomes the file's name.
-pub(crate) fn download(state: &AppState, base_url: &str, blob: &BlobRow, path: &str) -> String {
+/// Where to `GET` the bytes in the object of a blob, as the file of the entry `path`, of which the last part becomes the file's name.
+pub(crate) fn download(state: &AppState, base_url: &str, object_key: &str, path: &str) -> String {
     let name = path.rsplit('/').next().unwrap_or(path);
-    let subject: Vec<&str> = blob.object_key.split('/').chain([name]).collect();
+    let subject: Vec<&str> = object_key.split('/').chain([name]).collect();
     signed(state, base_url, Access::Download, &subject)
 }
 

@@ -44,10 +44,14 @@ async fn sqlite(directory: &tempfile::TempDir) -> AnyConnection {
     connect(&format!("sqlite://{}?mode=rwc", path.display())).await
 }
 
-/// A new database of the tests' cluster; none where there is no cluster.
 async fn postgres() -> Option<AnyConnection> {
+    Some(connect(&new_postgres_database().await?).await)
+}
+
+/// The URL of a new database of the tests' cluster; none where there is no cluster.
+pub(super) async fn new_postgres_database() -> Option<String> {
     let cluster = std::env::var("RUNLANE_TEST_POSTGRES").ok()?;
-    let name = format!("upgrade_{}", token::hex(&token::random_bytes::<8>()));
+    let name = format!("test_{}", token::hex(&token::random_bytes::<8>()));
     let create = format!("CREATE DATABASE {name} TEMPLATE template0");
     connect(&cluster)
         .await
@@ -55,7 +59,7 @@ async fn postgres() -> Option<AnyConnection> {
         .await
         .expect("a new database");
     let (server, _database) = cluster.rsplit_once('/').expect("a database in the URL");
-    Some(connect(&format!("{server}/{name}")).await)
+    Some(format!("{server}/{name}"))
 }
 
 async fn applied(connection: &mut Connection) -> Vec<i64> {

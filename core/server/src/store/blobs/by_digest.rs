@@ -7,8 +7,7 @@ use super::super::Connection;
 use super::BlobRow;
 use crate::error::StoreError;
 
-const COLUMNS: &str =
-    "b.id, b.entity_id, b.md5, b.xxh128, b.size_bytes, b.object_key, b.wanted_at_micros";
+const COLUMNS: &str = "b.id, b.entity_id, b.md5, b.xxh128, b.size_bytes, b.object_key";
 /// Projects of an entity that are looked at for one digest.
 const PROJECTS: i64 = 200;
 

@@ -8,6 +8,8 @@
 
 pub(crate) mod by_digest;
 pub(crate) mod manifests;
+#[cfg(test)]
+mod tests;
 pub(crate) mod unwanted;
 pub(crate) mod uploads;
 
@@ -22,7 +24,7 @@ use crate::error::StoreError;
 
 /// Values in one statement; both databases take far more.
 const VALUES: usize = 1_000;
-const COLUMNS: &str = "id, entity_id, md5, xxh128, size_bytes, object_key, wanted_at_micros";
+const COLUMNS: &str = "id, entity_id, md5, xxh128, size_bytes, object_key";
 
 /// How exactly it is known when a row was last wanted: rows that many want are not written by each of them.
 pub(super) const TOUCH_MICROS: i64 = 3_600 * 1_000_000;
@@ -37,7 +39,6 @@ pub(crate) struct BlobRow {
     pub(crate) xxh128: String,
     pub(crate) size_bytes: i64,
     pub(crate) object_key: String,
-    pub(crate) wanted_at_micros: i64,
 }
 
 /// Bytes that have arrived, in an object of their own.
