@@ -366,7 +366,8 @@ def _foreign_type(value: Any) -> Type:
         return TIMESTAMP
     numpy = sys.modules.get("numpy")
     if numpy is not None:
-        if isinstance(value, numpy.ndarray):
+        # Subclasses, such as masked arrays, are more than their numbers.
+        if kind is numpy.ndarray:
             return NDArray(value.shape)
         if isinstance(value, numpy.bool_):
             return BOOLEAN

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
+_KEYS = (_dtypes_media.ForeignKey, _dtypes_media.ForeignIndex)
 #: How often a column's type may change until its cells are looked at one by one.
 _CHANGES = 4
 
@@ -93,7 +94,7 @@ class TypedColumns(Media):
         self._set_types(types)
 
     def _set_types(self, types: list[_dtypes.Type]) -> None:
-        self._types = types
+        self._types = types = [_without_none(one) for one in types]
         self._kinds = [_dtypes.plain_kinds(one) for one in types]
         self._keyed = {
             index: keyed
@@ -279,8 +280,7 @@ class TypedColumns(Media):
     @property
     def _fk_cols(self) -> set[Any]:
         """Columns that refer to other tables."""
-        kinds = (_dtypes_media.ForeignKey, _dtypes_media.ForeignIndex)
-        return {name for name, one in zip(self.columns, self._types, strict=True) if isinstance(one, kinds)}
+        return {name for name, one in zip(self.columns, self._types, strict=True) if isinstance(one, _KEYS)}
 
     def _key_cells(self, index: int) -> None:
         """Make the cells of a column keys if it is one of keys."""
@@ -293,3 +293,10 @@ class TypedColumns(Media):
         if name not in self.columns:
             raise KeyError(f"there is no column `{name}`, only {self.columns}")
         return self.columns.index(name)
+
+
+def _without_none(one: _dtypes.Type) -> _dtypes.Type:
+    """A column of keys is not optional, whatever it was before it had keys."""
+    if isinstance(one, _dtypes.Union):
+        return next((part for part in one.allowed if isinstance(part, _KEYS)), one)
+    return one

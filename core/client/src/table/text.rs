@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::Style;
 
-/// Appends text in quotes. Control characters are escaped, for an artifact what is not ASCII, too (as UTF-16).
+/// Appends text in quotes. Control characters are escaped, for an artifact what is not printable ASCII, too (as UTF-16).
 pub(super) fn quoted(text: &str, style: Style, out: &mut Vec<u8>) {
     out.push(b'"');
     let bytes = text.as_bytes();
@@ -12,7 +12,7 @@ pub(super) fn quoted(text: &str, style: Style, out: &mut Vec<u8>) {
     for (index, &byte) in bytes.iter().enumerate() {
         let as_it_is = match byte {
             b'"' | b'\\' | 0..0x20 => false,
-            0x80.. => style == Style::Run,
+            0x7f.. => style == Style::Run,
             _ => true,
         };
         if as_it_is || index < plain {
@@ -62,7 +62,7 @@ mod tests {
         let text = "a\"b\\\n\r\t\u{8}\u{c}\u{1}\u{7f}/ü☃😀z";
         assert_eq!(
             written(text, Style::Artifact),
-            "\"a\\\"b\\\\\\n\\r\\t\\b\\f\\u0001\u{7f}/\\u00fc\\u2603\\ud83d\\ude00z\""
+            "\"a\\\"b\\\\\\n\\r\\t\\b\\f\\u0001\\u007f/\\u00fc\\u2603\\ud83d\\ude00z\""
         );
         assert_eq!(
             written(text, Style::Run),
