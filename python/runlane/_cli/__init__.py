@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Command -> module and object.
 _COMMANDS = {
+    "artifact": "_artifact:artifact",
     "daemon": "_daemon:daemon",
     "disabled": "_modes:disabled",
     "enabled": "_modes:enabled",
@@ -37,7 +38,6 @@ _COMMANDS = {
 # Commands of wandb whose features come later: they are known, and say so.
 _LATER = {
     "agent": "sweeps",
-    "artifact": "artifacts",
     "controller": "sweeps",
     "job": "launch jobs",
     "launch": "launch jobs",

@@ -153,8 +153,8 @@ class Cache:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with open(temporary, "w", encoding="ascii") as file:
                 file.write(digest)
-            # Times of files are as coarse as the kernel's tick: a note of the same tick would not count as newer.
-            written = max(time.time_ns(), os.lstat(target).st_mtime_ns + 1)
+            # Not the time of day: times of files are as coarse as the kernel's tick, and a change in this tick would look older.
+            written = os.lstat(target).st_mtime_ns + 1000
             os.utime(temporary, ns=(written, written))
             os.replace(temporary, path)
         except OSError:

@@ -106,6 +106,7 @@ class Download:
         """
         for entry in entries:
             check_path(entry.path)
+            self.root.check_length(entry.path)
         paths = [entry.path for entry in entries]
         check_conflicts(paths)
         os.makedirs(self.root.path, exist_ok=True)

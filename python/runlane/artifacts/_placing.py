@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from ._digests import Hasher
 
-#: What most file systems take as one component.
+#: What most file systems take as one component, and what system calls take as a path.
 _COMPONENT_BYTES = 255
+_PATH_BYTES = 4095
 _BLOCK_BYTES = 1 << 20
 _DEVICES = frozenset(
     ["CON", "PRN", "AUX", "NUL", *(f"{kind}{number}" for kind in ("COM", "LPT") for number in range(10))]
@@ -82,25 +83,35 @@ def check_conflicts(paths: Iterable[str], folds: tuple[bool, bool] = (False, Fal
     Raises:
         DownloadError: One entry would replace another, or lie in one.
     """
-    seen: dict[str, str] = {}
-    directories: dict[str, str] = {}
+    files: dict[str, str] = {}
+    # Of each directory by its folded name: how it is written, and an entry in it.
+    directories: dict[str, tuple[str, str]] = {}
     for path in paths:
         own = _folded(path, folds)
-        if own in seen and seen[own] != path:
-            raise DownloadError(
-                f"the entries `{seen[own]}` and `{path}` of the artifact are one file name on this file system"
-                "\nhint: download with `path_prefix`, or to a file system that tells them apart"
-            )
-        seen[own] = path
+        if files.setdefault(own, path) != path:
+            raise _one_name(files[own], path)
         parent = path.rpartition("/")[0]
-        while parent and _folded(parent, folds) not in directories:
-            directories[_folded(parent, folds)] = path
+        while parent:
+            folded = _folded(parent, folds)
+            known = directories.setdefault(folded, (parent, path))
+            if known[0] != parent:
+                raise _one_name(known[1], path)
+            if known[1] != path:
+                # What it lies in was looked at with the other.
+                break
             parent = parent.rpartition("/")[0]
-    for own, path in seen.items():
+    for own, path in files.items():
         if own in directories:
             raise DownloadError(
-                f"the entry `{path}` of the artifact is a file, but the entry `{directories[own]}` needs a directory there"
+                f"the entry `{path}` of the artifact is a file, but the entry `{directories[own][1]}` needs a directory there"
             )
+
+
+def _one_name(one: str, other: str) -> DownloadError:
+    return DownloadError(
+        f"the entries `{one}` and `{other}` of the artifact are one file name on this file system"
+        "\nhint: download with `path_prefix`, or to a file system that tells them apart"
+    )
 
 
 def _folded(path: str, folds: tuple[bool, bool]) -> str:
@@ -160,6 +171,18 @@ class Root:
     def target(self, path: str) -> str:
         """Where an entry lies."""
         return os.path.join(self.path, *path.split("/"))
+
+    def check_length(self, path: str) -> None:
+        """Check that an entry's place can be opened by its path.
+
+        Raises:
+            DownloadError: It cannot: the path is too long.
+        """
+        length = len(os.fsencode(self.target(path)))
+        if length > _PATH_BYTES:
+            raise DownloadError(
+                f"cannot write the entry `{path:.200}` below `{self.path}`: its path has {length} bytes, the limit is {_PATH_BYTES}"
+            )
 
     def stat(self, path: str) -> os.stat_result | None:
         """What lies at an entry's place, if it is a plain file that was reached through no link."""

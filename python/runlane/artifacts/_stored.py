@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+    from typing_extensions import Self
+
     from runlane._settings import Settings
     from runlane.public_api import Api, ArtifactCollection, Run
-    from typing_extensions import Self
 
     from ._artifact import Artifact
     from ._entries import ArtifactManifest
@@ -532,7 +533,7 @@ class Stored:
             "id": self.id,
             "version": self.source_version,
             "sequenceName": self._stored_version.source_collection,
-            "usedAs": self.use_as,  # type: ignore[attr-defined]
+            "usedAs": self._use_as,  # type: ignore[attr-defined]
         }
 
     def __repr__(self) -> str:
