@@ -25,13 +25,6 @@ if TYPE_CHECKING:
     from ._config import Config as Config
     from ._init import init as init
     from ._later import Artifact as Artifact
-    from ._later import Audio as Audio
-    from ._later import Html as Html
-    from ._later import Image as Image
-    from ._later import Molecule as Molecule
-    from ._later import Object3D as Object3D
-    from ._later import Plotly as Plotly
-    from ._later import Video as Video
     from ._later import agent as agent
     from ._later import controller as controller
     from ._later import sweep as sweep
@@ -44,10 +37,17 @@ if TYPE_CHECKING:
     from ._setup import restore as restore
     from ._setup import setup as setup
     from ._setup import teardown as teardown
+    from .data_types.audio import Audio as Audio
     from .data_types.eval_table import EvalTable as EvalTable
     from .data_types.histogram import Histogram as Histogram
+    from .data_types.html import Html as Html
+    from .data_types.image import Image as Image
     from .data_types.joined_table import JoinedTable as JoinedTable
+    from .data_types.molecule import Molecule as Molecule
+    from .data_types.object3d import Object3D as Object3D
+    from .data_types.plotly import Plotly as Plotly
     from .data_types.table import Table as Table
+    from .data_types.video import Video as Video
     from .errors import CommError as CommError
     from .errors import Error as Error
     from .errors import UsageError as UsageError
@@ -74,20 +74,30 @@ run: Run | None = None
 
 # Public name -> module that defines it.
 _NAMES = {
-    "Api": "public_api",
     "AlertLevel": "_run_alerts",
+    "Api": "public_api",
+    "Audio": "data_types.audio",
+    "Classes": "data_types.classes",
     "CommError": "errors",
     "Config": "_config",
     "Error": "errors",
     "EvalTable": "data_types.eval_table",
+    "Graph": "data_types.graph",
     "Histogram": "data_types.histogram",
+    "Html": "data_types.html",
+    "Image": "data_types.image",
     "JoinedTable": "data_types.joined_table",
+    "Molecule": "data_types.molecule",
+    "Object3D": "data_types.object3d",
+    "Plotly": "data_types.plotly",
     "Run": "_run",
     "Settings": "_settings",
     "Table": "data_types.table",
     "UsageError": "errors",
+    "Video": "data_types.video",
     "api": "_login",
     "attach": "_attaching",
+    "box3d": "data_types.box3d",
     "ensure_configured": "_login",
     "finish": "_setup",
     "init": "_init",
@@ -110,9 +120,8 @@ _ALIASES = {"_attach": "attach", "_teardown": "teardown", "join": "finish"}
 # Public names of later issues: they can be imported, and say so when they are used.
 _LATER = frozenset(
     (
-        "Artifact ArtifactTTL Audio Classes Graph Html Image Molecule Object3D Plotly Video"
-        " agent agents analytics box3d controller docker helper jupyter profiler proto sagemaker_auth"
-        " sweep trigger wandb_agent wandb_torch"
+        "Artifact ArtifactTTL agent agents analytics controller docker helper jupyter profiler proto"
+        " sagemaker_auth sweep trigger wandb_agent wandb_torch"
     ).split()
 )
 # Modules of `runlane.integration` that are attributes of the package as well.

@@ -12,7 +12,7 @@
 | complex, UUID, Path | text |
 | dataclass, pydantic model, named tuple, mapping | dict |
 | array or tensor: one element / at most 32 / more | scalar / nested list / histogram |
-| table, histogram, chart, DataFrame | what `_run_media` makes of it: files of the run, and a description |
+| media, table, histogram, chart, DataFrame, figure; a list of such | what `_run_media` makes of it: files of the run, and a description |
 | function, class | qualified name |
 | any other object | `<TypeName>`, with one warning per key; `TypeError` with `strict` |
 """
@@ -30,6 +30,15 @@ if TYPE_CHECKING:
     from typing import Any
 
 _PLAIN = (bool, int, float, str, type(None))
+
+
+#: Classes of other packages whose objects are stored as media.
+_FOREIGN_MEDIA = (
+    ("pandas", "DataFrame"),
+    ("matplotlib.artist", "Artist"),
+    ("plotly.basedatatypes", "BaseFigure"),
+    ("bokeh.model", "Model"),
+)
 
 
 class UnconvertibleError(Exception):
@@ -145,11 +154,19 @@ def _structure(value: Any, recurse: Callable[[Any], Any], histograms: bool) -> A
 
 
 def is_media(value: Any) -> bool:
-    """Whether the value is stored as more than a plain one: an object of `data_types`, or a DataFrame. Imports nothing."""
-    if hasattr(type(value), "_runlane_value"):
+    """Whether the value is stored as more than a plain one: an object of `data_types`, a DataFrame, or a figure. Imports nothing."""
+    kind = type(value)
+    if hasattr(kind, "_runlane_value"):
         return True
-    frame = getattr(sys.modules.get("pandas"), "DataFrame", None)
-    return frame is not None and isinstance(value, frame)
+    for module, base in _FOREIGN_MEDIA:
+        known = getattr(sys.modules.get(module), base, None)
+        if known is not None and isinstance(value, known):
+            return True
+    return kind.__name__ == "module" and value.__name__ == "matplotlib.pyplot"
+
+
+def _has_media(value: Any) -> bool:
+    return type(value) in (list, tuple) and any(map(is_media, value))
 
 
 def convert_object(value: Any, recurse: Callable[[Any], Any], *, histograms: bool = True) -> Any:
@@ -200,7 +217,7 @@ class Converter:
             return self._convert(key, item, depth + 1)
 
         try:
-            if self._media is not None and is_media(value):
+            if self._media is not None and (is_media(value) or _has_media(value)):
                 return self._media(key, value, depth > 0)
             return convert_object(value, recurse)
         except _PASSED_ON:

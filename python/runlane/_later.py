@@ -11,18 +11,6 @@ if TYPE_CHECKING:
 
 _TYPES = {
     "artifacts": ("Artifact", "ArtifactTTL"),
-    "media types": (
-        "Audio",
-        "Graph",
-        "Html",
-        "Image",
-        "Molecule",
-        "Object3D",
-        "Plotly",
-        "Video",
-        "Classes",
-        "box3d",
-    ),
 }
 _FUNCTIONS = {
     "sweeps": ("agent", "controller", "sweep"),
@@ -43,7 +31,7 @@ def refuse(what: str, feature: str) -> NoReturn:
 class _LaterType(Media):
     """A type whose objects cannot be made yet."""
 
-    _feature = "media types"
+    _feature = "artifacts"
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         refuse(type(self).__name__, self._feature)

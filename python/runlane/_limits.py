@@ -12,6 +12,8 @@ TAGS = 100
 METRIC_DEFINITIONS = 10_000
 #: Custom charts whose panels one run tells its config, which is sent whole.
 CHARTS = 1_000
+#: Layers of boxes and masks whose class names a run's config has.
+CLASS_LABELS = 1_000
 #: Deepest nesting of a logged value, config or summary.
 MAX_DEPTH = 64
 #: Most parts (elements and members on all levels) of one config or summary value.

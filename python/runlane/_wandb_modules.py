@@ -41,8 +41,13 @@ MODULES: dict[str, str | dict[str, str]] = {
         **_public("JoinedTable", "Table"),
         "PartitionedTable": "data_types.partitioned_table:PartitionedTable",
     },
-    "sdk.data_types.object_3d": _public("Object3D"),
+    "sdk.data_types.object_3d": _public("Object3D", "box3d"),
     "sdk.data_types.eval_table": _public("EvalTable"),
+    "sdk.data_types.bokeh": {"Bokeh": "data_types.bokeh:Bokeh"},
+    "sdk.data_types.helper_types": {},
+    "sdk.data_types.helper_types.bounding_boxes_2d": {"BoundingBoxes2D": "data_types.boxes:BoundingBoxes2D"},
+    "sdk.data_types.helper_types.classes": _public("Classes"),
+    "sdk.data_types.helper_types.image_mask": {"ImageMask": "data_types.masks:ImageMask"},
     "sdk.data_types.base_types": {},
     "sdk.data_types.base_types.media": {
         name: f"data_types.base:{name}" for name in ("BatchableMedia", "Media")

@@ -40,6 +40,10 @@ class NotYetError(UnsupportedError, NotImplementedError):
     """A feature that a later version brings."""
 
 
+class MissingPackageError(Error, ImportError):
+    """A package that is not installed with runlane is needed; the message names it and the extra that brings it."""
+
+
 class ConfigError(Error):
     """A run's config cannot be read, or a value in it may not be changed."""
 
@@ -70,6 +74,7 @@ __all__ = (
     "CoreNotAvailableError",
     "Error",
     "MetricError",
+    "MissingPackageError",
     "NotYetError",
     "SettingsError",
     "SettingsTypeError",

@@ -18,6 +18,7 @@ mod fork;
 mod histogram;
 mod hub;
 mod io;
+mod media;
 mod py;
 mod queue;
 mod rows;
@@ -39,6 +40,8 @@ mod _core {
     use crate::py::connection::{Connection, DaemonError};
     #[pymodule_export]
     use crate::py::histogram::{histogram_edges, histogram_of_memory};
+    #[pymodule_export]
+    use crate::py::media::encode_png;
     #[pymodule_export]
     use crate::py::renamed::Renamed;
     #[pymodule_export]

@@ -6,7 +6,6 @@ of reference/wandb/files-and-media.md 2.4; it names no edges, as wandb's does no
 
 from __future__ import annotations
 
-import os
 import sys
 
 TYPE_CHECKING = False
@@ -127,24 +126,3 @@ class _EndHook:
 
     def __call__(self, _module: Any, _inputs: Any, _output: Any) -> None:
         self._recorder.end()
-
-
-def store(directory: str, key: str, graph: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Write the graph below a run's files.
-
-    Returns:
-        The path relative to `directory`, and the `graph-file` object for the summary.
-    """
-    import hashlib
-    import json
-
-    content = json.dumps(graph, separators=(",", ":")).encode()
-    digest = hashlib.sha256(content).hexdigest()
-    path = f"media/graph/{key}_summary_{digest[:20]}.graph.json"
-    whole = os.path.join(directory, path)
-    os.makedirs(os.path.dirname(whole), exist_ok=True)
-    # Whole or not at all: the daemon may upload it as soon as it is there.
-    with open(f"{whole}.tmp", "wb") as file:
-        file.write(content)
-    os.replace(f"{whole}.tmp", whole)
-    return path, {"_type": "graph-file", "path": path, "sha256": digest, "size": len(content)}

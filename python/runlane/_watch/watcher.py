@@ -167,11 +167,11 @@ class Watcher:
         if run is None or run._finished:
             return
         try:
-            from .graph import store
+            from runlane.data_types.graph import Graph
 
-            path, entry = store(run.dir, key, graph)
-            run._publish("files", {"files": [(path, "now", "other")]})
-            run.summary[key] = entry
+            stored = Graph(format=graph["format"])
+            stored.nodes, stored.edges = graph["nodes"], graph["edges"]
+            run.summary[key] = stored
         except Exception as error:  # noqa: BLE001, RUF100 - as above
             self._fail(error)
 

@@ -33,7 +33,7 @@ _CHUNK_BYTES = 1 << 20
 def _components(key: str) -> list[str]:
     """The directories and the file name that a key stands for; none leads out of where it lies."""
     parts = [part for part in without_surrogates(key).split("/") if part]
-    return ["_" if part in (".", "..") else _UNSAFE.sub("_", part) for part in parts] or ["_"]
+    return ["_" * len(part) if part in (".", "..") else _UNSAFE.sub("_", part) for part in parts] or ["_"]
 
 
 def _cut(name: str, most: int) -> str:
@@ -275,6 +275,15 @@ class MediaFile:
             return bytes(content)
         with open(self.local_path(), "rb") as file:
             return file.read()
+
+    def opened(self) -> Any:
+        """The content for a library that reads files: a path, or an open file."""
+        content = self._content
+        if content is None:
+            return self.local_path()
+        from io import BytesIO
+
+        return BytesIO(content)
 
     def store(
         self, run: Any, kind: str, key: str, step: int | str, id_: int | str | None = None

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import sys
 
+from runlane import terminal
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -145,6 +147,11 @@ _MODULES = {
 }
 
 
+def object_types() -> tuple[str, ...]:
+    """The `_type` of each type of object that artifacts hold."""
+    return tuple(_MODULES)
+
+
 def type_of(log_type: str) -> type[WBValue] | None:
     """The class of a `_type` of artifacts' objects, which may be a user's own; None for an unknown one."""
     if log_type in _MODULES:
@@ -162,13 +169,12 @@ def type_of(log_type: str) -> type[WBValue] | None:
 class Media(WBValue):
     """A value whose content is a file.
 
-    A row stores the file in the run's files, under a name made of the key, the step and the content.
+    The first row that has it stores the file in the run's files, under a name made of the key, the step and the content; later rows
+    of the same run refer to it.
     """
 
     #: Directory below `media` in the run's files and in artifacts.
     _kind: ClassVar[str] = ""
-    #: Later rows refer to the file that the first row has stored.
-    _stored_once: ClassVar[bool] = False
 
     #: The content; None until a type has made it.
     _file: MediaFile | None = None
@@ -231,7 +237,7 @@ class Media(WBValue):
         raise TypeError(f"{type(self).__name__}.to_json takes the run that it was logged to, or an artifact")
 
     def _row_value(self, run: Any, key: str, step: int | str) -> dict[str, Any]:
-        if not (self._stored_once and self._bound is not None and self._bound[0] is run):
+        if self._bound is None or self._bound[0] is not run:
             self.bind_to_run(run, key, step)
         return self.to_json(run)
 
@@ -319,5 +325,34 @@ class BatchableMedia(Media):
 
     @classmethod
     def seq_to_json(cls, seq: Sequence[Any], run: Any, key: str, step: int | str) -> dict[str, Any]:
-        """The row's value of several objects of this type that are stored with `run`."""
+        """The row's value of several objects of this type, whose files are stored with `run`."""
         raise NotImplementedError
+
+    @classmethod
+    def _bound_items(cls, seq: Sequence[Any], run: Any, key: str, step: int | str) -> list[dict[str, Any]]:
+        """The objects one by one, as values of rows."""
+        for one in seq:
+            one.bind_to_run(run, key, step)
+        return [one.to_json(run) for one in seq]
+
+    @classmethod
+    def _first_of(cls, seq: Sequence[Any], key: str) -> Sequence[Any]:
+        """As many as one value holds; says once what is left out."""
+        if len(seq) > cls.MAX_ITEMS:
+            terminal.termwarn(
+                f"`{terminal.printable(key)}` has {len(seq)} objects of type {cls.__name__}: the first {cls.MAX_ITEMS} are stored"
+                "\nhint: log the others under a key, or at a step, of their own",
+                repeat=False,
+            )
+        return seq[: cls.MAX_ITEMS]
+
+    @staticmethod
+    def captions(media_items: Sequence[Any]) -> Any:
+        """Captions of a list, or False if the first has none."""
+        if media_items[0]._caption is None:
+            return False
+        return [one._caption for one in media_items]
+
+    def _stored_path(self) -> Any:
+        """Where the file is in the run that it was stored with."""
+        return self._bound[1]["path"] if self._bound is not None else None

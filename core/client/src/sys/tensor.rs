@@ -66,3 +66,18 @@ impl Memory {
         unsafe { slice::from_raw_parts(self.address as *const T, self.count) }
     }
 }
+
+/// Calls `read` with `count` bytes at `address`; `None` for what cannot be the address of so many. The contract is that of [`Memory::read`].
+pub(crate) fn bytes_at<R>(
+    address: usize,
+    count: usize,
+    read: impl FnOnce(&[u8]) -> R,
+) -> Option<R> {
+    if address == 0 || isize::try_from(count).is_err() {
+        return None;
+    }
+    // SAFETY: within one allocation that the caller in Python holds; any bits are valid bytes.
+    Some(read(unsafe {
+        slice::from_raw_parts(address as *const u8, count)
+    }))
+}

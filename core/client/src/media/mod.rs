@@ -1,0 +1,3 @@
+//! Files of media objects: images as PNG.
+
+pub(crate) mod png;
