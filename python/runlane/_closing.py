@@ -121,6 +121,33 @@ def counts_line(progress: dict[str, Any]) -> str:
     )
 
 
+def progress_line(state: dict[str, Any]) -> str:
+    """How far an upload is that takes a while."""
+    rows, total = state.get("rows_uploaded", 0), state.get("rows_total", 0)
+    size, whole = state.get("bytes_uploaded", 0), state.get("bytes_total", 0)
+    line = f"uploading: {rows} of {total} rows, {size / 1e6:.1f} of {whole / 1e6:.1f} MB"
+    left = int(state.get("artifacts_left", 0))
+    if left:
+        # What a server has already is not sent: the whole is known only once it was asked for everything.
+        sent, known = state.get("artifact_bytes_uploaded", 0), state.get("artifact_bytes_total", 0)
+        what = "1 artifact" if left == 1 else f"{left} artifacts"
+        line += f", {what}: {sent / 1e6:.1f} of {known / 1e6:.1f} MB"
+    return line
+
+
+def unfinished_line(progress: dict[str, Any], sync_dir: str) -> str | None:
+    """What the user is told of an upload that is not complete when a run ends, or None if it is."""
+    if not progress or progress.get("complete", True):
+        return None
+    reason = f": {progress['problem']}" if progress.get("problem") else ""
+    if progress.get("uploaded", False):
+        return f"the run is uploaded, but not all of its artifacts{reason}\nhint: `runlane sync {sync_dir}` tries them again"
+    return (
+        f"the upload is not complete yet{reason}\nhint: the daemon goes on with it when this process has ended;"
+        f" `runlane sync {sync_dir}` uploads what is left as well"
+    )
+
+
 def lost_line(of_this_process: int, of_the_run: int) -> str | None:
     """What is missing and why, or None if nothing is.
 

@@ -37,9 +37,7 @@ class _Progress:
         if state.get("done") or now - self._printed < wait or terminal.is_quiet():
             return
         self._printed = now
-        rows, total = state.get("rows_uploaded", 0), state.get("rows_total", 0)
-        size, whole = state.get("bytes_uploaded", 0), state.get("bytes_total", 0)
-        terminal.termlog(f"uploading: {rows} of {total} rows, {size / 1e6:.1f} of {whole / 1e6:.1f} MB")
+        terminal.termlog(_closing.progress_line(state))
 
 
 class _Results:
@@ -119,6 +117,8 @@ def finish_run(run: Run, exit_code: int) -> None:
     if run._cell_hooks is not None:
         run._cell_hooks.end()
     _console.stop(run)
+    if run._artifacts is not None:
+        run._artifacts.wait()
     run._record_feature(_telemetry.FINISH)
     results = _Results()
     if _flush(run):
@@ -195,9 +195,6 @@ def _print_links(run: Run, progress: dict[str, Any]) -> None:
         terminal.termlog(f"{terminal.emoji('⭐️')}View project at: {terminal.styled(project_url, '4;34')}")
     if progress:
         terminal.termlog(_closing.counts_line(progress))
-    if progress and not progress.get("complete", True):
-        reason = f": {progress['problem']}" if progress.get("problem") else ""
-        terminal.termwarn(
-            f"the upload is not complete yet{reason}\nhint: the daemon goes on with it when this process has ended;"
-            f" `runlane sync {run.sync_dir}` uploads what is left as well"
-        )
+    unfinished = _closing.unfinished_line(progress, run.sync_dir)
+    if unfinished is not None:
+        terminal.termwarn(unfinished)

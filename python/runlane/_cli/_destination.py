@@ -40,6 +40,8 @@ def resolve() -> tuple[Settings, str]:
 
 def sync_request(settings: Settings, key: str, logs: list[str], **options: Any) -> dict[str, Any]:
     """The request of `runlane-core sync` (docs/design.md)."""
+    from runlane.artifacts import _storage
+
     request: dict[str, Any] = {
         "base_url": settings.base_url,
         "api_key": key,
@@ -57,6 +59,8 @@ def sync_request(settings: Settings, key: str, logs: list[str], **options: Any) 
         "http_proxy": settings.http_proxy,
         "https_proxy": settings.https_proxy,
         "insecure_disable_ssl": settings.insecure_disable_ssl,
+        "staging_dir": _storage.staging_dir(),
+        "cache_dir": _storage.cache_dir(),
         "logs": logs,
     }
     request.update(options)

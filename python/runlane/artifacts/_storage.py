@@ -28,6 +28,11 @@ def data_dir() -> str:
     return os.path.join(os.path.abspath(os.path.expanduser(base)), "artifacts")
 
 
+def staging_dir() -> str:
+    """Copies of files that were added to artifacts and wait for their upload, absolute."""
+    return os.path.join(data_dir(), "staging")
+
+
 def download_dir() -> str:
     """Where artifacts are downloaded to by default: `WANDB_ARTIFACT_DIR`, else `./artifacts`, absolute."""
     return os.path.abspath(os.path.expanduser(variable("ARTIFACT_DIR") or "artifacts"))

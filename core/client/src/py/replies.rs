@@ -93,6 +93,7 @@ pub(crate) fn finish<'py>(
     dict.set_item("artifacts_left", progress.artifacts_left)?;
     dict.set_item("artifact_bytes_total", progress.artifact_bytes_total)?;
     dict.set_item("artifact_bytes_uploaded", progress.artifact_bytes_uploaded)?;
+    dict.set_item("uploaded", progress.uploaded)?;
     dict.set_item("problem", &progress.problem)?;
     if let (Some(summary), Some(step), Some(sampled)) =
         (&progress.summary, &progress.step, &progress.sampled)

@@ -180,6 +180,7 @@ impl Actor {
             artifacts_left: u32::try_from(status.artifacts_left).unwrap_or(u32::MAX),
             artifact_bytes_total: status.artifact_bytes_total,
             artifact_bytes_uploaded: status.artifact_bytes_uploaded,
+            uploaded: logged && uploaded && !self.is_gone,
             problem,
             summary: done.then(|| local::Summary {
                 json: Value::Object(self.state.summary()).to_string(),

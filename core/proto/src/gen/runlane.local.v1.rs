@@ -499,6 +499,9 @@ pub struct FinishProgress {
     pub artifact_bytes_total: u64,
     #[prost(uint64, tag = "17")]
     pub artifact_bytes_uploaded: u64,
+    /// Nothing is on its way any more: what is missing without `complete` are artifacts that cannot be stored.
+    #[prost(bool, tag = "18")]
+    pub uploaded: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetStatus {}

@@ -4,6 +4,8 @@
 //! again, and the version has one name for both sides, the record's client id. So it does not matter whether an answer is lost, or the
 //! whole process: the version is committed once or not at all, and whoever begins anew ends at the same place.
 
+#[cfg(test)]
+mod tests;
 mod transfers;
 
 use std::collections::BTreeMap;
