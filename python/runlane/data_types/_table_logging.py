@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from runlane.artifacts import Artifact
+
     from .table import Table
 
 # Numbers of TelemetryRecord.feature.
@@ -53,7 +55,7 @@ def store(table: Table, run: Any, key: str, step: int | str) -> dict[str, Any]:
         return run._convert_cell(key, value)
 
     first = table._stored_rows if incremental else 0
-    urls = _log_artifact(table, run, key, convert)
+    artifact, urls = _made_artifact(table, run, key, convert)
     end = min(len(table.data), first + table.MAX_ROWS)
     if not urls and end < len(table.data):
         terminal.termwarn(
@@ -63,7 +65,13 @@ def store(table: Table, run: Any, key: str, step: int | str) -> dict[str, Any]:
         )
     pieces = _table_json.run_pieces(table.columns, table.data, first, end, convert)
     run._record_feature(_TELEMETRY_INCREMENTAL if incremental else _TELEMETRY)
-    file = _content(pieces).store(run, "table", key, step)
+    content = _content(pieces)
+    if artifact is not None:
+        # Its record goes before those of the file and the row; its files were hashed while the text was written.
+        for entry in artifact.manifest.entries.values():
+            _ = entry.digest
+        run._log_internal_artifact(artifact)
+    file = content.store(run, "table", key, step)
     if incremental:
         table._stored_rows = len(table.data)
         table._increment = table._increment or 0
@@ -88,14 +96,11 @@ def _content(pieces: Iterator[bytes]) -> MediaFile:
     return MediaFile.of_temporary(path, ".table.json")
 
 
-def _log_artifact(table: Table, run: Any, key: str, convert: Any) -> dict[str, Any]:
-    """Log the artifact; returns what rows say of it, nothing if there is none. The row and the run's file go on without it."""
+def _made_artifact(table: Table, run: Any, key: str, convert: Any) -> tuple[Artifact | None, dict[str, Any]]:
+    """The artifact with the table, and what rows say of it; None and nothing where there is none: the row goes on without."""
     if run.offline and not run._settings.allow_offline_artifacts:
-        return {}
-    try:
-        from runlane.artifacts._artifact import internal
-    except ImportError:
-        return {}
+        return None, {}
+    from runlane.artifacts._artifact import internal
 
     incremental = table.log_mode == "INCREMENTAL"
     prefix = f"run-{run.id}-incr-" if incremental else f"run-{run.id}-"
@@ -107,22 +112,23 @@ def _log_artifact(table: Table, run: Any, key: str, convert: Any) -> dict[str, A
         _INCREMENTAL_TYPE if incremental else _TYPE,
         incremental=incremental,
     )
+    # Rows refer to where the bytes are; in this artifact there may be a reference to that.
+    known, known_latest = table._artifact_url(run), table._latest_artifact_url(run)
     table._convert = convert
     try:
         entry = artifact.add(table, name)
-        run._log_internal_artifact(artifact)
     except (OSError, ValueError) as error:
         terminal.termwarn(
             f"cannot store the artifact of table `{terminal.printable(key)}`: {error}", repeat=False
         )
-        return {}
+        return None, {}
     finally:
         table._convert = None
     made = f"wandb-client-artifact://{artifact._client_id}/{entry.path}"
     latest = f"wandb-client-artifact://{artifact._sequence_client_id}:latest/{entry.path}"
-    return {
-        "artifact_path": table._artifact_url(run) or made,
-        "_latest_artifact_path": table._latest_artifact_url(run) or latest,
+    return artifact, {
+        "artifact_path": known or made,
+        "_latest_artifact_path": known_latest or latest,
     }
 
 
@@ -162,7 +168,8 @@ def composed_row_value(value: Any, run: Any, key: str) -> dict[str, Any]:
     from runlane.artifacts._artifact import internal
 
     artifact = internal(_table_files.artifact_name(f"run-{run.id}-", key), _TYPE)
+    known = value._artifact_url(run)
     entry = artifact.add(value, entry_key(key))
     run._log_internal_artifact(artifact)
     made = f"wandb-client-artifact://{artifact._client_id}/{entry.path}"
-    return {"_type": value._log_type, "artifact_path": value._artifact_url(run) or made}
+    return {"_type": value._log_type, "artifact_path": known or made}

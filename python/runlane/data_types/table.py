@@ -314,5 +314,5 @@ def _as_array(cells: list[Any]) -> Any:
 def _same(one: Any, other: Any) -> bool:
     equal = one == other
     if hasattr(equal, "all"):
-        return getattr(one, "shape", None) == getattr(other, "shape", None) and bool(equal.all())
+        return getattr(one, "shape", ()) == getattr(other, "shape", ()) and bool(equal.all())
     return bool(equal)
