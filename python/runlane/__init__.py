@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from ._attaching import attach as attach
     from ._config import Config as Config
     from ._init import init as init
-    from ._later import Artifact as Artifact
     from ._later import agent as agent
     from ._later import controller as controller
     from ._later import sweep as sweep
@@ -37,6 +36,8 @@ if TYPE_CHECKING:
     from ._setup import restore as restore
     from ._setup import setup as setup
     from ._setup import teardown as teardown
+    from .artifacts import Artifact as Artifact
+    from .artifacts import ArtifactTTL as ArtifactTTL
     from .data_types.audio import Audio as Audio
     from .data_types.eval_table import EvalTable as EvalTable
     from .data_types.histogram import Histogram as Histogram
@@ -76,6 +77,8 @@ run: Run | None = None
 _NAMES = {
     "AlertLevel": "_run_alerts",
     "Api": "public_api",
+    "Artifact": "artifacts",
+    "ArtifactTTL": "artifacts",
     "Audio": "data_types.audio",
     "Classes": "data_types.classes",
     "CommError": "errors",
@@ -120,7 +123,7 @@ _ALIASES = {"_attach": "attach", "_teardown": "teardown", "join": "finish"}
 # Public names of later issues: they can be imported, and say so when they are used.
 _LATER = frozenset(
     (
-        "Artifact ArtifactTTL agent agents analytics controller docker helper jupyter profiler proto"
+        "agent agents analytics controller docker helper jupyter profiler proto"
         " sagemaker_auth sweep trigger wandb_agent wandb_torch"
     ).split()
 )

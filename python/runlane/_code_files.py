@@ -1,4 +1,4 @@
-"""Source files as files of the run, below `code/`: the program, and what `log_code` finds.
+"""Source files: the program as a file of the run, below `code/`, and what `log_code` finds as an artifact.
 
 Contents are copied: a link would show what the file becomes later.
 """
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
+    from ._settings import Settings
+    from .artifacts import Artifact
+
     #: Takes a path, or a path and the root.
     Filter = Callable[..., bool]
 
@@ -29,6 +32,7 @@ _FILES = 20_000
 _DIRECTORIES = 100_000
 #: Files that cannot be taken and are named.
 _NAMED = 5
+_NAME_CHARACTERS = 128
 _RUN_FOLDERS = ("wandb", ".wandb")
 
 
@@ -105,7 +109,10 @@ def _hide_own_keys(path: str) -> None:
 
 def copy(source: str, files_dir: str, name: str) -> bool:
     """Copy a file to `code/<name>` of the run; False with a warning if that fails."""
-    target = os.path.join(files_dir, FOLDER, name)
+    return _copy_to(source, os.path.join(files_dir, FOLDER, name))
+
+
+def _copy_to(source: str, target: str) -> bool:
     try:
         os.makedirs(os.path.dirname(target), exist_ok=True)
         if os.path.lexists(target):
@@ -119,23 +126,9 @@ def copy(source: str, files_dir: str, name: str) -> bool:
     return True
 
 
-def collect(
-    files_dir: str, root: Any, include: Filter = default_include, exclude: Filter = default_exclude
-) -> list[str]:
-    """Copy the source files below `root` into the run; their names in the run.
-
-    Raises:
-        TypeError: `root` is no path, or a filter no function.
-    """
-    if not isinstance(root, (str, bytes, os.PathLike)):
-        raise TypeError(f"`root` must be a path, got {type(root).__name__}")
-    top = os.path.abspath(os.fsdecode(root))
-    wanted, unwanted = _with_root(include), _with_root(exclude)
-    if not os.path.isdir(top):
-        terminal.termwarn(f"log_code: `{top}` is no directory: no code is saved")
-        return []
-    saved: list[str] = []
-    total = left_out = 0
+def _found(top: str, files_dir: str, wanted: Filter, unwanted: Filter) -> Iterator[str]:
+    """The source files below `top` that can be taken, up to the bounds."""
+    count = total = left_out = 0
     inside = os.path.realpath(files_dir) + os.sep
     for path in _walk(top):
         if not wanted(path, top) or unwanted(path, top) or os.path.realpath(path).startswith(inside):
@@ -146,16 +139,61 @@ def collect(
             if left_out <= _NAMED:
                 terminal.termwarn(f"log_code: `{path}` {problem} and is not saved")
             continue
-        size = os.path.getsize(path)
-        if len(saved) >= _FILES or total + size > _ALL_BYTES:
+        total += os.path.getsize(path)
+        if count >= _FILES or total > _ALL_BYTES:
             terminal.termwarn(
                 f"log_code: `{top}` has more than {_FILES} files or {_ALL_BYTES >> 30} GiB of code, the rest is left out"
             )
             break
-        name = os.path.relpath(path, top)
-        if copy(path, files_dir, name):
-            saved.append("/".join((FOLDER, *name.split(os.sep))))
-            total += size
+        yield path
+        count += 1
     if left_out > _NAMED:
         terminal.termwarn(f"log_code: {left_out - _NAMED} more files cannot be saved")
-    return saved
+
+
+def draft(
+    settings: Settings, root: Any, name: str | None, include: Filter, exclude: Filter
+) -> Artifact | None:
+    """An artifact with the source files below `root`; None with a warning if there are none.
+
+    Raises:
+        TypeError: `root` is no path, or a filter no function.
+        ValueError: The name is not allowed.
+    """
+    from .artifacts import _staging
+    from .artifacts._artifact import internal
+
+    if not isinstance(root, (str, bytes, os.PathLike)):
+        raise TypeError(f"`root` must be a path, got {type(root).__name__}")
+    top = os.path.abspath(os.fsdecode(root))
+    wanted, unwanted = _with_root(include), _with_root(exclude)
+    made = internal(artifact_name(settings, name), "code")
+    if os.path.isdir(top):
+        with _staging.scratch() as directory:
+            target = os.path.join(directory, "file")
+            for path in _found(top, settings.files_dir, wanted, unwanted):
+                if _copy_to(path, target):
+                    staged = _staging.adopt(target, made.manifest.digest_algorithm)
+                    below = "/".join(os.path.relpath(path, top).split(os.sep))
+                    made._add_staged(below, staged, skip_cache=False, overwrite=True)
+    if not len(made.manifest):
+        terminal.termwarn(
+            "No relevant files were detected in the specified directory. No code will be logged to your run."
+        )
+        return None
+    return made
+
+
+def artifact_name(settings: Settings, name: str | None) -> str:
+    """The name of the code artifact: as it is given, or `source-<project>-<program>`, without what names cannot have."""
+    from .data_types import _table_files
+
+    if name is not None:
+        return _table_files.artifact_name("", name)
+    whole = f"source-{settings.project}-{settings.program_relpath or settings.program}"
+    safe = "".join(char if char.isascii() and (char.isalnum() or char in "-_.") else "_" for char in whole)
+    if len(safe) <= _NAME_CHARACTERS:
+        return safe
+    # Both ends tell something: the project, and which program of it.
+    half = _NAME_CHARACTERS // 2 - 1
+    return f"{safe[:half]}..{safe[-half:]}"

@@ -60,6 +60,114 @@ class FrameColumns:
     def objects(self, index: int) -> list[Any]:
         """A column of type `text` or `json` as objects: JSON is read."""
 
+def check_artifact_text(kind: str, text: str) -> str:
+    """`text` if it may be an artifact's `name`, `type`, `alias`, `tag`, an entry's `path`, or `metadata` (JSON).
+
+    Raises:
+        ValueError: It may not; the message says why.
+    """
+
+def manifest_digest(entries: Sequence[tuple[str, str]], algorithm: str) -> str:
+    """The hex digest of a manifest with these paths and digests, by `MD5` or `XXH128`."""
+
+def list_tree(root: str, most: int) -> tuple[list[str], list[str]]:
+    """Regular files below a directory, relative to it and in order, links followed; and what was left out.
+
+    Left out are special files, links that lead nowhere, and directories that lead back to one above them.
+
+    Raises:
+        OSError: A directory cannot be read.
+        ValueError: A name is not valid UTF-8, or there are more than `most` files.
+    """
+
+@final
+class Digester:
+    """Hashes pieces of bytes by `md5` or `xxh128`, without the interpreter's lock. Thread-safe."""
+
+    def __new__(cls, algorithm: str) -> Digester: ...
+    def update(self, data: bytes | bytearray | memoryview, /) -> None: ...
+    def digest(self) -> bytes:
+        """The 16 bytes of the digest of everything so far."""
+
+def digest_file(path: str, algorithm: str) -> bytes:
+    """The 16 bytes of a file's digest.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+
+@final
+class StagedFile:
+    """A file of an artifact that is not logged yet. It is removed with this object, unless it was handed over."""
+
+    @property
+    def path(self) -> str:
+        """Where it is now, absolute."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+    @property
+    def is_hashed(self) -> bool:
+        """Whether `digest` does not wait."""
+
+    def digest(self) -> str:
+        """Base64 of its digest; waits while it is hashed.
+
+        Raises:
+            OSError: It could not be read.
+        """
+
+@final
+class Staging:
+    """The part of a staging directory that this process has, removed with everything in it by `close`."""
+
+    def __new__(cls, root: str) -> Staging:
+        """Take a part of `root`, and remove what dead processes left there.
+
+        Raises:
+            OSError: It cannot be made or written.
+        """
+
+    @property
+    def directory(self) -> str:
+        """Where this process may write files for `adopt`, absolute."""
+
+    def copy(self, paths: Sequence[str], algorithm: str) -> list[StagedFile]:
+        """Copy files in, on several threads; large ones are hashed while this returns.
+
+        Raises:
+            OSError: One cannot be read, or not be copied. Nothing is staged then.
+            ValueError: One is not a regular file.
+        """
+
+    @staticmethod
+    def leave(paths: Sequence[str], algorithm: str) -> list[StagedFile]:
+        """The same for files that stay where they are, and must not change.
+
+        Raises:
+            OSError: One cannot be read.
+            ValueError: One is not a regular file.
+        """
+
+    def adopt(self, path: str, algorithm: str) -> StagedFile:
+        """Take over a file below `directory`.
+
+        Raises:
+            OSError: It cannot be moved.
+        """
+
+    def close(self) -> None: ...
+
+def hand_over_files(files: Sequence[StagedFile]) -> list[str]:
+    """Give files to the daemon, which removes those that were staged after the upload; their paths.
+
+    Raises:
+        OSError: One is gone.
+        ValueError: One that was left where it is has changed.
+    """
+
 @final
 class Renamed:
     """What `convert` returns for a value that belongs under another key than its own.
@@ -140,6 +248,7 @@ class RunBase:
         `alert` {title, text, level, wait_millis} · `telemetry` {feature: [int], imports_init: [int], env: [int], python_version, cli_version, core_version, platform} ·
         `environment` {os, python, program, args, host, executable, root, username, started_at_micros, docker, code_path, code_path_local, git {…}, email, colab, cpu_count, cpu_count_logical, memory_total, disk {path: (total, used)}, writer (as in `_open`), gpu_type, gpu_count, gpu_nvidia [{name, memory_total, cuda_cores, architecture, uuid}], cuda_version, slurm {str: str}, writer_id} ·
         `output` {stream: "stdout"|"stderr", text, time_micros} · `output_logger` {text, time_micros} · `preempting` {} ·
+        `artifact` {run_id, project, entity, type, name, digest, description, metadata (JSON), user_created, use_after_commit, aliases, tags, distributed_id, finalize, client_id, sequence_client_id, base_id, ttl_duration_seconds, digest_algorithm, incremental, storage_policy, storage_policy_config [(key, json)], contents [(path, digest, ref, size, local_path, birth_artifact_id, skip_cache, [(key, json)])] or manifest_file_path} · `use_artifact` {id, type, name} ·
         `tensorboard` {log_dir, root_dir, save, save_path, any_time, host}
         """
 

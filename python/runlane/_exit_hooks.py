@@ -40,6 +40,13 @@ class _Tracker:
 
 
 _tracker: _Tracker | None = None
+#: The process whose runs are finished when it ends.
+_hooked: int | None = None
+
+
+def will_run() -> bool:
+    """Whether open runs of this process are finished when it ends."""
+    return _hooked == os.getpid()
 
 
 def code_of(value: object) -> int:
@@ -92,11 +99,15 @@ def _interrupt_again() -> None:
 
 def on_exit(finish_all: Callable[[int | None], None]) -> None:
     """Call `finish_all(exit code)` when the interpreter ends, in this process only; a forked child sends its last rows."""
-    pid = os.getpid()
+    global _hooked  # noqa: PLW0603, RUF100 - the one place that owns it
+    pid = _hooked = os.getpid()
 
     def at_exit() -> None:
         if os.getpid() == pid:
             finish_all(exit_code())
+            staging = sys.modules.get(f"{__package__}.artifacts._staging")
+            if staging is not None:
+                staging.close()
         core = sys.modules.get(f"{__package__}._core")
         if core is not None:
             core.flush_at_exit(_FLUSH_SECS)

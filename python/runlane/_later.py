@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from .data_types.base import Media
 from .errors import NotYetError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-_TYPES = {
-    "artifacts": ("Artifact", "ArtifactTTL"),
-}
 _FUNCTIONS = {
     "sweeps": ("agent", "controller", "sweep"),
     "sessions of SageMaker": ("sagemaker_auth",),
@@ -26,15 +22,6 @@ def refuse(what: str, feature: str) -> NoReturn:
         NotYetError: Always.
     """
     raise NotYetError(f"`{what}` is not available yet: {feature} come with a later version of runlane")
-
-
-class _LaterType(Media):
-    """A type whose objects cannot be made yet."""
-
-    _feature = "artifacts"
-
-    def __init__(self, *_args: Any, **_kwargs: Any) -> None:
-        refuse(type(self).__name__, self._feature)
 
 
 class _LaterModule:
@@ -61,11 +48,6 @@ def _function(name: str, feature: str) -> Any:
 
 
 def __getattr__(name: str) -> Any:
-    for feature, names in _TYPES.items():
-        if name in names:
-            return globals().setdefault(
-                name, type(name, (_LaterType,), {"_feature": feature, "__module__": __name__})
-            )
     for feature, names in _FUNCTIONS.items():
         if name in names:
             return globals().setdefault(name, _function(name, feature))

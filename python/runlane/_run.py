@@ -9,9 +9,11 @@ from _thread import RLock
 from . import _console, _core, _exit_hooks, _telemetry, terminal
 from ._config import Config
 from ._convert import Converter
+from ._run_artifacts import RunArtifacts
 from ._run_later import RunLater
 from ._run_properties import RunProperties
 from ._run_training import RunTraining
+from ._run_using import RunUsing
 from ._summary import Summary
 from .errors import CommError, Error, UsageError
 
@@ -38,7 +40,7 @@ _DURABILITY_SECS = 2.0
 _FLUSH_SECS = 3600.0
 
 
-class Run(RunProperties, RunTraining, RunLater, _core.RunBase):
+class Run(RunProperties, RunTraining, RunArtifacts, RunUsing, RunLater, _core.RunBase):
     """One execution of a training script (or whatever else is tracked).
 
     `init` makes it. Calls go into a buffer and return; the daemon logs and uploads them. All methods may be called from any
@@ -269,43 +271,6 @@ class Run(RunProperties, RunTraining, RunLater, _core.RunBase):
             self._record_feature(_telemetry.SAVE)
             self._publish("files", {"files": published})
         return saved
-
-    def log_code(
-        self,
-        root: Any = ".",
-        name: str | None = None,
-        include_fn: Any = None,
-        exclude_fn: Any = None,
-    ) -> list[str] | None:
-        """Save source files as files of the run, below `code/`.
-
-        Args:
-            root: Directory that is searched, and that names in the run are relative to.
-            name: Accepted without effect: the name of an artifact, which this becomes in a later version.
-            include_fn: Takes a path, or a path and the root, and says whether the file is wanted. Default: Python files,
-                `requirements…` and `Dockerfile…`.
-            exclude_fn: The same for files that are left out. Default: those in the folders of runs.
-
-        Returns:
-            Absolute paths of the files in the run's directory, or None if there are none.
-
-        Raises:
-            TypeError: `root` is no path, or a filter no function.
-        """
-        self._check_open("log_code")
-        del name
-        from . import _code_files as code
-
-        names = code.collect(
-            self._settings.files_dir,
-            root,
-            include_fn or code.default_include,
-            exclude_fn or code.default_exclude,
-        )
-        if not names:
-            return None
-        self._publish("files", {"files": [(found, "now", "wandb") for found in names]})
-        return [os.path.join(self._settings.files_dir, *found.split("/")) for found in names]
 
     def restore(
         self, name: str, run_path: str | None = None, replace: bool = False, root: str | None = None

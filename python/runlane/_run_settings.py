@@ -6,6 +6,7 @@ import os
 
 from ._json_text import encode
 from ._limits import UNREACHABLE_SERVER_SECS
+from .artifacts import _storage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ def daemon_settings(settings: Settings, api_key: str | None) -> dict[str, Any]:
         "force": must_reach_server(settings),
         "metrics": _metric_settings(settings),
         "console": _console_settings(settings),
+        "cache_dir": _storage.cache_dir(),
+        "staging_dir": _storage.staging_dir(),
     }
     if not settings._offline:
         fields["base_url"] = settings.base_url

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .. import _core, _json_text
-from .._limits import MAX_DEPTH
+from runlane import _core, _json_text
+from runlane._limits import MAX_DEPTH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,7 +87,11 @@ def aliases(names: Iterable[str] | None) -> list[str]:
         TypeError: One is no string, or all are one string.
         ValueError: One breaks a rule, or there are too many.
     """
-    return _names("alias", "aliases", names, ALIASES)
+    found = _names("alias", "aliases", names, ALIASES)
+    for alias in found:
+        if alias[0] == "v" and alias[1:].isdecimal() and alias.isascii():
+            raise ValueError(f"alias `{alias}` is a version, which only the server gives")
+    return found
 
 
 def tags(names: Iterable[str] | None) -> list[str]:

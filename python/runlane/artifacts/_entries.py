@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import os
 
-from .. import _core
+from runlane import _core
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,6 +101,11 @@ class ArtifactManifestEntry:
             assert self._staged is not None, "an entry without a digest has a file"
             self._digest = self._staged.digest()
         return self._digest
+
+    @property
+    def is_hashed(self) -> bool:
+        """Whether reading `digest` does not wait."""
+        return self._digest is not None or self._staged is None or self._staged.is_hashed
 
     @property
     def local_path(self) -> str | None:
@@ -316,11 +321,7 @@ class ArtifactManifest:
             ValueError: Another content has the path, and `overwrite` is false.
         """
         found = self.entries.get(entry.path)
-        if (
-            found is not None
-            and not overwrite
-            and (found.digest != entry.digest or found.ref != entry.ref)
-        ):
+        if found is not None and not overwrite and (found.digest != entry.digest or found.ref != entry.ref):
             raise ValueError(f"Cannot add the same path twice: {entry.path!r}")
         self.entries[entry.path] = entry
 

@@ -41,6 +41,8 @@ pub(super) fn artifact(fields: &Fields<'_>) -> PyResult<ArtifactRecord> {
 
 /// An artifact that the run used.
 pub(super) fn use_artifact(fields: &Fields<'_>) -> PyResult<UseArtifactRecord> {
+    // What it is used as has no place in the record; the server is told with the use itself.
+    fields.get("use_as")?;
     Ok(UseArtifactRecord {
         id: fields.text("id")?,
         r#type: fields.text("type")?,
