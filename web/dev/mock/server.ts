@@ -8,6 +8,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { extname, join, normalize } from "node:path";
 import { stripAnsi } from "../../src/model/ansi";
 import { answer, type GraphqlBody } from "./graphql";
+import type { MockFile } from "./media";
 import { recipeOf } from "./recipe";
 import { packSeries, type SeriesBody } from "./series";
 import { createWorld, type MockProject, type MockRun } from "./world";
@@ -46,6 +47,7 @@ export class MockServer {
   readonly seriesRequests: SeriesBody[] = [];
   #signedIn: boolean;
   readonly #dist: string | undefined;
+  readonly #uploads = new Map<string, MockFile>();
   readonly #failures = new Map<string, number>();
   readonly #listeners = new Set<ServerResponse>();
   readonly #server = createServer((request, response) => void this.#handle(request, response));
@@ -76,6 +78,11 @@ export class MockServer {
   /** The next `times` requests whose path starts with `path` fail with 500. */
   fail(path: string, times: number): void {
     this.#failures.set(path, times);
+  }
+
+  /** Uploads one more file of a run. */
+  putFile(run: MockRun, path: string, file: MockFile): void {
+    this.#uploads.set(`${run.project}/${run.name}/${path}`, file);
   }
 
   run(project: string, name: string): MockRun {
@@ -192,7 +199,8 @@ export class MockServer {
     const run = this.run(project, name);
     if (kind === "logs") return sendLogs(run, url.searchParams, response);
     if (kind === "reproduce") return json(response, 200, recipeOf(run, url));
-    const file = run.files.get(rest.join("/"));
+    const path = rest.join("/");
+    const file = run.files.get(path) ?? this.#uploads.get(`${project}/${name}/${path}`);
     if (file === undefined)
       return json(response, 404, { error: { code: "not_found", message: "no such file" } });
     const scripted = url.searchParams.has("frame") && file.type.startsWith("text/html");

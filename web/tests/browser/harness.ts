@@ -17,6 +17,8 @@ export interface StageOptions extends MockOptions {
   readonly browser?: BrowserContextOptions;
   /** Console errors that the test provokes. */
   readonly expectErrors?: boolean;
+  /** Whether content of a run is to run into the policies. */
+  readonly expectViolations?: boolean;
 }
 
 let browser: Browser;
@@ -47,7 +49,8 @@ export async function open(path: string, options: StageOptions = {}): Promise<St
   page.on("pageerror", (error) => faults.push(error.message));
   page.on("console", (message) => {
     const policy = message.text().includes("Content Security Policy");
-    if (message.type() === "error" && (policy || options.expectErrors !== true)) faults.push(message.text());
+    const expected = policy ? options.expectViolations : options.expectErrors;
+    if (message.type() === "error" && expected !== true) faults.push(message.text());
   });
   cleanups.push(async () => {
     await context.close();

@@ -116,7 +116,7 @@ export function BoxLayer({ of, metric, layer, size, hidden }: BoxLayerProps) {
                 vectorEffect="non-scaling-stroke"
                 strokeWidth={2}
               />
-              <text x={x + 0.6 * unit} y={Math.max(3.4 * unit, y - 0.8 * unit)} fill={colour}>
+              <text x={x + 0.6 * unit} y={Math.max(3.4 * unit, y - 0.8 * unit)}>
                 {[name, ...scores].join(" · ")}
               </text>
             </g>
