@@ -163,14 +163,44 @@ def test_catboost_iterations_and_summary(recorder):
         catboost.log_summary(5)
 
 
-def test_models_as_artifacts_come_later_and_a_run_is_needed(xgboost, recorder, monkeypatch):
-    for use in (
-        lambda: xgboost.WandbCallback(log_model=True),
-        lambda: lightgbm.log_summary(None, save_model_checkpoint=True),
-        lambda: catboost.log_summary(None, save_model_checkpoint=True),
-    ):
-        with pytest.raises(runlane.errors.NotYetError, match="models as artifacts come with a later version"):
-            use()
+def test_models_become_artifacts(xgboost, recorder, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "data"))
+    recorder.dir, recorder.id, logged = str(tmp_path), "run1", []
+    recorder.log_artifact = lambda artifact, aliases=None: logged.append(
+        (artifact.name, artifact.type, list(artifact.manifest.entries), aliases)
+    )
+    written = []
+
+    def save_model(path, **options):
+        written.append(options)
+        with open(path, "w") as file:
+            file.write("model")
+
+    booster = Booster()
+    booster.save_model = save_model
+    xgboost.WandbCallback(log_model=True, log_feature_importance=False).after_training(booster)
+    model = types.SimpleNamespace(
+        save_model=save_model,
+        best_iteration=3,
+        best_score={},
+        feature_importance=list,
+        get_best_iteration=lambda: 3,
+        get_best_score=dict,
+    )
+    lightgbm.log_summary(model, feature_importance=False, save_model_checkpoint=True)
+    catboost.log_summary(
+        model, log_all_params=False, log_feature_importance=False, save_model_checkpoint=True
+    )
+    # The names are those that wandb 0.31.0 gives.
+    assert logged == [
+        ("run1_model.json", "model", ["run1_model.json"], None),
+        ("model_run1", "model", ["model_ckpt_3.txt"], ["best"]),
+        ("model_run1", "model", ["model"], ["best"]),
+    ]
+    assert written == [{}, {"num_iteration": 3}, {}]
+
+
+def test_a_run_is_needed(xgboost, monkeypatch):
     monkeypatch.setitem(runlane.__dict__, "run", None)
     for use in (
         xgboost.WandbCallback,

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import os
+
 from runlane import plot
-from runlane._later import refuse
+from runlane.artifacts import Artifact
 from runlane.data_types.table import Table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from runlane import Run
 
 
-def refuse_checkpoint(argument: str) -> None:
-    """Say that models cannot be saved as artifacts yet, before training begins.
+def log_model_file(
+    run: Run, name: str, file_name: str, save: Callable[[str], Any], aliases: list[str] | None = None
+) -> None:
+    """Log a model as an artifact of the type `model`.
 
-    Raises:
-        NotYetError: Always.
+    Args:
+        run: The run.
+        name: Of the artifact.
+        file_name: Of the file in the run's directory, and in the artifact.
+        save: Writes the model to a path.
+        aliases: Besides `latest`.
     """
-    refuse(argument, "models as artifacts")
+    path = os.path.join(run.dir, file_name)
+    save(path)
+    artifact = Artifact(name, type="model")
+    artifact.add_file(path)
+    run.log_artifact(artifact, aliases=aliases)
 
 
 def log_importance(run: Run, importance: Iterable[tuple[Any, Any]], columns: tuple[str, str]) -> None:

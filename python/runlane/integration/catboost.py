@@ -6,7 +6,7 @@ A row has the metrics of one iteration as `<data set>-<metric>` and `iteration@m
 from __future__ import annotations
 
 from ._frameworks import active_run
-from ._models import log_importance, refuse_checkpoint
+from ._models import log_importance, log_model_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,17 +54,14 @@ def log_summary(
     Args:
         model: A `CatBoostClassifier` or `CatBoostRegressor`.
         log_all_params: Put all parameters of the model, defaults included, into the config.
-        save_model_checkpoint: Save the model as an artifact: not available yet.
+        save_model_checkpoint: Log the model as an artifact, `model_<run id>` of the type `model` with the alias `best`.
         log_feature_importance: Log the chart.
 
     Raises:
         Error: There is no active run.
         TypeError: `model` is no such model.
-        NotYetError: `save_model_checkpoint` is asked for.
     """
     run = active_run("log_summary")
-    if save_model_checkpoint:
-        refuse_checkpoint("log_summary(save_model_checkpoint=True)")
     if not hasattr(model, "get_best_iteration"):
         raise TypeError(
             f"`model` must be a CatBoostClassifier or CatBoostRegressor, got {type(model).__name__}"
@@ -78,6 +75,8 @@ def log_summary(
     if log_feature_importance:
         pairs = zip(model.feature_names_, model.get_feature_importance().tolist(), strict=True)
         log_importance(run, sorted(pairs, key=lambda pair: -pair[1]), ("Feature", "Importance"))
+    if save_model_checkpoint:
+        log_model_file(run, f"model_{run.id}", "model", model.save_model, ["best"])
 
 
 def _plain(scores: Any) -> dict[str, dict[str, float]]:

@@ -6,7 +6,7 @@ A row has the metrics of one iteration as `<data set>_<metric>` and `iteration`.
 from __future__ import annotations
 
 from ._frameworks import active_run
-from ._models import log_importance, refuse_checkpoint, summary_goal
+from ._models import log_importance, log_model_file, summary_goal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,16 +91,13 @@ def log_summary(model: Any, feature_importance: bool = True, save_model_checkpoi
     Args:
         model: A `lightgbm.Booster`, or an estimator that has one.
         feature_importance: Log the chart.
-        save_model_checkpoint: Save the model as an artifact: not available yet.
+        save_model_checkpoint: Log the model of the best iteration as an artifact, `model_<run id>` of the type `model` with the alias `best`.
 
     Raises:
         Error: There is no active run.
         TypeError: `model` is no booster.
-        NotYetError: `save_model_checkpoint` is asked for.
     """
     run = active_run("log_summary")
-    if save_model_checkpoint:
-        refuse_checkpoint("log_summary(save_model_checkpoint=True)")
     booster = getattr(model, "booster_", model)
     if not hasattr(booster, "feature_importance"):
         raise TypeError(f"`model` must be a lightgbm.Booster, got {type(model).__name__}")
@@ -109,6 +106,15 @@ def log_summary(model: Any, feature_importance: bool = True, save_model_checkpoi
     if feature_importance:
         pairs = zip(booster.feature_name(), booster.feature_importance().tolist(), strict=True)
         log_importance(run, pairs, ("Feature", "Importance"))
+    if save_model_checkpoint:
+        best = booster.best_iteration
+        log_model_file(
+            run,
+            f"model_{run.id}",
+            f"model_ckpt_{best}.txt",
+            lambda path: booster.save_model(path, num_iteration=best),
+            ["best"],
+        )
 
 
 def _plain(scores: Any) -> dict[str, dict[str, float]]:

@@ -10,7 +10,7 @@ import json
 from runlane import terminal
 
 from ._frameworks import active_run, framework
-from ._models import log_importance, refuse_checkpoint, summary_goal
+from ._models import log_importance, log_model_file, summary_goal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class _Rounds:
     """Logs the rounds of a training.
 
     Args:
-        log_model: Save the model as an artifact at the end: not available yet.
+        log_model: Log the model as an artifact at the end: `<run id>_model.json`, of the type `model`.
         log_feature_importance: Log a bar chart of the features' importance at the end.
         importance_type: What importance is: `weight`, `gain`, `cover`, `total_gain` or `total_cover`. Linear boosters have
             `weight` alone.
@@ -36,7 +36,6 @@ class _Rounds:
 
     Raises:
         Error: There is no active run.
-        NotYetError: `log_model` is asked for.
     """
 
     def __init__(
@@ -48,8 +47,6 @@ class _Rounds:
     ) -> None:
         super().__init__()
         self._run = active_run("WandbCallback")
-        if log_model:
-            refuse_checkpoint("WandbCallback(log_model=True)")
         self.log_model = log_model
         self.log_feature_importance = log_feature_importance
         self.importance_type = importance_type
@@ -82,7 +79,10 @@ class _Rounds:
         return False
 
     def after_training(self, model: Any) -> Any:
-        """Log importance, and the best round where training stopped early."""
+        """Log the model and importance, and the best round where training stopped early."""
+        if self.log_model and hasattr(model, "save_model"):
+            name = f"{self._run.id}_model.json"
+            log_model_file(self._run, name, name, model.save_model)
         if self.log_feature_importance and hasattr(model, "get_score"):
             log_importance(self._run, _importance(model, self.importance_type), ("Feature", "Importance"))
         best = model.attr("best_score") if hasattr(model, "attr") else None

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 _callbacks = framework("keras.callbacks", "tensorflow.keras.callbacks")
 Callback: Any = _callbacks.Callback
+ModelCheckpoint: Any = _callbacks.ModelCheckpoint
 
 
 def learning_rate(model: Any, step: int) -> float | None:

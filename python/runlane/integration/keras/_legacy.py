@@ -38,12 +38,12 @@ class WandbCallback(Callback):  # type: ignore[misc, unused-ignore]
         save_model: Save the best model.
         log_batch_frequency: Log a batch's metrics every so many batches.
         log_best_prefix: Prefix of the summary's keys; None keeps none.
-        **options: What needs media types or tables (`log_weights`, `log_gradients`, `log_evaluation`, `validation_data`, `generator`,
+        **options: What shows inputs, predictions or weights (`log_weights`, `log_gradients`, `log_evaluation`, `validation_data`, `generator`,
             `training_data`) is refused while it comes later; the others have no effect without it.
 
     Raises:
         Error: There is no active run.
-        NotYetError: An option needs media types or tables.
+        NotYetError: An option asks for what comes later.
         UsageError: `mode` is something else.
     """
 
@@ -63,7 +63,8 @@ class WandbCallback(Callback):  # type: ignore[misc, unused-ignore]
         for name in _NEEDS_MEDIA:
             if options.get(name) is not None and options[name] is not False:
                 raise NotYetError(
-                    f"`WandbCallback({name}=…)` is not available yet: media types come with a later version of runlane"
+                    f"`WandbCallback({name}=…)` is not available yet: what this callback shows comes with a later version of runlane\n"
+                    "hint: log it from a callback of your own, with `Image`, `Table` or `run.watch`"
                 )
         if mode not in ("auto", "min", "max"):
             raise UsageError(f"`mode` must be 'auto', 'min' or 'max', got {mode!r}")

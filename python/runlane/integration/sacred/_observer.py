@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import runlane
-from runlane import terminal
-from runlane._later import refuse
+from runlane.artifacts import Artifact
 from runlane.integration._frameworks import framework, plain
 
 TYPE_CHECKING = False
@@ -67,21 +66,16 @@ class WandbObserver(_Base):  # type: ignore[misc, unused-ignore]
                 self.run.summary[name] = single
 
     def resource_event(self, filename: str) -> None:
-        """Keep the name of a file that the experiment opens in the config, as `resources`; the file itself would be an artifact."""
+        """Keep the name of a file that the experiment opens in the config, as `resources`."""
         self.resources.append(filename)
         self.run.config.update({"resources": list(self.resources)}, allow_val_change=True)
-        terminal.termwarn(
-            "files that Sacred opens are kept by name only: artifacts come with a later version of runlane",
-            repeat=False,
-        )
 
     def artifact_event(
         self, name: str, filename: str, metadata: Any = None, content_type: str | None = None
     ) -> None:
-        """Comes with artifacts.
-
-        Raises:
-            NotYetError: Always; Sacred reports it and goes on.
-        """
-        del name, filename, metadata, content_type
-        refuse("artifacts of Sacred", "artifacts")
+        """Log a file that the experiment adds, as an artifact whose type is the file's content type, or `file`."""
+        del metadata
+        # A content type has a slash, which types of artifacts cannot have.
+        artifact = Artifact(name, (content_type or "file").replace("/", "-"))
+        artifact.add_file(filename)
+        self.run.log_artifact(artifact)

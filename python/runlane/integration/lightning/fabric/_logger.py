@@ -6,14 +6,14 @@ import os
 
 import runlane
 from runlane import terminal
-from runlane._later import refuse
+from runlane.artifacts import Artifact
 from runlane.errors import UsageError
 from runlane.integration._frameworks import framework
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any, NoReturn
+    from typing import Any
 
 _Base: Any = framework("lightning.fabric.loggers.logger", "lightning_fabric.loggers.logger").Logger
 #: Its attribute `rank` is this process's number.
@@ -22,11 +22,35 @@ _rank_zero_only: Any = framework(
 ).rank_zero_only
 
 
+#: What a version's metadata keeps of the callback that saved it.
+_CHECKPOINT_OPTIONS = (
+    "monitor",
+    "mode",
+    "save_last",
+    "save_top_k",
+    "save_weights_only",
+    "_every_n_train_steps",
+)
+
+
 def _namespaced(params: Any) -> dict[str, Any]:
     """Hyperparameters as a dict: of a namespace, its variables."""
     if params is None:
         return {}
     return dict(params) if hasattr(params, "keys") else dict(vars(params))
+
+
+def _checkpoints(callback: Any) -> list[tuple[float, str, float | None]]:
+    """Time, path and score of the checkpoints that a callback has on the disk, oldest first."""
+    scores: dict[str, Any] = dict(getattr(callback, "best_k_models", None) or {})
+    for path, score in (("best_model_path", "best_model_score"), ("last_model_path", "current_score")):
+        scores.setdefault(os.fspath(getattr(callback, path, None) or ""), getattr(callback, score, None))
+    found = []
+    for path, score in scores.items():
+        if os.path.isfile(path):
+            number = score.item() if hasattr(score, "item") else score
+            found.append((os.path.getmtime(path), path, number))
+    return sorted(found, key=lambda one: one[:2])
 
 
 class WandbLogger(_Base):  # type: ignore[misc, unused-ignore]
@@ -41,16 +65,15 @@ class WandbLogger(_Base):  # type: ignore[misc, unused-ignore]
         id: As `version`.
         anonymous: Accepted without effect.
         project: Project of the run. Default: that of the environment, or `lightning_fabric`.
-        log_model: Refused unless False: models are artifacts, which come later.
+        log_model: Log checkpoints as artifacts of the type `model`: `"all"` as they are saved, True when training ends.
         experiment: An open run to log to.
         prefix: Put in front of metric names, with a dash.
-        checkpoint_name: Accepted without effect.
-        log_checkpoint_on: Accepted without effect.
+        checkpoint_name: Name of those artifacts. Default: `model-<run id>`.
+        log_checkpoint_on: `success`: only when training ends well; `all`: always.
         **kwargs: Arguments of `init`.
 
     Raises:
-        NotYetError: `log_model` is asked for.
-        UsageError: `log_model` with `offline`.
+        UsageError: `log_model` with `offline`, or another `log_checkpoint_on`.
     """
 
     LOGGER_JOIN_CHAR = "-"
@@ -72,12 +95,18 @@ class WandbLogger(_Base):  # type: ignore[misc, unused-ignore]
         log_checkpoint_on: str = "success",
         **kwargs: Any,
     ) -> None:
-        del anonymous, checkpoint_name, log_checkpoint_on
+        del anonymous
         super().__init__()
         if log_model and offline:
             raise UsageError("`log_model` and `offline` exclude each other: offline, nothing can be uploaded")
-        if log_model:
-            refuse("WandbLogger(log_model=…)", "artifacts")
+        if log_checkpoint_on not in ("success", "all"):
+            raise UsageError(f"`log_checkpoint_on` must be 'success' or 'all', got {log_checkpoint_on!r}")
+        self._log_model = log_model
+        self._checkpoint_name = checkpoint_name
+        self._log_checkpoint_on = log_checkpoint_on
+        self._checkpoint_callback: Any = None
+        #: Path of a checkpoint -> time of the change that was logged.
+        self._logged: dict[str, float] = {}
         place = os.fspath(dir if dir is not None else save_dir)
         self._offline = offline
         self._prefix = prefix
@@ -172,24 +201,86 @@ class WandbLogger(_Base):  # type: ignore[misc, unused-ignore]
 
     log_text = log_table
 
-    def _media(self, kind: str) -> NoReturn:
-        refuse(f"WandbLogger.log_{kind}", "media types")
+    def _log_media(
+        self, kind: Any, key: str, items: Sequence[Any], step: int | None, options: dict[str, Any]
+    ) -> None:
+        if not isinstance(items, list):
+            raise TypeError(f"`log_{kind.__name__.lower()}` takes a list, got {type(items).__name__}")
+        for name, values in options.items():
+            if len(values) != len(items):
+                raise ValueError(
+                    f"`{name}` must have a value for each of the {len(items)} items, got {len(values)}"
+                )
+        made = [
+            kind(item, **{name: values[index] for name, values in options.items()})
+            for index, item in enumerate(items)
+        ]
+        self.log_metrics({key: made}, step)  # type: ignore[dict-item, unused-ignore]
 
-    def log_image(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        """Comes with media types."""
-        self._media("image")
+    def log_image(self, key: str, images: list[Any], step: int | None = None, **kwargs: Any) -> None:
+        """Log images; each keyword is a list with an argument of `Image` for each of them."""
+        self._log_media(runlane.Image, key, images, step, kwargs)
 
-    def log_audio(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        """Comes with media types."""
-        self._media("audio")
+    def log_audio(self, key: str, audios: list[Any], step: int | None = None, **kwargs: Any) -> None:
+        """Log sounds; each keyword is a list with an argument of `Audio` for each of them."""
+        self._log_media(runlane.Audio, key, audios, step, kwargs)
 
-    def log_video(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        """Comes with media types."""
-        self._media("video")
+    def log_video(self, key: str, videos: list[Any], step: int | None = None, **kwargs: Any) -> None:
+        """Log videos; each keyword is a list with an argument of `Video` for each of them."""
+        self._log_media(runlane.Video, key, videos, step, kwargs)
 
-    def log_html(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        """Comes with media types."""
-        self._media("html")
+    def log_html(self, key: str, htmls: list[Any], step: int | None = None, **kwargs: Any) -> None:
+        """Log pages; each keyword is a list with an argument of `Html` for each of them."""
+        self._log_media(runlane.Html, key, htmls, step, kwargs)
+
+    def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
+        """Log the checkpoints that a callback has saved: now, or when training ends."""
+        keeps_all = getattr(checkpoint_callback, "save_top_k", None) == -1
+        if self._log_model == "all" or (self._log_model is True and keeps_all):
+            self._log_checkpoints(checkpoint_callback)
+        elif self._log_model is True:
+            self._checkpoint_callback = checkpoint_callback
+
+    def _log_checkpoints(self, callback: Any) -> None:
+        if _rank_zero_only.rank:
+            return
+        name = self._checkpoint_name or f"model-{self.experiment.id}"
+        for changed, path, score in _checkpoints(callback):
+            if self._logged.get(path, 0.0) >= changed:
+                continue
+            options = {key: getattr(callback, key) for key in _CHECKPOINT_OPTIONS if hasattr(callback, key)}
+            metadata = {
+                "score": score,
+                "original_filename": os.path.basename(path),
+                type(callback).__name__: options,
+            }
+            artifact = Artifact(name, type="model", metadata=metadata)
+            artifact.add_file(path, name="model.ckpt")
+            is_best = path == getattr(callback, "best_model_path", None)
+            self.experiment.log_artifact(artifact, aliases=["best"] if is_best else [])
+            self._logged[path] = changed
+
+    @staticmethod
+    def download_artifact(
+        artifact: str,
+        save_dir: str | os.PathLike[str] | None = None,
+        artifact_type: str | None = None,
+        use_artifact: bool = True,
+    ) -> str:
+        """Download an artifact; with `use_artifact` it becomes an input of the active run.
+
+        Returns:
+            The directory.
+        """
+        if runlane.run is not None and use_artifact:
+            found = runlane.run.use_artifact(artifact, type=artifact_type)
+        else:
+            found = runlane.Api().artifact(artifact, type=artifact_type)
+        return str(found.download(root=None if save_dir is None else os.fspath(save_dir)))
+
+    def use_artifact(self, artifact: str, artifact_type: str | None = None) -> Any:
+        """Record an artifact as an input of the run, and get it."""
+        return self.experiment.use_artifact(artifact, type=artifact_type)
 
     def watch(self, model: Any, log: Any = "gradients", log_freq: int = 100, log_graph: bool = True) -> None:
         """Log histograms of a model: `Run.watch`."""
@@ -203,6 +294,10 @@ class WandbLogger(_Base):  # type: ignore[misc, unused-ignore]
         """Send what waits."""
 
     def finalize(self, status: str) -> None:
-        """End the run if training failed; else it stays open for what follows, and ends with the process."""
+        """Log checkpoints that wait for the end; end the run if training failed, else it stays open for what follows."""
+        if self._checkpoint_callback is not None and (
+            status == "success" or self._log_checkpoint_on == "all"
+        ):
+            self._log_checkpoints(self._checkpoint_callback)
         if status != "success" and self._experiment is not None:
             self._experiment.finish(1)
