@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from . import _core, _preinit, _ranks, _setup, _telemetry
+from . import _core, _exit_hooks, _preinit, _ranks, _setup, _telemetry
 from ._run import Run
 from ._settings import Settings
 from ._stop import StopWatch
@@ -183,7 +183,7 @@ def _release_inherited(runs: list[Run]) -> None:
 
 def _finish_in_child(*_args: Any, **_kwargs: Any) -> None:
     """Send what this process logged; the run goes on in the parent."""
-    _core.flush_at_exit(_FLUSH_SECS)
+    _exit_hooks.flush_process(_FLUSH_SECS)
 
 
 def _flush_when_worker_ends(_module: Any) -> None:
@@ -192,7 +192,7 @@ def _flush_when_worker_ends(_module: Any) -> None:
         _core.name_process(_ranks.worker_name())
     util = sys.modules.get("multiprocessing.util")
     if util is not None:
-        util.Finalize(None, _core.flush_at_exit, args=(_FLUSH_SECS,), exitpriority=10)
+        util.Finalize(None, _exit_hooks.flush_process, args=(_FLUSH_SECS,), exitpriority=10)
 
 
 def _hook_worker() -> None:

@@ -168,6 +168,36 @@ def hand_over_files(files: Sequence[StagedFile]) -> list[str]:
         ValueError: One that was left where it is has changed.
     """
 
+def encode_png(address: int, width: int, height: int, channels: int) -> tuple[bytes, str]:
+    """The PNG file of 8-bit pixels in memory, and its SHA-256 in hexadecimal digits. Other threads run meanwhile.
+
+    Raises:
+        ValueError: No such image can lie there.
+    """
+
+def finite_range(address: int, count: int, dtype: str) -> tuple[float, float] | None:
+    """Smallest and largest finite one of `count` numbers in memory, `float32` or `float64`; None if not one is finite."""
+
+def count_in_bins(address: int, count: int, dtype: str, edges: Sequence[float]) -> list[int] | None:
+    """How many of `count` numbers in memory lie in each bin, as `numpy.histogram` counts; None where it has to count itself."""
+
+@final
+class Later:
+    """What `convert` returns for a value that `job()` makes later, in plain values; the call is given to `defer`."""
+
+    def __new__(cls, job: Callable[[], Any], defer: Callable[[HeldCall], object]) -> Later: ...
+
+@final
+class HeldCall:
+    """A call of `log` whose place is kept: what the process logs after it waits until it is complete."""
+
+    def complete(self) -> None:
+        """Make what is missing. A second call does nothing.
+
+        Raises:
+            Exception: What a job raised; its value is left out then.
+        """
+
 @final
 class Renamed:
     """What `convert` returns for a value that belongs under another key than its own.
@@ -354,7 +384,12 @@ def histogram_edges(low: float, high: float, single: bool) -> list[float]:
     """The 65 edges of the bins between `low` and `high`, two if they are equal; with `single`, rounded to single precision."""
 
 def table_rows(
-    data: list[Any], begin: int, end: int, compact: bool, convert: Callable[[Any], str], nulls: list[int]
+    data: list[Any],
+    begin: int,
+    end: int,
+    compact: bool,
+    convert: Callable[[Any], str | list[Any]],
+    nulls: list[int],
 ) -> bytes:
     """The JSON text of `data[begin:end]`, without the brackets around all rows.
 
@@ -363,7 +398,7 @@ def table_rows(
         begin: The first row.
         end: The one behind the last row; there may be fewer.
         compact: The form of a run's file, else that of an artifact's.
-        convert: JSON text of a cell that is no plain value.
+        convert: JSON text of a cell, or a part of one, that is neither plain value nor list; or a list that is written likewise.
         nulls: Columns whose cells are written as null.
 
     Raises:

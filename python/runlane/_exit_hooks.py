@@ -97,6 +97,15 @@ def _interrupt_again() -> None:
         return
 
 
+def flush_process(timeout_secs: float) -> bool:
+    """Send what this process has logged; False if the time ran out."""
+    media = sys.modules.get(f"{__package__}._media_queue")
+    if media is not None:
+        media.drain(timeout_secs)
+    core = sys.modules.get(f"{__package__}._core")
+    return core is None or bool(core.flush_at_exit(timeout_secs))
+
+
 def on_exit(finish_all: Callable[[int | None], None]) -> None:
     """Call `finish_all(exit code)` when the interpreter ends, in this process only; a forked child sends its last rows."""
     global _hooked  # noqa: PLW0603, RUF100 - the one place that owns it
@@ -108,9 +117,7 @@ def on_exit(finish_all: Callable[[int | None], None]) -> None:
             staging = sys.modules.get(f"{__package__}.artifacts._staging")
             if staging is not None:
                 staging.close()
-        core = sys.modules.get(f"{__package__}._core")
-        if core is not None:
-            core.flush_at_exit(_FLUSH_SECS)
+        flush_process(_FLUSH_SECS)
         if exit_code() == KEYBOARD_INTERRUPT_CODE:
             _interrupt_again()
 

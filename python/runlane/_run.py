@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from _thread import RLock
 
@@ -117,6 +118,26 @@ class Run(RunProperties, RunTraining, RunArtifacts, RunUsing, RunLater, _core.Ru
         if number not in self._features:
             self._features.append(number)
             self._publish("telemetry", {"feature": [number]})
+
+    def _request(self, kind: str, payload: Any, timeout_secs: float) -> dict[str, Any]:
+        if kind != "status":
+            self._await_media()
+        return super()._request(kind, payload, timeout_secs)
+
+    def _finish(self, *arguments: Any, **named: Any) -> dict[str, Any]:
+        self._await_media()
+        return super()._finish(*arguments, **named)
+
+    def _abandon(self) -> None:
+        self._await_media()
+        super()._abandon()
+
+    @staticmethod
+    def _await_media() -> None:
+        """Have this process's images encoded that were left for later; nothing waits otherwise."""
+        queue = sys.modules.get(f"{__package__}._media_queue")
+        if queue is not None:
+            queue.drain()
 
     def _ask(
         self, kind: str, payload: dict[str, Any] | None = None, timeout_secs: float = _REQUEST_SECS

@@ -20,6 +20,8 @@ class RunMedia:
 
     def __init__(self, run: Run) -> None:
         self._run = run
+        # A call that waits for the disk cannot leave anything for later.
+        self._is_async = bool(run._settings.x_async_media) and run._settings.x_durability != "strict"
         self._cells = Converter(bool(run._settings.strict), terminal.termwarn)
         #: What the config says of charts already, by path.
         self._charts: dict[tuple[str, ...], str] = {}
@@ -37,8 +39,10 @@ class RunMedia:
         Raises:
             UnconvertibleError: A file cannot be written, or a chart is nested.
         """
+        if self._is_async and not nested and _is_pending(value):
+            return self._later(key, value)
         if type(value) in (list, tuple):
-            return self._list_value(key, value)
+            return self._list_value(key, value, self._run._local_step)
         place = getattr(value, "_place", None)
         if place is not None:
             if nested:
@@ -46,13 +50,35 @@ class RunMedia:
             return _core.Renamed(lambda path: self._placed(value, place, path))
         return self._stored(value, key, self._run._local_step)
 
-    def _list_value(self, key: str, values: Any) -> Any:
+    def _later(self, key: str, value: Any) -> Any:
+        """The value when its images are encoded; its place in the row is kept."""
+        from . import _media_queue
+
+        step = self._run._local_step
+        kept = list(value) if type(value) in (list, tuple) else value
+
+        def job() -> Any:
+            try:
+                return (
+                    self._list_value(key, kept, step) if type(kept) is list else self._stored(kept, key, step)
+                )
+            except Exception as error:  # noqa: BLE001, RUF100 - nobody is there to raise to
+                return self._lost_later(key, kept, error)
+
+        return _core.Later(job, _media_queue.take)
+
+    def _lost_later(self, key: str, value: Any, error: Exception) -> Any:
+        try:
+            return self._cells.placeholder(key, value, error)
+        except TypeError:
+            terminal.termerror(f"`{terminal.printable(key)}` could not be stored: {error}")
+            return None
+
+    def _list_value(self, key: str, values: Any, step: int) -> Any:
         """Objects of one class are one value of a row; of a mixed list each is stored, and the rest is as it was."""
         kind = type(values[0])
         if issubclass(kind, BatchableMedia) and all(type(value) is kind for value in values):
-            return self._kept(
-                lambda: kind.seq_to_json(values, self._run, key, self._run._local_step), values[0]
-            )
+            return self._kept(lambda: kind.seq_to_json(values, self._run, key, step), values[0])
         return [self._cells_or_stored(key, value) if is_media(value) else value for value in values]
 
     def _cells_or_stored(self, key: str, value: Any) -> Any:
@@ -148,6 +174,14 @@ class RunMedia:
     def cell(self, key: str, value: Any) -> Any:
         """A cell of a table that JSON has no form for, as a row would hold it."""
         return self._cells(key, value)
+
+
+def _is_pending(value: Any) -> bool:
+    """Whether it is an image, or a list of images, that is still to be encoded."""
+    images = value if type(value) in (list, tuple) else (value,)
+    return all(isinstance(image, BatchableMedia) for image in images) and any(
+        image._is_pending() for image in images
+    )
 
 
 def as_media(value: Any) -> Any:

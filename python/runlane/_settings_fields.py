@@ -52,7 +52,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
             " stop_on_fatal_error sagemaker_disable allow_media_symlink x_sync x_skip_transaction_log console_multipart quiet silent"
             " disable_code disable_git x_disable_meta x_disable_machine_info x_disable_viewer x_cli_only_mode"
             " table_raise_on_max_row_limit_exceeded x_server_side_derived_summary x_disable_stats x_stats_track_process_tree"
-            " x_stats_no_cgroup x_stats_self_usage show_run x_shared"
+            " x_stats_no_cgroup x_stats_self_usage show_run x_shared x_async_media"
         ).split(),
         False,
     )

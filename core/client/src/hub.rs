@@ -15,6 +15,7 @@ use crate::console::Output;
 use crate::io::shelf::Shelf;
 use crate::io::wake::{Sleep, Wake};
 use crate::queue::budget::Budget;
+use crate::queue::gate::{Gate, Waiting};
 use crate::queue::intake::{Intake, Refused};
 use crate::queue::loss::Kind;
 
@@ -25,6 +26,8 @@ const QUEUE_BYTES: usize = 64 << 20;
 const ROOM_WAIT: Duration = Duration::from_millis(35);
 /// How long a call waits for the writer when memory is three quarters full.
 const CROWDED_WAIT: Duration = Duration::from_millis(2);
+/// How long a call waits while very much is behind one that is still being made.
+const GATE_WAIT: Duration = Duration::from_secs(30);
 /// How long the end of a process waits for the spill files.
 const SPILL_WAIT: Duration = Duration::from_secs(1);
 /// A caller that finds the last look at the rows so long ago hands them over itself: the writer thread did not get a processor.
@@ -311,6 +314,8 @@ pub(crate) struct Stream {
     pub(crate) is_strict: bool,
     /// Where callers put entries.
     pub(crate) intake: Intake,
+    /// Where they wait behind a call that is still being made.
+    gate: Gate,
     /// What it prints.
     pub(crate) output: Output,
     /// The connection.
@@ -379,6 +384,7 @@ impl Stream {
             spill_path,
             is_strict,
             intake: Intake::new(writer, shelf),
+            gate: Gate::default(),
             output: Output::default(),
             hub,
             state: AtomicU8::new(0),
@@ -401,6 +407,40 @@ impl Stream {
     /// A full queue with nowhere to spill drops the entry, counts it and says so once; it is not an error.
     #[inline]
     pub(crate) fn append(
+        &self,
+        entry: &[u8],
+        kind: Kind,
+        now_micros: u64,
+        wait: impl FnOnce(&mut (dyn FnMut() + Send)),
+    ) -> Result<(), Refused> {
+        if !self.gate.is_open() && self.gate.takes(entry, kind, now_micros) {
+            if self.gate.is_crowded() {
+                wait(&mut || self.gate.wait_for_room(GATE_WAIT));
+            }
+            return Ok(());
+        }
+        self.append_now(entry, kind, now_micros, wait)
+    }
+
+    /// Keeps the place of a call that is still being made.
+    pub(crate) fn hold(&self) -> u64 {
+        self.gate.hold()
+    }
+
+    /// Puts a held call in its place, or gives the place up, and appends what waited behind it.
+    pub(crate) fn release(&self, ticket: u64, made: Option<Waiting>) {
+        self.gate.release(ticket, made, |waiting| {
+            // A stream that was closed meanwhile takes no more, as it would of the caller itself.
+            drop(
+                self.append_now(&waiting.entry, waiting.kind, waiting.now_micros, |wait| {
+                    wait()
+                }),
+            );
+        });
+    }
+
+    #[inline]
+    fn append_now(
         &self,
         entry: &[u8],
         kind: Kind,

@@ -12,6 +12,7 @@
 
 mod artifact;
 mod console;
+mod counting;
 mod encode;
 mod engine;
 mod fork;
@@ -33,13 +34,15 @@ mod _core {
 
     #[pymodule_export]
     use crate::py::artifacts::{
-        Digester, PyStaging, StagedFile, check_artifact_text, digest_file, hand_over_files, list_tree,
-        manifest_digest,
+        Digester, PyStaging, StagedFile, check_artifact_text, digest_file, hand_over_files,
+        list_tree, manifest_digest,
     };
     #[pymodule_export]
     use crate::py::connection::{Connection, DaemonError};
     #[pymodule_export]
-    use crate::py::histogram::{histogram_edges, histogram_of_memory};
+    use crate::py::histogram::{count_in_bins, finite_range, histogram_edges, histogram_of_memory};
+    #[pymodule_export]
+    use crate::py::later::{HeldCall, Later};
     #[pymodule_export]
     use crate::py::media::encode_png;
     #[pymodule_export]

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import re
 import sys
-from _thread import allocate_lock, get_ident
+from _thread import RLock, allocate_lock, get_ident
 from hashlib import sha256
 
 from runlane._json_text import without_surrogates
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 #: Longest file name, in bytes.
@@ -179,7 +180,17 @@ class MediaFile:
         is_temporary: No file of the user's: named by its content in artifacts.
     """
 
-    __slots__ = ("_content", "_path", "_sha256", "_size", "extension", "is_temporary")
+    __slots__ = (
+        "_content",
+        "_lock",
+        "_make",
+        "_path",
+        "_pid",
+        "_sha256",
+        "_size",
+        "extension",
+        "is_temporary",
+    )
 
     def __init__(self, extension: str, is_temporary: bool) -> None:
         self.extension = extension
@@ -188,6 +199,56 @@ class MediaFile:
         self._path: str | None = None
         self._sha256 = ""
         self._size = 0
+        #: Makes content and digest of what is kept until it is needed.
+        self._make: Callable[[], tuple[bytes, str]] | None = None
+        self._lock: Any = None
+        self._pid = 0
+
+    @classmethod
+    def of_later(cls, make: Callable[[], tuple[bytes, str]], extension: str, size: int) -> MediaFile:
+        """Content that is made when it is first asked for, by whatever thread asks.
+
+        Args:
+            make: Returns bytes, and their SHA-256 in hexadecimal digits.
+            extension: Of the file's name.
+            size: Bytes that `make` keeps in memory; `temporary.take` has accounted for them.
+        """
+        file = cls(extension, is_temporary=True)
+        file._make, file._size = make, size
+        file._lock, file._pid = RLock(), os.getpid()
+        return file
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the content is still to be made."""
+        return self._make is not None
+
+    def _ready(self) -> None:
+        if self._make is None:
+            return
+        if self._pid != os.getpid():
+            # A thread of the parent may have held it when this process began.
+            self._lock, self._pid = RLock(), os.getpid()
+        with self._lock:
+            make = self._make
+            if make is None:
+                return
+            content, digest = make()
+            if self._make is None:
+                return
+            temporary.give_back(self._size)
+            self._sha256, self._size = digest, len(content)
+            self._keep(content)
+            self._make = None
+
+    def _keep(self, content: bytes) -> None:
+        """Hold content in memory, or where that is full in a temporary file."""
+        if temporary.take(self._size):
+            self._content = content
+            return
+        path = temporary.path(self.extension)
+        _write(path, content)
+        self._path = path
 
     @classmethod
     def of_bytes(cls, content: Any, extension: str, digest: str | None = None) -> MediaFile:
@@ -204,12 +265,7 @@ class MediaFile:
         file = cls(extension, is_temporary=True)
         file._sha256 = digest or sha256(content).hexdigest()
         file._size = len(content)
-        if temporary.take(file._size):
-            file._content = content
-        else:
-            path = temporary.path(extension)
-            _write(path, content)
-            file._path = path
+        file._keep(content)
         return file
 
     @classmethod
@@ -239,11 +295,13 @@ class MediaFile:
     @property
     def sha256(self) -> str:
         """SHA-256 of the content, hexadecimal."""
+        self._ready()
         return self._sha256
 
     @property
     def size(self) -> int:
         """Bytes."""
+        self._ready()
         return self._size
 
     @property
@@ -257,6 +315,7 @@ class MediaFile:
         Raises:
             OSError: It cannot be written.
         """
+        self._ready()
         if self._path is None:
             path = temporary.path(self.extension)
             _write(path, self._content)
@@ -270,6 +329,7 @@ class MediaFile:
         Raises:
             OSError: The file cannot be read.
         """
+        self._ready()
         content = self._content
         if content is not None:
             return bytes(content)
@@ -278,6 +338,7 @@ class MediaFile:
 
     def opened(self) -> Any:
         """The content for a library that reads files: a path, or an open file."""
+        self._ready()
         content = self._content
         if content is None:
             return self.local_path()
@@ -327,7 +388,7 @@ class MediaFile:
             temporary.give_back(self._size)
 
     def __del__(self) -> None:
-        if getattr(self, "_content", None) is not None and not sys.is_finalizing():
+        if (self._content is not None or self._make is not None) and not sys.is_finalizing():
             temporary.give_back(self._size)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -18,7 +18,7 @@ import sys
 from runlane import _core, terminal
 
 from . import _extras
-from ._files import MediaFile
+from ._files import MediaFile, temporary
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -161,8 +161,12 @@ def _pixels(data: Any) -> Any:
     if not array.size:
         raise ValueError(f"an Image must have pixels, got the shape {given}")
     check_finite(array, "the data of an Image")
-    with np.errstate(invalid="ignore"):
-        return np.ascontiguousarray(array.astype(np.uint8, copy=False))
+    # In the background the pixels are needed after the caller has changed them.
+    return (
+        np.array(array, np.uint8, order="C", copy=True)
+        if _in_background()
+        else np.ascontiguousarray(array, np.uint8)
+    )
 
 
 def _channels_last(array: Any) -> Any:
@@ -197,8 +201,20 @@ def _encoded(array: Any, mode: str) -> Picture:
 def png_file(array: Any, channels: int, extension: str = ".png") -> MediaFile:
     """The PNG file of 8-bit pixels in one piece, of shape (height, width) or (height, width, channels)."""
     height, width = array.shape[:2]
-    content, digest = _core.encode_png(array.ctypes.data, width, height, channels)
+
+    def make() -> tuple[bytes, str]:
+        return _core.encode_png(array.ctypes.data, width, height, channels)
+
+    if _in_background() and temporary.take(array.nbytes):
+        return MediaFile.of_later(make, extension, array.nbytes)
+    content, digest = make()
     return MediaFile.of_bytes(content, extension, digest)
+
+
+def _in_background() -> bool:
+    """Whether the active run has images encoded in the background."""
+    run = sys.modules["runlane"].run
+    return run is not None and bool(run._settings.x_async_media)
 
 
 def _of_pillow(image: Any, kind: str) -> Picture:
@@ -208,7 +224,7 @@ def _of_pillow(image: Any, kind: str) -> Picture:
     if kind == "png" and image.mode in _CHANNELS and not (image.info.keys() - {"transparency"}):
         import numpy as np
 
-        return _encoded(np.ascontiguousarray(np.asarray(image)), image.mode)
+        return _encoded(np.array(image, order="C"), image.mode)
     from io import BytesIO
 
     buffer = BytesIO()

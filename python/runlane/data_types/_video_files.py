@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def frames_of(data: Any) -> Any:
-    """Frames of shape (time, height, width, channels 3 or 4), 8 bits each.
+    """Frames of shape (time, height, width, 3), 8 bits each.
 
     Args:
         data: Shape (time, channels, height, width), or a batch of such videos, which are put side by side.
@@ -33,8 +33,8 @@ def frames_of(data: Any) -> Any:
             f"a Video must have 1, 3 or 4 channels, got {data.shape[-3]}: its axes are time, channels, height, width"
         )
     frames = _side_by_side(data if data.ndim == 5 else data[None])
-    if frames.shape[3] == 1:
-        frames = frames.repeat(3, axis=3)
+    # No format has transparency here: moviepy leaves it out, too.
+    frames = frames.repeat(3, axis=3) if frames.shape[3] == 1 else frames[..., :3]
     return np.ascontiguousarray(frames)
 
 

@@ -206,6 +206,10 @@ class Media(WBValue):
         """Whether the value has its content."""
         return self._file is not None
 
+    def _is_pending(self) -> bool:
+        """Whether content is still to be made, which takes time."""
+        return self._file is not None and self._file.is_pending
+
     def is_bound(self) -> bool:
         """Whether a run has the file."""
         return self._bound is not None

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from runlane import _core
+
 from .base import WBValue
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
+
+#: Fewer values are counted faster by numpy.
+_NATIVE_VALUES = 4096
 
 
 class Histogram(WBValue):
@@ -78,7 +83,29 @@ def _counted(sequence: Any, num_bins: int) -> tuple[list[Any], list[Any]]:
     array = array.ravel()
     if array.dtype.kind == "b":
         array = array.astype(np.uint8)
-    elif array.dtype.kind == "f":
+    counted = _counted_natively(array, num_bins)
+    if counted is not None:
+        return counted
+    if array.dtype.kind == "f":
         array = array[np.isfinite(array)]
     counts, edges = np.histogram(array, bins=num_bins)
     return counts.tolist(), edges.tolist()
+
+
+def _counted_natively(array: Any, num_bins: int) -> tuple[list[Any], list[Any]] | None:
+    """What numpy counts, several times as fast; None where it is left to numpy."""
+    import numpy as np
+
+    if array.size < _NATIVE_VALUES or array.dtype.name not in ("float32", "float64") or num_bins < 1:
+        return None
+    values = np.ascontiguousarray(array)
+    if not values.dtype.isnative or not values.flags.aligned:
+        return None
+    place = (values.ctypes.data, values.size, values.dtype.name)
+    ends = _core.finite_range(*place)
+    if ends is None:
+        return None
+    # The edges are numpy's own, rounded as they are for this type and version.
+    edges = np.histogram_bin_edges(np.array(ends, values.dtype), bins=num_bins)
+    counts = _core.count_in_bins(*place, edges.astype(np.float64).tolist())
+    return None if counts is None else (counts, edges.tolist())

@@ -130,6 +130,9 @@ class Image(BatchableMedia):
     def _layers(self) -> list[BoundingBoxes2D | ImageMask]:
         return [*(self._boxes or {}).values(), *(self._masks or {}).values()]
 
+    def _is_pending(self) -> bool:
+        return super()._is_pending() or any(layer._is_pending() for layer in self._layers())
+
     # -- reading -----------------------------------------------------------------------------------------------------
 
     @property

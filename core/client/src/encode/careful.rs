@@ -7,10 +7,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple};
 use runlane_model::json::{write_f64, write_i64, write_string};
 
+use super::held::Hole;
 use super::item::{Items, Path};
 use super::number::{self, Native};
 use super::{CallContext, MAX_CALL_BYTES, MAX_DEPTH, Oddity, bigint, check_size, key, text};
 use crate::py::hooks::Hooks;
+use crate::py::later::Later;
 use crate::py::renamed::Renamed;
 use crate::sys::python::{Plain, read_plain};
 
@@ -57,6 +59,20 @@ pub(super) fn encode(
         check_size(pass.items.out.len(), "the call")?;
     }
     Ok(timestamped)
+}
+
+/// Appends the items of one value of plain parts.
+pub(super) fn encode_value(
+    path: &mut Path,
+    value: &Bound<'_, PyAny>,
+    items: &mut Items,
+) -> PyResult<()> {
+    let mut pass = Careful {
+        items,
+        hooks: &Hooks::default(),
+        oddities: &mut Vec::new(),
+    };
+    pass.value(path, value, 0, 0)
 }
 
 /// Copies the mapping, so that no Python code that runs later can change it under us.
@@ -156,6 +172,15 @@ impl Careful<'_> {
             return self.value(path, &native, depth + 1, conversions);
         }
         let converted = self.convert(path, value, conversions)?;
+        if let Ok(later) = converted.cast::<Later>() {
+            self.items.holes.push(Hole {
+                at: self.items.out.len(),
+                path: path.clone(),
+                job: later.get().job.clone_ref(value.py()),
+                defer: later.get().defer.clone_ref(value.py()),
+            });
+            return Ok(());
+        }
         if let Ok(renamed) = converted.cast::<Renamed>() {
             let (key, value) = renamed.get().place(value.py(), &path.dotted())?;
             key::check(&key, self.oddities)?;

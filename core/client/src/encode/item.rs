@@ -2,6 +2,7 @@
 //!
 //! An item is `key` (field 1) or the components of `nested_key` (field 2), then the typed value (fields 3 to 8).
 
+use super::held::{Held, Hole};
 use crate::sys::python::Plain;
 use crate::wire::{close_message, open_message, put_bytes, put_varint, varint_len, zigzag};
 
@@ -22,6 +23,10 @@ pub(crate) struct Items {
     pub(crate) out: Vec<u8>,
     /// JSON text of the value at hand.
     pub(crate) json: String,
+    /// Values that are still being made.
+    pub(super) holes: Vec<Hole>,
+    /// Where the entry and the call in it start.
+    pub(super) heads: (usize, usize),
 }
 
 impl Items {
@@ -30,12 +35,25 @@ impl Items {
         const KEPT_BYTES: usize = 256 << 10;
         self.out.clear();
         self.json.clear();
+        self.holes.clear();
         if self.out.capacity() > KEPT_BYTES {
             self.out.shrink_to(KEPT_BYTES);
         }
         if self.json.capacity() > KEPT_BYTES {
             self.json.shrink_to(KEPT_BYTES);
         }
+    }
+
+    /// Takes the call out if a value of it is still being made.
+    pub(crate) fn take_held(&mut self) -> Option<Held> {
+        if self.holes.is_empty() {
+            return None;
+        }
+        Some(Held {
+            out: std::mem::take(&mut self.out),
+            heads: self.heads,
+            holes: std::mem::take(&mut self.holes),
+        })
     }
 
     /// Appends an item with a top-level key.
@@ -126,6 +144,7 @@ fn value_len(value: Plain<'_>) -> usize {
 }
 
 /// Where a value stands: a top-level key or the path of a nested one, kept in encoded form.
+#[derive(Clone)]
 pub(crate) struct Path {
     encoded: Vec<u8>,
     components: Vec<(usize, String)>,

@@ -6,6 +6,7 @@
 
 mod bigint;
 mod careful;
+mod held;
 mod item;
 mod key;
 mod number;
@@ -17,6 +18,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString};
 use runlane_proto::wandb_internal::Record;
 
+pub(crate) use held::Held;
 pub(crate) use item::Items;
 pub(crate) use oddity::Oddity;
 pub(crate) use text::read as read_text;
@@ -93,6 +95,7 @@ pub(crate) fn encode_call(
     check_size(items.out.len(), "the call")?;
     close_message(&mut items.out, call);
     close_message(&mut items.out, entry);
+    items.heads = (entry, call);
     Ok(oddities)
 }
 

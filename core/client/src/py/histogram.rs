@@ -1,10 +1,11 @@
-//! Histograms of tensors, for `watch`.
+//! Histograms of tensors, for `watch`, and of arrays, for `Histogram`.
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::histogram::{Histogram, edges, short};
+use crate::counting;
+use crate::histogram::{Histogram, Numbers, edges, short};
 use crate::sys::tensor::Memory;
 
 /// The histogram object of `count` numbers at `address` and `zeros` more zeros; None if not one of them is finite.
@@ -19,11 +20,7 @@ pub(crate) fn histogram_of_memory<'py>(
     dtype: &str,
     zeros: u64,
 ) -> PyResult<Option<Bound<'py, PyDict>>> {
-    let memory = Memory::new(address, count, dtype).ok_or_else(|| {
-        PyValueError::new_err(format!(
-            "no {count} numbers of type `{dtype}` lie at {address:#x}"
-        ))
-    })?;
+    let memory = memory_of(address, count, dtype)?;
     py.detach(|| memory.read(|numbers| numbers.histogram(zeros)))
         .map(|histogram| object(py, histogram))
         .transpose()
@@ -45,4 +42,49 @@ fn object(py: Python<'_>, histogram: Histogram) -> PyResult<Bound<'_, PyDict>> {
     object.set_item(pyo3::intern!(py, "values"), histogram.counts)?;
     object.set_item(pyo3::intern!(py, "bins"), histogram.edges)?;
     Ok(object)
+}
+
+fn memory_of(address: usize, count: usize, dtype: &str) -> PyResult<Memory> {
+    Memory::new(address, count, dtype).ok_or_else(|| {
+        PyValueError::new_err(format!(
+            "no {count} numbers of type `{dtype}` lie at {address:#x}"
+        ))
+    })
+}
+
+/// Smallest and largest finite one of `count` numbers at `address`, of type float32 or float64; None if not one is finite.
+#[pyfunction]
+pub(crate) fn finite_range(
+    py: Python<'_>,
+    address: usize,
+    count: usize,
+    dtype: &str,
+) -> PyResult<Option<(f64, f64)>> {
+    let memory = memory_of(address, count, dtype)?;
+    Ok(py.detach(|| {
+        memory.read(|numbers| match numbers {
+            Numbers::Single(values) => counting::range(values),
+            Numbers::Double(values) => counting::range(values),
+            Numbers::Half(_) | Numbers::Brain(_) => None,
+        })
+    }))
+}
+
+/// How many of `count` numbers at `address` lie in each bin between `edges`, as `numpy.histogram` counts; None where it has to.
+#[pyfunction]
+pub(crate) fn count_in_bins(
+    py: Python<'_>,
+    address: usize,
+    count: usize,
+    dtype: &str,
+    edges: Vec<f64>,
+) -> PyResult<Option<Vec<u64>>> {
+    let memory = memory_of(address, count, dtype)?;
+    Ok(py.detach(|| {
+        memory.read(|numbers| match numbers {
+            Numbers::Single(values) => counting::count(values, &edges),
+            Numbers::Double(values) => counting::count(values, &edges),
+            Numbers::Half(_) | Numbers::Brain(_) => None,
+        })
+    }))
 }

@@ -7,6 +7,7 @@ pub(crate) mod environment;
 pub(crate) mod fields;
 pub(crate) mod histogram;
 pub(crate) mod hooks;
+pub(crate) mod later;
 pub(crate) mod media;
 pub(crate) mod monitoring;
 pub(crate) mod records;

@@ -14,11 +14,12 @@ use runlane_proto::local::{Artifact, Finish, Flushed, Request, request, response
 use super::connection::{Connection, DaemonError};
 use super::fields::Fields;
 use super::hooks::Hooks;
+use super::later::HeldCall;
 use super::streams::new_stream;
 use super::waiting::{duration, next_answer, no_answer};
 use super::{records, replies, requests, settings};
 use crate::console::redirect;
-use crate::encode::{CallContext, Items, Oddity, encode_call, encode_record, read_step};
+use crate::encode::{CallContext, Held, Items, Oddity, encode_call, encode_record, read_step};
 use crate::hub::{Answer, Command, Hub, OpenSpec, Slot, Status, Stream, StreamState, unix_micros};
 use crate::queue::intake::Refused;
 use crate::queue::loss::Kind;
@@ -392,7 +393,9 @@ impl RunBase {
         // A thread whose locals are gone already (a log call from a late destructor) works with fresh buffers.
         let mut items = ITEMS.try_with(Cell::take).unwrap_or_default();
         let encoded = encode_call(data, &mut items, &context);
+        let held = encoded.as_ref().ok().and_then(|_| items.take_held());
         let appended = match &encoded {
+            Ok(_) if held.is_some() => Ok(()),
             Ok(_) => stream.append(&items.out, Kind::History, now_micros, |wait| {
                 py.detach(wait);
             }),
@@ -403,6 +406,9 @@ impl RunBase {
         let oddities = encoded?;
         if appended == Err(Refused::Closed) {
             return self.hooks.misuse(py, "finished", "");
+        }
+        if let Some(held) = held {
+            defer(py, held, stream, now_micros)?;
         }
         self.count_step(context.step, context.commit);
         if stream.has_notices() {
@@ -464,6 +470,17 @@ impl RunBase {
         if self.warned.fetch_or(bit, Ordering::Relaxed) & bit == 0 {
             self.hooks.warn(py, severity, text);
         }
+    }
+}
+
+/// Keeps the call's place and gives it to whoever makes its values; it makes them itself if that one cannot.
+#[cold]
+fn defer(py: Python<'_>, held: Held, stream: &Arc<Stream>, now_micros: u64) -> PyResult<()> {
+    let taker = held.defer(py);
+    let call = Bound::new(py, HeldCall::new(held, stream, now_micros))?;
+    match taker.map(|taker| taker.bind(py).call1((&call,))) {
+        Some(Ok(_)) => Ok(()),
+        _ => call.get().complete(py),
     }
 }
 

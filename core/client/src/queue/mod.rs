@@ -3,6 +3,7 @@
 pub(crate) mod budget;
 pub(crate) mod buffer;
 pub(crate) mod frame;
+pub(crate) mod gate;
 pub(crate) mod intake;
 pub(crate) mod loss;
 pub(crate) mod outbox;

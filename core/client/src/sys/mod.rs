@@ -4,6 +4,7 @@
     reason = "the one place for it; each block says why it is sound"
 )]
 
+pub(crate) mod cast;
 pub(crate) mod chain;
 pub(crate) mod descriptors;
 #[cfg(target_os = "linux")]

@@ -1,0 +1,116 @@
+"""Calls of `log` whose images are encoded in the background (`x_async_media`).
+
+The native part keeps the place of such a call: whatever this process logs after it waits behind it. One thread makes what is missing,
+in the order of the calls; whoever has to wait for it (`flush`, `finish`, the end of the process) helps. What waits is bounded by the
+memory for media contents (`data_types._files.MEMORY_BYTES`): where that is full, images are encoded by the call itself.
+
+A process that is killed by SIGKILL loses the calls that wait, all or the last of them, never one in between. For SIGTERM there is a
+handler, as far as the program has none of its own: it makes what is missing, and ends the process as before.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import deque
+
+from . import terminal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from ._core import HeldCall
+
+#: What a process that was told to end waits for its images.
+_TERM_SECS = 5.0
+
+
+class MediaQueue:
+    """The calls of one process that wait for their media, in their order."""
+
+    def __init__(self) -> None:
+        # Reentrant: a signal handler of the main thread drains, whatever that thread is at.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._calls: deque[HeldCall] = deque()
+        self._busy = 0
+        self._thread: threading.Thread | None = None
+
+    def take(self, call: HeldCall) -> None:
+        """Have the missing values of a call made soon."""
+        with self._changed:
+            self._calls.append(call)
+            if self._thread is None:
+                _on_sigterm()
+                self._thread = threading.Thread(target=self._work, name="runlane-media", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def drain(self, timeout: float | None = None) -> bool:
+        """Make what is missing; returns whether all of it is made when the time is up."""
+        while self._make_next(wait=False):
+            pass
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._calls and not self._busy, timeout)
+
+    def _work(self) -> None:
+        while True:
+            self._make_next(wait=True)
+
+    def _make_next(self, wait: bool) -> bool:
+        with self._changed:
+            while not self._calls:
+                if not wait:
+                    return False
+                self._changed.wait()
+            call = self._calls.popleft()
+            self._busy += 1
+        try:
+            call.complete()
+        except Exception as error:  # noqa: BLE001, RUF100 - a thread of ours has nobody else to tell
+            terminal.termerror(
+                f"an image could not be stored: {type(error).__name__}: {terminal.printable(str(error))}"
+            )
+        finally:
+            with self._changed:
+                self._busy -= 1
+                self._changed.notify_all()
+        return True
+
+
+_queue = MediaQueue()
+
+
+def take(call: HeldCall) -> None:
+    """Have the missing values of a call made soon."""
+    _queue.take(call)
+
+
+def drain(timeout: float | None = None) -> bool:
+    """Make what is missing in this process; returns whether all of it is made when the time is up."""
+    return _queue.drain(timeout)
+
+
+def _forget() -> None:
+    """In a child of `fork`: the calls are its parent's."""
+    global _queue  # noqa: PLW0603, RUF100 - one per process
+    _queue = MediaQueue()
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
+def _on_sigterm() -> None:
+    if (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    ):
+        signal.signal(signal.SIGTERM, _terminated)
+
+
+def _terminated(number: int, _frame: FrameType | None) -> None:
+    drain(_TERM_SECS)
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
