@@ -70,10 +70,11 @@ def check_artifact_text(kind: str, text: str) -> str:
 def manifest_digest(entries: Sequence[tuple[str, str]], algorithm: str) -> str:
     """The hex digest of a manifest with these paths and digests, by `MD5` or `XXH128`."""
 
-def list_tree(root: str, most: int) -> tuple[list[str], list[str]]:
-    """Regular files below a directory, relative to it and in order, links followed; and what was left out.
+def list_tree(root: str, most: int, follow: bool = True) -> tuple[list[str], list[str]]:
+    """Regular files below a directory, relative to it and in order, links to files followed; and what was left out.
 
-    Left out are special files, links that lead nowhere, and directories that lead back to one above them.
+    With `follow`, links to directories are followed too. Left out are special files, links that lead nowhere, directories that lead
+    back to one above them, and links to directories that are not followed.
 
     Raises:
         OSError: A directory cannot be read.

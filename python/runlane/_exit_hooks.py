@@ -102,6 +102,9 @@ def flush_process(timeout_secs: float) -> bool:
     media = sys.modules.get(f"{__package__}._media_queue")
     if media is not None:
         media.drain(timeout_secs)
+    artifacts = sys.modules.get(f"{__package__}.artifacts._logging")
+    if artifacts is not None:
+        artifacts.hand_over_all()
     core = sys.modules.get(f"{__package__}._core")
     return core is None or bool(core.flush_at_exit(timeout_secs))
 

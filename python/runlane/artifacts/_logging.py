@@ -118,6 +118,7 @@ class HandOver:
         self._waiting: deque[tuple[Artifact, Callable[[], None]]] = deque()
         self._thread: threading.Thread | None = None
         self._pid = os.getpid()
+        _open.append(self)
 
     def submit(self, artifact: Artifact, publish: Callable[[], None]) -> None:
         """Call `publish` when everything of the artifact is hashed: now, if it is and nothing waits before it."""
@@ -152,9 +153,19 @@ class HandOver:
         if os.getpid() != self._pid:
             return
         thread = self._thread
-        while thread is not None:
+        while thread is not None and thread is not threading.current_thread():
             thread.join()
             thread = self._thread
+
+
+#: Those of this process, and of those that it was forked from.
+_open: list[HandOver] = []
+
+
+def hand_over_all() -> None:
+    """Wait until the daemon has every artifact that this process logged. The process ends."""
+    for one in _open:
+        one.wait()
 
 
 def _is_hashed(artifact: Artifact) -> bool:

@@ -138,7 +138,7 @@ def _files(uri: str, checksum: bool, limit: int) -> list[Found]:
     started = time.monotonic()
     if is_directory:
         try:
-            names, left_out = _core.list_tree(top, limit)
+            names, left_out = _core.list_tree(top, limit, False)
         except ValueError as error:
             if "has more than" not in str(error):
                 raise
@@ -147,7 +147,7 @@ def _files(uri: str, checksum: bool, limit: int) -> list[Found]:
             ) from error
         if left_out:
             terminal.termwarn(
-                f"`{terminal.printable(top)}`: {len(left_out)} special files, links that lead nowhere or in circles left out"
+                f"`{terminal.printable(top)}`: {len(left_out)} special files, and links to directories or to nowhere, left out"
             )
     paths = [os.path.join(top, name) if name else top for name in names]
     refs = [f"{uri.rstrip('/')}/{name}" if name else uri for name in names]

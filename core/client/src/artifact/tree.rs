@@ -1,4 +1,4 @@
-//! The files below a directory, links followed.
+//! The files below a directory.
 
 use std::fs;
 use std::io;
@@ -41,14 +41,15 @@ pub(crate) struct Tree {
     pub(crate) left_out: Vec<String>,
 }
 
-/// Lists the regular files below `root`.
+/// Lists the regular files below `root`, and what links to files lead to; with `follow`, also what is in directories that links lead to.
 ///
 /// Errors: a directory that cannot be read, a name that is no text, more than `most` files.
-pub(crate) fn list(root: &Path, most: usize) -> Result<Tree, TreeError> {
+pub(crate) fn list(root: &Path, most: usize, follow: bool) -> Result<Tree, TreeError> {
     let found = fs::metadata(root).map_err(|source| unreadable(root, source))?;
     let mut walk = Walk {
         root,
         most,
+        follow,
         directories: 0,
         above: vec![(found.dev(), found.ino())],
         tree: Tree::default(),
@@ -62,6 +63,7 @@ pub(crate) fn list(root: &Path, most: usize) -> Result<Tree, TreeError> {
 struct Walk<'a> {
     root: &'a Path,
     most: usize,
+    follow: bool,
     directories: usize,
     /// Device and inode of the directories from the root to here. A path has 4,096 bytes, so this is no deeper than 2,048.
     above: Vec<(u64, u64)>,
@@ -91,7 +93,7 @@ impl Walk<'_> {
             } else if kind.is_symlink() {
                 match fs::metadata(entry.path()) {
                     Ok(found) if found.is_file() => self.file(name)?,
-                    Ok(found) if found.is_dir() => below.push((entry.path(), name)),
+                    Ok(found) if found.is_dir() && self.follow => below.push((entry.path(), name)),
                     _ => self.tree.left_out.push(name),
                 }
             } else {
@@ -155,11 +157,17 @@ mod tests {
         symlink("..", root.join("a/b/up")).expect("linked");
         symlink("nowhere", root.join("broken")).expect("linked");
         symlink("itself", root.join("itself")).expect("linked");
-        let tree = list(&root, 100).expect("listed");
+        let tree = list(&root, 100, true).expect("listed");
         assert_eq!(tree.files, ["a/b/y", "a/to-directory/z", "a/to-file", "x"]);
         assert_eq!(tree.left_out, ["a/b/up", "broken", "itself"]);
+        let tree = list(&root, 100, false).expect("listed");
+        assert_eq!(tree.files, ["a/b/y", "a/to-file", "x"]);
+        assert_eq!(
+            tree.left_out,
+            ["a/b/up", "a/to-directory", "broken", "itself"]
+        );
         assert!(matches!(
-            list(&root, 3),
+            list(&root, 3, true),
             Err(TreeError::TooMany { count: 3, .. })
         ));
     }

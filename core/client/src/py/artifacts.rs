@@ -88,13 +88,15 @@ pub(crate) fn manifest_digest(
 
 /// Regular files below a directory, and what was left out.
 #[pyfunction]
+#[pyo3(signature = (root, most, follow=true))]
 pub(crate) fn list_tree(
     py: Python<'_>,
     root: PathBuf,
     most: usize,
+    follow: bool,
 ) -> PyResult<(Vec<String>, Vec<String>)> {
     let tree = py
-        .detach(|| tree::list(&root, most))
+        .detach(|| tree::list(&root, most, follow))
         .map_err(|error| match &error {
             tree::TreeError::Unreadable { path, source } => os_error(path, source),
             _ => PyValueError::new_err(error.to_string()),
