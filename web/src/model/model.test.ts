@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { parseExtendedObject } from "../api/extended-json";
-import type { RunRow } from "../api/runs";
+import type { MetricInfo, RunRow } from "../api/runs";
 import { activityByDay } from "./activity";
 import { commonKeys, compareCells } from "./columns";
 import { fileRows, previewOf } from "./file-tree";
@@ -33,10 +33,24 @@ describe("sectionsOf", () => {
   it("groups by the part before the first slash, plain keys first, layers in natural order", () => {
     const sections = sectionsOf([metrics("val/loss", "loss", "l/10", "l/2"), metrics("val/acc")], () => true);
     expect(sections).toEqual([
-      { name: "Charts", keys: ["loss"] },
-      { name: "l", keys: ["l/2", "l/10"] },
-      { name: "val", keys: ["val/acc", "val/loss"] },
+      { name: "Charts", keys: ["loss"], media: [] },
+      { name: "l", keys: ["l/2", "l/10"], media: [] },
+      { name: "val", keys: ["val/acc", "val/loss"], media: [] },
     ]);
+  });
+
+  it("puts media into the sections of their keys where they are wanted", () => {
+    const picture: MetricInfo = { numeric: false, media: "images", count: 2 };
+    const map = new Map<string, MetricInfo>(metrics("val/loss"));
+    for (const key of ["val/sample", "_wandb.x"]) map.set(key, picture);
+    const [section, ...rest] = sectionsOf([map], () => true, true);
+    expect(rest).toEqual([]);
+    expect(section).toEqual({
+      name: "val",
+      keys: ["val/loss"],
+      media: [{ key: "val/sample", kind: "images" }],
+    });
+    expect(sectionsOf([map], () => true)[0]?.media).toEqual([]);
   });
 
   it("takes names of object prototypes as names and leaves out internal and other keys", () => {
