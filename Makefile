@@ -45,7 +45,7 @@ $(VENV)/.wheel: $(VENV)/.tools $(RUST_SOURCES) $(PYTHON_SOURCES) $(WEB_SOURCES)
 
 $(PEER)/.done: Makefile
 	$(PYTHON) -m venv $(PEER)
-	$(PEER)/bin/python -m pip install -q wandb==$(WANDB_VERSION) numpy pandas pyarrow scikit-learn tensorboard tensorboardX
+	$(PEER)/bin/python -m pip install -q 'wandb[media]==$(WANDB_VERSION)' matplotlib numpy pandas pyarrow scikit-learn tensorboard tensorboardX
 	touch $@
 
 web/node_modules/.package-lock.json: web/package-lock.json

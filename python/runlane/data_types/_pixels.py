@@ -151,7 +151,7 @@ def _pixels(data: Any) -> Any:
     given = list(array.shape)
     if type(data).__module__.partition(".")[0] == "torch":
         array = _channels_last(array)
-    if array.ndim > 2:
+    if array.ndim > 2 and not (array.ndim == 3 and array.shape[2] in (3, 4)):
         array = array.squeeze()
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
         raise ValueError(

@@ -1,0 +1,151 @@
+"""`x_async_media`: images are encoded in the background, and rows are the same, in the same order, whatever ends the process."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from logs import log_of, rows
+from world import Home
+
+BODY = """
+import os, signal, sys, threading, time
+import numpy as np
+import runlane as wandb
+
+run = wandb.init(mode="offline", project="p", settings=wandb.Settings(console="off", x_async_media=os.environ["IMAGES"] == "later"))
+rng = np.random.default_rng(0)
+pixels = rng.integers(0, 256, (300, 200, 3), dtype=np.uint8)
+masks = {"m": {"mask_data": pixels[..., 0] % 3, "class_labels": {0: "bg"}}}
+for i in range(12):
+    run.log({"loss": i / 3, "image": wandb.Image(pixels, caption=str(i)), "after": i})
+    # What was given is the user's again.
+    pixels += 1
+    run.log({"only": i})
+    if i % 4 == 0:
+        run.log({"list": [wandb.Image(pixels), wandb.Image(pixels[::2])], "nested": {"deep": wandb.Image(pixels, masks=masks)}})
+    if i % 5 == 0:
+        run.log({"x": 1}, commit=False)
+        run.log({"page": wandb.Html("x", inject=False), "floats": wandb.Image(pixels / 2.0)}, step=i * 10 + 500)
+same = wandb.Image(pixels)
+run.log({"same": same})
+run.log({"same": same, "array": np.arange(3)})
+run.config.late = 1
+run.summary["best"] = 3
+run.summary["picture"] = wandb.Image(pixels)
+"""
+ENDINGS = {
+    "finish": "run.finish()",
+    "exit": "sys.exit(0)",
+    "flush": "assert run.flush(timeout=30); os._exit(0)",
+    "sigterm": "os.kill(os.getpid(), signal.SIGTERM); time.sleep(30)",
+}
+
+
+def _content(run_dir: Path) -> list[dict[str, Any]]:
+    found = []
+    for row in rows(log_of(run_dir)):
+        for key, value in row.items():
+            if key.endswith(".path"):
+                assert (run_dir / "files" / value).stat().st_size == row[key.replace(".path", ".size")]
+        found.append({key: value for key, value in row.items() if key not in ("_timestamp", "_runtime")})
+    return found
+
+
+def _run(home: Home, mode: str, ending: str) -> Path:
+    known = set(home.run_dirs())
+    done = home.python(BODY + ENDINGS[ending], check=False, env={"IMAGES": mode})
+    assert done.returncode in (0, -signal.SIGTERM), done.stderr
+    (made,) = set(home.run_dirs()) - known
+    return made
+
+
+@pytest.fixture
+def reference(home: Home) -> list[dict[str, Any]]:
+    return _content(_run(home, "now", "finish"))
+
+
+def test_rows_are_the_same_however_the_process_ends(home: Home, reference: list[dict[str, Any]]) -> None:
+    assert len(reference) > 30
+    for ending in ENDINGS:
+        run_dir = _run(home, "later", ending)
+        home.stop_daemon()
+        assert _content(run_dir) == reference, ending
+
+
+SLOW = """
+import os, sys, time
+import numpy as np
+import runlane as wandb
+from runlane import _core, _media_queue
+
+# The background does not get to it by itself.
+complete, _media_queue._queue._work = _core.HeldCall.complete, lambda: time.sleep(60)
+run = wandb.init(mode="offline", project="p", settings=wandb.Settings(console="off", x_async_media=True))
+pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+run.log({"before": 0})
+for i in range(5):
+    run.log({"image": wandb.Image(pixels), "i": i})
+    run.log({"i": i + 0.5})
+"""
+
+
+def test_a_kill_loses_calls_from_the_end_only(home: Home) -> None:
+    home.python(SLOW + "_media_queue._queue._make_next(False)\nos.kill(os.getpid(), 9)", check=False)
+    (run_dir,) = home.run_dirs()
+    deadline = time.monotonic() + 20
+    while len(found := [row for row in rows(log_of(run_dir)) if row]) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [row.get("before", row.get("i")) for row in found] == [0, 0, 0.5]
+    assert "image.sha256" in found[1]
+
+
+def test_a_forked_child_leaves_the_parents_images_to_it(home: Home) -> None:
+    fork = """
+child = os.fork()
+if child == 0:
+    run.log({"of child": wandb.Image(pixels)})
+    run.flush(timeout=30)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+run.finish()
+"""
+    home.python(SLOW + fork)
+    (run_dir,) = home.run_dirs()
+    found = rows(log_of(run_dir))
+    assert [row["i"] for row in found if "i" in row] == [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5]
+    assert sum("of child.sha256" in row for row in found) == 1
+
+
+def test_where_memory_is_full_calls_encode_themselves(home: Home) -> None:
+    full = """
+from runlane.data_types import _files
+_files.MEMORY_BYTES = _files.temporary.memory_bytes + 3 * pixels.nbytes
+images = [wandb.Image(pixels) for _ in range(6)]
+print("PENDING", [image._is_pending() for image in images])
+run.log({"full": images})
+print("SETTLED", run.summary["i"], _files.temporary.memory_bytes <= _files.MEMORY_BYTES)
+run.finish()
+"""
+    text = home.python(SLOW + full).stdout
+    assert "PENDING [True, True, True, False, False, False]" in text.replace("False, True", "?"), text
+    assert "SETTLED 4.5 True" in text
+
+
+def test_a_call_with_an_image_returns_before_it_is_encoded(home: Home) -> None:
+    timed = """
+large = np.random.default_rng(0).integers(0, 256, (1500, 1500, 3), dtype=np.uint8)
+began = time.perf_counter()
+run.log({"large": wandb.Image(large)})
+later = time.perf_counter() - began
+began = time.perf_counter()
+_core.encode_png(large.ctypes.data, 1500, 1500, 3)
+print("RATIO", later / (time.perf_counter() - began))
+run.finish()
+"""
+    text = home.python(SLOW + timed).stdout
+    (ratio,) = (float(line.split()[1]) for line in text.splitlines() if line.startswith("RATIO"))
+    assert ratio < 0.5
