@@ -8,6 +8,11 @@ from world import Home, Server
 
 CLASSES = (
     "Api Run Runs Project Projects File Files User Team Member ConsoleLogs ConsoleLogLine HistoryScan DownloadHistoryResult"
+    " ArtifactCollection ArtifactType"
+).split()
+# Lists of artifacts, which have the same machinery.
+LISTS = (
+    "ArtifactCollections ArtifactFiles ArtifactTypes Artifacts ProjectArtifactCollections RunArtifacts"
 ).split()
 
 # What is left out, and why: the machinery of wandb's lists, and a file format that its summary had long ago.
@@ -17,6 +22,7 @@ LEFT = {
     "Files": {"convert_objects", "update_variables"},
     "ConsoleLogs": {"convert_objects", "update_variables"},
     "HTTPSummary": {"open_h5", "read_h5", "write_h5"},
+    **{name: {"convert_objects", "update_variables", "QUERY"} for name in LISTS},
 }
 
 # Runs in either client: what each class has, and how it is called.
@@ -26,6 +32,7 @@ module = importlib.import_module({module!r})
 found = {{"module": [name for name in dir(module) if name[0].isupper() and not name.isupper()]}}
 classes = {{name: getattr(module, name) for name in {classes!r}}}
 classes["HTTPSummary"] = importlib.import_module({summary!r}).HTTPSummary
+classes["Artifact"] = importlib.import_module({module!r}.partition(".")[0]).Artifact
 for name, cls in classes.items():
     members = found[name] = {{}}
     for member in dir(cls):
@@ -43,7 +50,7 @@ print("FOUND" + json.dumps(found))
 
 
 def _described(home: Home, server: Server, module: str, summary: str, python: str | None = None):
-    code = DESCRIBE.format(module=module, summary=summary, classes=CLASSES)
+    code = DESCRIBE.format(module=module, summary=summary, classes=[*CLASSES, *LISTS])
     output = home.python(code, env=server.env, **({"python": python} if python else {})).stdout
     line = next(line for line in output.splitlines() if line.startswith("FOUND"))
     return json.loads(line.removeprefix("FOUND"))
