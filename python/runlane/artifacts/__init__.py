@@ -1,6 +1,5 @@
 """Artifacts: versioned sets of files, and what they raise. Names are fetched when they are first used."""
 
-# ruff: noqa: TC004 - the names of the type-checking block are what the module hands out lazily
 from __future__ import annotations
 
 TYPE_CHECKING = False

@@ -72,9 +72,9 @@ def entry_path(name: Any) -> str:
         raise TypeError(f"a path in an artifact must be a string, got {type(name).__name__}")
     parts = [part for part in given.split("/") if part not in ("", ".")]
     path = "/".join(parts)
+    if given.startswith("/"):
+        raise ValueError(f"Invalid artifact path: {given!r}: it must be relative")
     try:
-        if given.startswith("/"):
-            raise ValueError("it must be relative")
         return _core.check_artifact_text("path", path)
     except ValueError as error:
         raise ValueError(f"Invalid artifact path: {given!r}: {error}") from None

@@ -274,8 +274,10 @@ class ArtifactManifest:
             raise ValueError(f"Failed to find storage policy {policy!r}")
         config = manifest_json.get("storagePolicyConfig") or {}
         contents = manifest_json.get("contents")
-        if not isinstance(config, dict) or not isinstance(contents, dict):
-            raise ValueError("Invalid manifest format. `contents` and `storagePolicyConfig` must be objects.")
+        if not (isinstance(config, dict) and isinstance(contents, dict)):
+            raise ValueError(  # noqa: TRY004 - what is read is no argument
+                "Invalid manifest format. `contents` and `storagePolicyConfig` must be objects."
+            )
         region = config.get("storageRegion")
         return cls(
             digest_algorithm,
@@ -356,7 +358,7 @@ class ArtifactManifest:
 def _read_entry(path: str, members: Any) -> ArtifactManifestEntry:
     digest = members.get("digest") if isinstance(members, dict) else None
     if not isinstance(digest, str) or not isinstance(members, dict):
-        raise ValueError(f"Invalid manifest format. Entry {path!r} has no digest.")
+        raise ValueError(f"Invalid manifest format. Entry {path!r} has no digest.")  # noqa: TRY004 - as above
     size = members.get("size")
     extra = members.get("extra") or {}
     ref, birth = members.get("ref"), members.get("birthArtifactID")

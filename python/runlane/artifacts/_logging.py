@@ -13,7 +13,6 @@ from collections import deque
 
 from runlane import _core, terminal
 from runlane._json_text import encode
-from runlane.errors import CommError
 
 from . import _checks, _storage
 from ._entries import LAYOUT, POLICY, ArtifactManifest, sorted_entries

@@ -8,7 +8,6 @@ import os
 from runlane import terminal
 
 from . import _checks, _staging
-from ._entries import ArtifactManifest, ArtifactManifestEntry
 from ._errors import needs_draft, needs_logged
 
 TYPE_CHECKING = False
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from runlane import _core
     from runlane.data_types.base import WBValue
 
+    from ._entries import ArtifactManifest, ArtifactManifestEntry
     from ._versions import Version
 
 _SUFFIX = ".json"
@@ -70,12 +70,16 @@ class Objects:
                 return present
             del self.manifest.entries[path]
         try:
-            entry = self._referred(obj, path) or self._written(obj, path)
+            entry = self._referred(obj, path)
+            # Rows and further artifacts refer to where the bytes are.
+            referred = entry is not None
+            entry = entry or self._written(obj, path)
         except BaseException:
             if present is not None:
                 self.manifest.entries[path] = present
             raise
-        obj._set_artifact_target(self, logical)
+        if not referred:
+            obj._set_artifact_target(self, logical)
         return entry
 
     def _written(self, obj: WBValue, path: str) -> ArtifactManifestEntry:

@@ -53,7 +53,7 @@ class WandbModelCheckpoint(ModelCheckpoint):  # type: ignore[misc, unused-ignore
         self._run.log_artifact(artifact, aliases=[when])
 
     def _pattern(self, epoch: int, batch: int | None, logs: Mapping[str, Any] | None) -> str:
-        return os.fspath(self._get_file_path(epoch, batch, logs))
+        return str(self._get_file_path(epoch, batch, logs))
 
 
 def _files(path: str) -> list[str]:
