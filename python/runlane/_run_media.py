@@ -195,7 +195,11 @@ def as_media(value: Any) -> Any:
     if hasattr(value, "iloc"):
         from .data_types.table import Table
 
-        return Table(dataframe=value, allow_mixed_types=True)
+        try:
+            return Table(dataframe=value)
+        except TypeError:
+            # A column of mixed types is no reason to lose the others.
+            return Table(dataframe=value, allow_mixed_types=True)
     from .data_types.bokeh import Bokeh, is_bokeh
 
     if is_bokeh(value):

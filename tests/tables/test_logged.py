@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from world import PYTHON, Home
 
@@ -18,9 +19,10 @@ Table, plot = wandb.Table, wandb.plot
 one = lambda: Table(columns=["x"], data=[[1]])
 
 # Misuse costs its own value and nothing else.
-Table.MAX_ROWS = 5
+Table.MAX_ROWS, Table.MAX_ARTIFACT_ROWS = 5, 6
 for _ in range(2):
     run.log({"long": Table(columns=["x"], data=[[i] for i in range(8)]), "ok": 1})
+Table.MAX_ROWS, Table.MAX_ARTIFACT_ROWS = 5, 200_000
 class Odd: pass
 run.log({"odd": Table(columns=["x"], data=[[Odd()], [Odd()]])})
 changed = one()
@@ -49,6 +51,16 @@ for use in (
         print("REFUSED", type(error).__name__, str(error).splitlines()[0])
 import pandas as pd
 run.summary["deep"] = {"frame": pd.DataFrame({"a": [1, 2]}), "list": [one()]}
+# Objects of artifacts.
+early = one()
+artifact = wandb.Artifact("mine", "dataset")
+artifact.add(early, "kept")
+run.log({"early": early, "parts": wandb.data_types.PartitionedTable("nowhere")})
+joined = wandb.JoinedTable(one(), one(), "x")
+artifact.add(joined, "joined")
+run.log({"joined": joined})
+run.log_artifact(artifact)
+run.log({"evaluated": wandb.EvalTable(columns=["x"], data=[[1]])})
 run.summary["hist"] = wandb.Histogram([1, 2, float("nan")], num_bins=2)
 
 # A directory for media that cannot be made.
@@ -81,6 +93,8 @@ with wandb.init(mode="offline", project="p", settings=wandb.Settings(strict=True
             print("not refused")
         except TypeError as error:
             print("REFUSED", str(error))
+with wandb.init(mode="offline", project="p", id="plain", settings=wandb.Settings(allow_offline_artifacts=False)) as plain:
+    plain.log({"without": Table(columns=["x"], data=[[i] for i in range(8)]), "joined": wandb.JoinedTable(one(), one(), "x")})
 with wandb.init(mode="disabled") as disabled:
     disabled.log({"t": one(), "c": plot.line(one(), "x", "x")})
     disabled.summary["t"] = one()
@@ -91,14 +105,13 @@ with wandb.init(mode="disabled") as disabled:
 def test_tables_and_charts_of_a_run(home: Home, wandb_python: str) -> None:
     result = home.python(SCRIPT, env={"PYTHONWARNINGS": "ignore"})
     directory = next(path for path in home.run_dirs() if path.name.endswith("tables1"))
-    words = [
-        str(Path(wandb_python).with_name("wandb")),
-        "leet",
-        "inspect",
-        "--json",
-        str(directory / "run-tables1.wandb"),
-    ]
-    records = [json.loads(line) for line in home.run(words, check=True).stdout.splitlines()]
+
+    def records_of(run_id: str) -> list[dict[str, Any]]:
+        (log,) = home.wandb_dir.glob(f"*-{run_id}/run-{run_id}.wandb")
+        words = [str(Path(wandb_python).with_name("wandb")), "leet", "inspect", "--json", str(log)]
+        return [json.loads(line) for line in home.run(words, check=True).stdout.splitlines()]
+
+    records = records_of("tables1")
     rows = [record["history"]["item"] for record in records if record["type"] == "history"]
 
     def values(key: str) -> list[object]:
@@ -119,9 +132,35 @@ def test_tables_and_charts_of_a_run(home: Home, wandb_python: str) -> None:
         json.dumps(json.loads((directory / "files" / path).read_text())) for path in values("long.path")
     }
     assert json.loads(stored)["data"] == [[0], [1], [2], [3], [4]]
-    assert told.count("table `long` has 8 rows: the first 5 are stored") == 1
+    assert told.count("Truncating wandb.Table object to 6 rows: it has 8") == 2
     assert told.count("cannot log the value of `odd`: type __main__.Odd is stored as a placeholder") == 1
     assert told.count("is changed after it was logged") == 1
+    artifacts = {
+        record["artifact"]["client_id"]: record["artifact"]
+        for record in records
+        if record["type"] == "artifact"
+    }
+    names = [artifact["name"] for artifact in artifacts.values()]
+    # Each row says where the table is in full.
+    for key in ("long", "early", "joined", "evaluated", "k" * 300 + "/" + "v" * 400):
+        (path,) = {*values(f"{key}.artifact_path")} if key != "long" else {values("long.artifact_path")[-1]}
+        client_id, _, entry = str(path).removeprefix("wandb-client-artifact://").partition("/")
+        assert entry in [one["path"] for one in artifacts[client_id]["manifest"]["contents"]], key
+    assert names.count("run-tables1-long") == 2 and names.count("run-tables1-evaluated") == 1
+    (long_name,) = [name for name in names if "kkkk" in name]
+    assert len(long_name) == 128 and long_name[:20] == "run-tables1-kkkkkkkk" and long_name[-7] == "-"
+    assert values("parts") == ["<runlane.data_types.partitioned_table.PartitionedTable>"]
+    assert "PartitionedTables must first be added to an Artifact before logging to a Run" in told
+    assert told.count("an EvalTable is stored as an ordinary table") == 1
+    without = records_of("plain")
+    assert [record for record in without if record["type"] == "artifact"] == []
+    (row,) = [record["history"]["item"] for record in without if record["type"] == "history"]
+    assert row["without.nrows"] == 8 and "without.artifact_path" not in row
+    assert told.count("table `without` has 8 rows: the first 5 are stored") == 1
+    assert (
+        row["joined"] == "<runlane.data_types.joined_table.JoinedTable>"
+        and "offline run does without" in told
+    )
     assert len(set(values("changed.path"))) == 1 and values("changed.nrows") == [1, 3]
     assert values("list") == [["<runlane.plot.custom_chart.CustomChart>"]]
     assert "a chart is a value of its own, not part of a list" in told

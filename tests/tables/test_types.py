@@ -12,9 +12,7 @@ from runlane.data_types import _dtypes, _dtypes_json, _dtypes_media
 from runlane.data_types._dtypes import INVALID, NUMBER, Const, List, NDArray, TypedDict, Union, optional
 from runlane.data_types._dtypes_json import type_from_json
 
-EMPTY_IMAGE = (
-    "Image-file(box_layers:{}, box_score_keys:set(), mask_layers:{}, box_class_maps:{}, mask_class_maps:{}, class_map:{})"
-)
+EMPTY_IMAGE = "Image-file(box_layers:{}, box_score_keys:set(), mask_layers:{}, box_class_maps:{}, mask_class_maps:{}, class_map:{})"
 
 
 def const(value: object, is_set: bool) -> dict[str, object]:
@@ -37,15 +35,27 @@ OPTIONAL = {"wb_type": "union", "params": {"allowed_types": [{"wb_type": "none"}
 
 # JSON of a type as this version writes it, and its text.
 KINDS = [
-    *(({"wb_type": name}, name.capitalize()) for name in ("none", "string", "number", "boolean", "timestamp")),
-    *(({"wb_type": name}, name.capitalize()) for name in ("unknown", "any", "invalid", "primaryKey", "artifactVersion")),
-    *(({"wb_type": name}, name.capitalize()) for name in ("audio-file", "video-file", "html-file", "object3D-file")),
+    *(
+        ({"wb_type": name}, name.capitalize())
+        for name in ("none", "string", "number", "boolean", "timestamp")
+    ),
+    *(
+        ({"wb_type": name}, name.capitalize())
+        for name in ("unknown", "any", "invalid", "primaryKey", "artifactVersion")
+    ),
+    *(
+        ({"wb_type": name}, name.capitalize())
+        for name in ("audio-file", "video-file", "html-file", "object3D-file")
+    ),
     *(({"wb_type": name}, name.capitalize()) for name in ("bokeh-file", "joined-table", "partitioned-table")),
     ({"wb_type": "wb_trace_tree"}, "Wb_trace_tree"),
     (OPTIONAL, "None or Number"),
     (NUMBERS, "Number[]"),
     ({"wb_type": "typedDict", "params": {"type_map": {"a": NUMBERS}}}, "{'a': Number[]}"),
-    ({"wb_type": "ndarray", "params": {"shape": [2, 3], "serialization_path": {"path": "p", "key": "k"}}}, "Ndarray(shape:[2, 3])"),
+    (
+        {"wb_type": "ndarray", "params": {"shape": [2, 3], "serialization_path": {"path": "p", "key": "k"}}},
+        "Ndarray(shape:[2, 3])",
+    ),
     (const([1, 2], True), "{1, 2}"),
     (const("a", False), "a"),
     ({"wb_type": "pythonObject", "params": {"class_name": "X"}}, "Pythonobject(class_name:X)"),
@@ -111,8 +121,18 @@ def test_types_that_are_nested_without_end_are_refused() -> None:
 
 
 IMAGES = {
-    "A": {"box_layers": {"p": {0, 1}}, "box_score_keys": {"conf"}, "box_class_maps": {"p": {"0": "a", "1": "b"}}, "class_map": {"0": "a", "1": "b"}},
-    "C": {"box_layers": {"p": {1, 5}}, "box_score_keys": {"x"}, "box_class_maps": {"p": {"1": "z", "5": "w"}}, "class_map": {"1": "z", "5": "w"}},
+    "A": {
+        "box_layers": {"p": {0, 1}},
+        "box_score_keys": {"conf"},
+        "box_class_maps": {"p": {"0": "a", "1": "b"}},
+        "class_map": {"0": "a", "1": "b"},
+    },
+    "C": {
+        "box_layers": {"p": {1, 5}},
+        "box_score_keys": {"x"},
+        "box_class_maps": {"p": {"1": "z", "5": "w"}},
+        "class_map": {"1": "z", "5": "w"},
+    },
     "M": {"mask_layers": {"m": {0}}, "mask_class_maps": {"m": {"0": "bg"}}, "class_map": {"0": "bg"}},
 }
 
@@ -136,7 +156,14 @@ def test_image_columns_know_all_layers_and_keep_the_first_name_of_a_class() -> N
 
 def test_consts_lists_and_arrays_take_what_they_say() -> None:
     five, letters = Const(5), Const({"a", "b"})
-    assert [five.assign(value) is five for value in (5, 5.0, 6, None, "5", np.zeros(2))] == [True, True, False, False, False, False]
+    assert [five.assign(value) is five for value in (5, 5.0, 6, None, "5", np.zeros(2))] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
     assert letters.assign({"b", "a"}) is letters and letters.assign(["a", "b"]) is INVALID
     assert letters.to_json() == const(["a", "b"], True)
     either = optional(Const("x"))
@@ -147,7 +174,10 @@ def test_consts_lists_and_arrays_take_what_they_say() -> None:
     several = _dtypes.type_named([int, str])
     assert isinstance(several, Union) and repr(several) == "Number or String"
     assert several.assign(True) is INVALID
-    assert repr(TypedDict({"a": NUMBER, "b": optional(NUMBER)}).assign({"a": 1})) == "{'a': Number, 'b': None or Number}"
+    assert (
+        repr(TypedDict({"a": NUMBER, "b": optional(NUMBER)}).assign({"a": 1}))
+        == "{'a': Number, 'b': None or Number}"
+    )
 
 
 def test_keys_belong_to_a_table() -> None:
@@ -167,13 +197,21 @@ def test_keys_belong_to_a_table() -> None:
         people.index_ref(7)
     for use, error, text in (
         (lambda: people.set_pk("age"), ValueError, "Cannot have multiple primary keys - id is already"),
-        (lambda: people.cast("id", _dtypes_media.PRIMARY_KEY, optional=True), ValueError, "cannot be optional"),
+        (
+            lambda: people.cast("id", _dtypes_media.PRIMARY_KEY, optional=True),
+            ValueError,
+            "cannot be optional",
+        ),
         (lambda: visits.set_fk("day", people, "id"), TypeError, "column `day` takes Foreignkey"),
         (lambda: visits.set_fk("who", people, "nope"), KeyError, "there is no column `nope`"),
         (lambda: visits.set_fk("who", [["ann"]], "id"), TypeError, "`table` must be a Table, got list"),
         (lambda: visits.add_data(5, 4), TypeError, "column `who` takes Foreignkey"),
         (lambda: rows.add_data(99), TypeError, "column `row` takes Foreignindex"),
-        (lambda: Table(columns=["id"], data=[[None]]).set_pk("id"), TypeError, "takes Primarykey, row 0 has None"),
+        (
+            lambda: Table(columns=["id"], data=[[None]]).set_pk("id"),
+            TypeError,
+            "takes Primarykey, row 0 has None",
+        ),
     ):
         with pytest.raises(error, match=text):
             use()

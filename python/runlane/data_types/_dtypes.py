@@ -8,6 +8,8 @@ elements have one type, `invalid` if they have none in common; after that no lis
 from __future__ import annotations
 
 import sys
+from datetime import date, datetime
+from operator import ne
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 #: Classes of builtin values, and the types of columns of them.
 _BUILTIN = {int: "number", float: "number", str: "string", bool: "boolean", type(None): "none"}
 _LISTS = (list, tuple, set, frozenset)
+_CONTAINERS = (*_LISTS, dict)
 
 
 class Type:
@@ -27,6 +30,9 @@ class Type:
 
     def assign(self, value: Any) -> Type:
         """The type of a column of this type once it holds `value` as well; `INVALID` if it cannot."""
+        if type(value) in _CONTAINERS:
+            # Types of these have their own rules, and looking at all parts takes long.
+            return INVALID
         return self.assign_type(type_of(value))
 
     def assign_type(self, other: Type) -> Type:
@@ -74,6 +80,9 @@ def single(one: Type) -> Type:
 
 
 class _Unknown(Type):
+    def assign(self, value: Any) -> Type:
+        return self.assign_type(type_of(value))
+
     def assign_type(self, other: Type) -> Type:
         return INVALID if other in (NONE, INVALID) else other
 
@@ -158,7 +167,7 @@ class List(Type):
         if type(value) in _LISTS or (_is_array(value) and value.ndim > 0):
             items = list(value)
             element = self.element
-            if not plain_kinds(element).issuperset(map(type, items)):
+            if not takes_all(element, items):
                 for item in items:
                     element = element.assign(item)
                     if element is INVALID:
@@ -362,7 +371,7 @@ def _list_type(value: Any) -> Type:
 def _foreign_type(value: Any) -> Type:
     """The type of an object of numpy or the standard library, or of any other class."""
     kind = type(value)
-    if kind.__module__ == "datetime" and kind.__name__ in ("datetime", "date"):
+    if kind is datetime or kind is date:
         return TIMESTAMP
     numpy = sys.modules.get("numpy")
     if numpy is not None:
@@ -414,7 +423,7 @@ def type_named(dtype: Any) -> Type:
 
 
 def _foreign_type_named(dtype: type) -> Type:
-    if dtype.__module__ == "datetime" and dtype.__name__ in ("datetime", "date"):
+    if dtype is datetime or dtype is date:
         return TIMESTAMP
     numpy = sys.modules.get("numpy")
     if numpy is not None:
@@ -431,18 +440,33 @@ def _foreign_type_named(dtype: type) -> Type:
     return PythonObject(dtype.__name__)
 
 
+def takes_all(one: Type, values: list[Any]) -> bool:
+    """Whether a column of type `one` takes all values as it is; a quick look that may say no where a slow one says yes."""
+    kinds = plain_kinds(one)
+    found = {*map(type, values)}
+    if found <= kinds:
+        return True
+    # Without none there must be no NaN among the floats.
+    return one is NUMBER and found <= kinds | {float} and not any(map(ne, values, values))
+
+
 def plain_kinds(one: Type) -> frozenset[type]:
     """Exact types whose values a column of type `one` takes without a second look. A float may be NaN, which is none."""
     allowed = one.allowed if isinstance(one, Union) else [one]
     kinds: set[type] = set()
+    numpy = sys.modules.get("numpy")
     has_none = NONE in allowed
     for part in allowed:
         if part is NUMBER:
             kinds |= {int, float} if has_none else {int}
+            if numpy is not None:
+                kinds |= {numpy.int64, numpy.int32, numpy.uint8, numpy.float64, numpy.float32}
         elif part is STRING:
             kinds.add(str)
         elif part is BOOLEAN:
             kinds.add(bool)
+        elif part is TIMESTAMP:
+            kinds |= {datetime, date} if numpy is None else {datetime, date, numpy.datetime64}
         elif part is NONE:
             kinds.add(type(None))
         elif part is ANY:

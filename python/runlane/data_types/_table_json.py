@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import date, datetime, timedelta, timezone
 
 from runlane import _core
 from runlane._convert import _as_numpy
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
     #: Converts an object that has no rule here.
     Convert = Callable[[Any], Any]
 
+_ENCODER = json.JSONEncoder(sort_keys=True)
+_BEGIN = datetime(1970, 1, 1)
+_BEGIN_UTC = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MICROSECOND = timedelta(microseconds=1)
 #: Rows that are converted at once: what is in memory besides the cells.
 _BLOCK_ROWS = 2048
 
@@ -75,7 +80,12 @@ def artifact_pieces(
 
 
 def _row_pieces(
-    rows: list[Any], begin: int, end: int, compact: bool, text: Callable[[Any], str], nulls: Sequence[int]
+    rows: list[Any],
+    begin: int,
+    end: int,
+    compact: bool,
+    text: Callable[[Any], str | list[Any]],
+    nulls: Sequence[int],
 ) -> Iterator[bytes]:
     separator = b""
     for block in range(begin, end, _BLOCK_ROWS):
@@ -93,12 +103,17 @@ def _compact(value: Any, default: Convert | None = None) -> str:
     return without_surrogates(text)
 
 
-def _run_cell(value: Any, convert: Convert) -> str:
+def _run_cell(value: Any, convert: Convert) -> str | list[Any]:
+    if type(value) is list or type(value) is tuple:
+        # Nested too deeply: a cycle.
+        return _compact(convert(value))
+
     def default(item: Any) -> Any:
         return cell(item, convert)
 
     try:
-        return _compact(value, default)
+        plain = value if isinstance(value, (dict, list, tuple, str, int, float)) else default(value)
+        return plain if type(plain) is list else _compact(plain, default)
     except (TypeError, ValueError, RecursionError):
         # Keys that are no strings, or a cycle.
         return _compact(convert(value), default)
@@ -161,10 +176,10 @@ def _numpy(value: Any, convert: Convert) -> Any:
 
 def _sorted_text(value: Any) -> str:
     try:
-        return json.dumps(value, sort_keys=True)
+        return _ENCODER.encode(value)
     except TypeError:
         # Keys of several types have no order.
-        return json.dumps(_with_text_keys(value, 0), sort_keys=True)
+        return _ENCODER.encode(_with_text_keys(value, 0))
 
 
 def _with_text_keys(value: Any, depth: int) -> Any:
@@ -177,8 +192,24 @@ def _with_text_keys(value: Any, depth: int) -> Any:
     return value
 
 
-def _artifact_text(value: Any, artifact: Any, convert: Convert) -> str:
-    if type(value) in (list, dict):
+def _artifact_text(value: Any, artifact: Any, convert: Convert) -> str | list[Any]:
+    kind = type(value)
+    if kind is datetime or kind is date:
+        return str(milliseconds(value))
+    if kind is list or kind is tuple:
+        return _sorted_text(convert(value))
+    if kind.__module__ == "numpy":
+        if kind.__name__ == "datetime64":
+            moment = _nanoseconds(value)
+            return "null" if moment is None else repr(moment)
+        if (
+            kind.__name__ == "ndarray"
+            and value.ndim
+            and value.dtype.kind in "fiub"
+            and value.dtype.itemsize <= 8
+        ):
+            return value.tolist()  # type: ignore[no-any-return]
+    if kind is dict:
         try:
             text = _sorted_text(value)
         except (TypeError, ValueError, RecursionError):
@@ -187,7 +218,8 @@ def _artifact_text(value: Any, artifact: Any, convert: Convert) -> str:
             # The word may be part of a text, too: looking closer is never wrong.
             if "NaN" not in text:
                 return text
-    return _sorted_text(artifact_cell(value, artifact, convert))
+    plain = artifact_cell(value, artifact, convert)
+    return plain if type(plain) is list else _sorted_text(plain)
 
 
 def artifact_cell(value: Any, artifact: Any, convert: Convert, depth: int = 0) -> Any:
@@ -271,13 +303,10 @@ def _nanoseconds(value: Any) -> int | float | None:
 
 def milliseconds(value: Any) -> int:
     """Milliseconds between 1970-01-01 UTC and a date or datetime, cut; without a time zone it is UTC."""
-    from datetime import datetime, timedelta, timezone
-
-    if not hasattr(value, "hour"):
+    if not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day)
     elif type(value).__module__.partition(".")[0] == "pandas":
-        value = value.to_pydatetime(warn=False)
-    if value.tzinfo is None:
-        value = value.replace(tzinfo=timezone.utc)
-    micros: int = (value - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(microseconds=1)
+        value = value.to_pydatetime(warn=False)  # type: ignore[attr-defined]
+    begin = _BEGIN if value.tzinfo is None else _BEGIN_UTC
+    micros: int = (value - begin) // _MICROSECOND
     return micros // 1000 if micros >= 0 else -(-micros // 1000)

@@ -1,15 +1,18 @@
 //! Rows of tables as JSON text.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyString};
+use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
 use crate::sys::python::{Plain, read_plain};
 use crate::table::{Cell, Style, rows};
 
+/// Deepest nesting of lists; what lies deeper (a list that contains itself) is converted as a whole.
+const DEPTH: usize = 64;
+
 /// The JSON text of `rows[begin:end]`, without the brackets around all of them.
 ///
-/// Cells of the columns `nulls` are written as null. Another cell that is no plain value is what `convert(cell)` returns:
-/// JSON text. The rows are read at once, then written while other threads run.
+/// Cells of the columns `nulls` are written as null, lists and tuples as lists. Another cell, or part of one, that is no
+/// plain value is what `convert(value)` returns: JSON text, or a list that is written likewise. The rows are read at once, then written while other threads run.
 #[pyfunction]
 pub(crate) fn table_rows<'py>(
     py: Python<'py>,
@@ -20,12 +23,17 @@ pub(crate) fn table_rows<'py>(
     convert: &Bound<'py, PyAny>,
     nulls: Vec<usize>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let style = if compact {
-        Style::Run
-    } else {
-        Style::Artifact
+    let style = if compact { Style::Run } else { Style::Artifact };
+    let mut reader = Reader {
+        convert,
+        held: Vec::new(),
     };
-    let held = held(data, begin, end, convert, &nulls)?;
+    // `convert` runs Python code, which may change the rows: each is asked for anew.
+    for index in begin..end.min(data.len()) {
+        let Ok(row) = data.get_item(index) else { break };
+        reader.row(&row, &nulls)?;
+    }
+    let held = reader.held;
     let cells: Vec<Cell<'_>> = held.iter().map(Held::cell).collect();
     let written = py.detach(|| {
         let mut out = Vec::with_capacity(cells.len() * 12);
@@ -40,6 +48,7 @@ enum Held<'py> {
     Null,
     Value(Bound<'py, PyAny>),
     Raw(Bound<'py, PyString>),
+    Begin,
     End,
 }
 
@@ -49,6 +58,7 @@ impl Held<'_> {
             Self::Null => Cell::Null,
             Self::Value(value) => known(value).unwrap_or(Cell::Null),
             Self::Raw(text) => Cell::Raw(text.to_str().unwrap_or("null")),
+            Self::Begin => Cell::Begin,
             Self::End => Cell::End,
         }
     }
@@ -64,30 +74,56 @@ fn known<'a>(value: &'a Bound<'_, PyAny>) -> Option<Cell<'a>> {
     })
 }
 
-fn held<'py>(
-    data: &Bound<'py, PyList>,
-    begin: usize,
-    end: usize,
-    convert: &Bound<'py, PyAny>,
-    nulls: &[usize],
-) -> PyResult<Vec<Held<'py>>> {
-    let mut held = Vec::new();
-    // `convert` runs Python code, which may change the rows: each is asked for anew.
-    for index in begin..end.min(data.len()) {
-        let Ok(row) = data.get_item(index) else { break };
+struct Reader<'a, 'py> {
+    convert: &'a Bound<'py, PyAny>,
+    held: Vec<Held<'py>>,
+}
+
+impl<'py> Reader<'_, 'py> {
+    fn row(&mut self, row: &Bound<'py, PyAny>, nulls: &[usize]) -> PyResult<()> {
+        self.held.push(Held::Begin);
         for (column, value) in row.try_iter()?.enumerate() {
             let value = value?;
             if nulls.contains(&column) {
-                held.push(Held::Null);
-            } else if known(&value).is_some() {
-                held.push(Held::Value(value));
+                self.held.push(Held::Null);
             } else {
-                let text = convert.call1((value,))?.cast_into::<PyString>()?;
-                text.to_str()?;
-                held.push(Held::Raw(text));
+                self.value(value, 0)?;
             }
         }
-        held.push(Held::End);
+        self.held.push(Held::End);
+        Ok(())
     }
-    Ok(held)
+
+    fn value(&mut self, value: Bound<'py, PyAny>, depth: usize) -> PyResult<()> {
+        if known(&value).is_some() {
+            self.held.push(Held::Value(value));
+            return Ok(());
+        }
+        if self.list(&value, depth)? {
+            return Ok(());
+        }
+        let converted = self.convert.call1((value,))?;
+        if self.list(&converted, depth)? {
+            return Ok(());
+        }
+        let text = converted.cast_into::<PyString>()?;
+        // Text that is no UTF-8 is found here, where it can be said.
+        text.to_str()?;
+        self.held.push(Held::Raw(text));
+        Ok(())
+    }
+
+    /// Reads an exact list or tuple; false for anything else, and for what lies too deep.
+    fn list(&mut self, value: &Bound<'py, PyAny>, depth: usize) -> PyResult<bool> {
+        let is_list = value.is_exact_instance_of::<PyList>();
+        if depth >= DEPTH || !(is_list || value.is_exact_instance_of::<PyTuple>()) {
+            return Ok(false);
+        }
+        self.held.push(Held::Begin);
+        for item in value.try_iter()? {
+            self.value(item?, depth + 1)?;
+        }
+        self.held.push(Held::End);
+        Ok(true)
+    }
 }

@@ -25,7 +25,7 @@ pub(crate) enum Style {
     Run,
 }
 
-/// A cell whose value is known; the text belongs to someone else.
+/// A cell whose value is known, or an end of a list: of one in a cell, or of a row. Text belongs to someone else.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Cell<'a> {
     /// `null`
@@ -40,7 +40,9 @@ pub(crate) enum Cell<'a> {
     Text(&'a str),
     /// JSON text.
     Raw(&'a str),
-    /// Behind the last cell of a row.
+    /// Before the first element of a list.
+    Begin,
+    /// Behind the last one.
     End,
 }
 
@@ -50,19 +52,12 @@ pub(crate) fn rows(cells: &[Cell<'_>], style: Style, out: &mut Vec<u8>) {
         Style::Artifact => b", ",
         Style::Run => b",",
     };
-    let (mut first_row, mut inside) = (true, false);
+    let mut first = true;
     for cell in cells {
-        if inside {
-            if !matches!(cell, Cell::End) {
-                out.extend_from_slice(separator);
-            }
-        } else {
-            if !first_row {
-                out.extend_from_slice(separator);
-            }
-            out.push(b'[');
-            (first_row, inside) = (false, true);
+        if !first && !matches!(cell, Cell::End) {
+            out.extend_from_slice(separator);
         }
+        first = matches!(cell, Cell::Begin);
         match *cell {
             Cell::Null => out.extend_from_slice(b"null"),
             Cell::Bool(true) => out.extend_from_slice(b"true"),
@@ -71,10 +66,8 @@ pub(crate) fn rows(cells: &[Cell<'_>], style: Style, out: &mut Vec<u8>) {
             Cell::Float(value) => float(value, style, out),
             Cell::Text(value) => text::quoted(value, style, out),
             Cell::Raw(value) => out.extend_from_slice(value.as_bytes()),
-            Cell::End => {
-                out.push(b']');
-                inside = false;
-            }
+            Cell::Begin => out.push(b'['),
+            Cell::End => out.push(b']'),
         }
     }
 }
@@ -92,23 +85,30 @@ mod tests {
     #[test]
     fn rows_are_lists_with_the_separators_of_their_form() {
         let cells = [
+            Cell::Begin,
             Cell::Int(-1),
             Cell::Text("ü"),
             Cell::End,
+            Cell::Begin,
             Cell::End,
+            Cell::Begin,
             Cell::Raw("{}"),
+            Cell::Begin,
             Cell::Null,
+            Cell::Begin,
+            Cell::End,
+            Cell::End,
             Cell::Float(f64::NAN),
             Cell::Bool(true),
             Cell::End,
         ];
         assert_eq!(
             written(&cells, Style::Artifact),
-            r#"[-1, "\u00fc"], [], [{}, null, null, true]"#
+            r#"[-1, "\u00fc"], [], [{}, [null, []], null, true]"#
         );
         assert_eq!(
             written(&cells, Style::Run),
-            r#"[-1,"ü"],[],[{},null,NaN,true]"#
+            r#"[-1,"ü"],[],[{},[null,[]],NaN,true]"#
         );
         assert_eq!(written(&[], Style::Run), "");
     }
