@@ -44,7 +44,9 @@ BOXES = {
         ],
         "class_labels": {0: "bg", 1: "x"},
     },
-    "unnamed": {"box_data": [{"position": {"middle": [0.1, 0.2], "width": 0.1, "height": 0.2}, "class_id": 7}]},
+    "unnamed": {
+        "box_data": [{"position": {"middle": [0.1, 0.2], "width": 0.1, "height": 0.2}, "class_id": 7}]
+    },
 }
 MASKS = {
     "m": {"mask_data": PIXELS[:, :, 0] % 3, "class_labels": {0: "bg", 1: "x"}},
@@ -178,7 +180,12 @@ CASES = {
         np.ones((1, 3)),
         [
             wandb.box3d(
-                center=(1, 0, 2), size=(1, 2, 3), orientation=(1, 2, 0, 0.5), color=(1, 2, 3), label="l", score=0.5
+                center=(1, 0, 2),
+                size=(1, 2, 3),
+                orientation=(1, 2, 0, 0.5),
+                color=(1, 2, 3),
+                label="l",
+                score=0.5,
             ),
             wandb.box3d(center=(0, 0, 0), size=(1, 1, 1), orientation=(1, 0, 0, 0), color=(1, 2, 3)),
         ],
@@ -200,7 +207,9 @@ CASES = {
     "histogram": lambda: wandb.Histogram([1, 2, 3], num_bins=4),
     "histograms": lambda: [wandb.Histogram([1, 2, 3], num_bins=4)] * 2,
     "large histogram": lambda: wandb.Histogram(np.random.RandomState(0).randn(100_000)),
-    "single precision": lambda: wandb.Histogram(np.random.RandomState(0).randn(50_000).astype(np.float32), num_bins=100),
+    "single precision": lambda: wandb.Histogram(
+        np.random.RandomState(0).randn(50_000).astype(np.float32), num_bins=100
+    ),
     "whole numbers": lambda: wandb.Histogram(np.arange(20_000) % 65 * 1.0),
 }
 ADDED = {

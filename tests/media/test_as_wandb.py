@@ -20,7 +20,6 @@ _CASES = Path(__file__).with_name("cases.py")
 _HASHED = re.compile(r"_([0-9a-f]{20})(\.[\w.]+)$")
 
 
-
 class Logged:
     """What one client left."""
 
@@ -41,7 +40,12 @@ def both(tmp_path_factory: pytest.TempPathFactory, wandb_python: str) -> Any:
         directory.mkdir()
         env = {**os.environ, "HOME": str(root)} if module == "wandb" else home.env
         done = subprocess.run(
-            [python, str(_CASES), module, str(directory)], env=env, capture_output=True, text=True, timeout=100, check=False
+            [python, str(_CASES), module, str(directory)],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
         )
         assert done.returncode == 0, done.stderr[-3000:]
         return Logged(directory)
@@ -101,7 +105,9 @@ def test_files_hold_what_those_of_wandb_hold(both: tuple[Logged, Logged]) -> Non
     theirs, ours = both
     compared = 0
     for mine, reference in zip(ours.rows, theirs.rows, strict=True):
-        pairs = list(zip(_paths(mine), _paths({key: reference[key] for key in mine if key in reference}), strict=True))
+        pairs = list(
+            zip(_paths(mine), _paths({key: reference[key] for key in mine if key in reference}), strict=True)
+        )
         for my_path, their_path in pairs:
             my_file = ours.files / my_path
             assert _approximately(_content(my_file), _content(theirs.files / their_path)), my_path
@@ -111,7 +117,10 @@ def test_files_hold_what_those_of_wandb_hold(both: tuple[Logged, Logged]) -> Non
         digests = {key: value for key, value in mine.items() if key.endswith(".sha256")}
         for key, digest in digests.items():
             content = (ours.files / mine[key.replace(".sha256", ".path")]).read_bytes()
-            assert (digest, mine[key.replace(".sha256", ".size")]) == (hashlib.sha256(content).hexdigest(), len(content))
+            assert (digest, mine[key.replace(".sha256", ".size")]) == (
+                hashlib.sha256(content).hexdigest(),
+                len(content),
+            )
     assert compared > 400
     assert not list(ours.files.rglob("*.part"))
 
@@ -137,8 +146,12 @@ def test_forms_in_artifacts_are_those_of_wandb(both: tuple[Logged, Logged]) -> N
                 return [plain(part) for part in value]
             return re.sub(r"(media/(?:images|videos)(?:/mask)?)/[0-9a-f]{20}(\.\w+)", r"\1/#\2", str(value))
 
-        return {path: plain(form) for path, form in logged.artifact["forms"].items() if isinstance(form, dict)}
+        return {
+            path: plain(form) for path, form in logged.artifact["forms"].items() if isinstance(form, dict)
+        }
 
     assert forms(ours) == forms(theirs)
-    kinds = [sorted(re.sub(r"[0-9a-f]{20,32}", "#", path) for path in logged.artifact["forms"]) for logged in both]
+    kinds = [
+        sorted(re.sub(r"[0-9a-f]{20,32}", "#", path) for path in logged.artifact["forms"]) for logged in both
+    ]
     assert kinds[0] == kinds[1]

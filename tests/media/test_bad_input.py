@@ -81,7 +81,12 @@ CASES: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("empty mask", lambda: masked(np.zeros((0, 6))), ValueError, "pixels"),
     ("no mask", lambda: Image(PIXELS, masks={"layer": {}}), ValueError, "mask_data"),
     ("label of a mask", lambda: masked(PIXELS[..., 0], class_labels={1: 2}), TypeError, "labels"),
-    ("missing mask", lambda: Image(PIXELS, masks={"layer": {"path": "/nonexistent.png"}}), FileNotFoundError, "nonex"),
+    (
+        "missing mask",
+        lambda: Image(PIXELS, masks={"layer": {"path": "/nonexistent.png"}}),
+        FileNotFoundError,
+        "nonex",
+    ),
     ("classes", lambda: Classes(5), TypeError, "int"),
     ("class", lambda: Classes([5]), TypeError, "int"),
     ("class without name", lambda: Classes([{"id": 1}]), ValueError, "name"),
@@ -117,12 +122,27 @@ CASES: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("no type of a file", lambda: Object3D(io.StringIO("x")), ValueError, "type"),
     ("unknown type of a file", lambda: Object3D(io.StringIO("x"), file_type="abc"), ValueError, "abc"),
     ("type of a scene", lambda: Object3D({"type": "x"}), ValueError, "lidar/beta"),
-    ("type of a cloud", lambda: Object3D.from_point_cloud(np.zeros((1, 3)), [], point_cloud_type="x"), ValueError, "x"),
+    (
+        "type of a cloud",
+        lambda: Object3D.from_point_cloud(np.zeros((1, 3)), [], point_cloud_type="x"),
+        ValueError,
+        "x",
+    ),
     ("box of a scene", lambda: Object3D.from_point_cloud(np.zeros((1, 3)), [{}]), ValueError, "corners"),
     ("no scene", lambda: Object3D(5), ValueError, "int"),
     ("points as a list", lambda: Object3D.from_numpy([[0, 0, 0]]), ValueError, "numpy"),
-    ("orientation", lambda: runlane.box3d(center=(0, 0, 0), size=(1, 1, 1), orientation=(0, 0, 0, 0), color=(1, 2, 3)), ValueError, "zero"),
-    ("center", lambda: runlane.box3d(center=(0, 0), size=(1, 1, 1), orientation=(1, 0, 0, 0), color=(1, 2, 3)), ValueError, "center"),
+    (
+        "orientation",
+        lambda: runlane.box3d(center=(0, 0, 0), size=(1, 1, 1), orientation=(0, 0, 0, 0), color=(1, 2, 3)),
+        ValueError,
+        "zero",
+    ),
+    (
+        "center",
+        lambda: runlane.box3d(center=(0, 0), size=(1, 1, 1), orientation=(1, 0, 0, 0), color=(1, 2, 3)),
+        ValueError,
+        "center",
+    ),
     ("missing molecule", lambda: Molecule("/nonexistent.pdb"), FileNotFoundError, "nonexistent"),
     ("type of a molecule", lambda: Molecule(__file__), ValueError, "py"),
     ("no type of a molecule", lambda: Molecule(io.StringIO("x")), ValueError, "file_type"),
@@ -137,7 +157,9 @@ CASES: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("make", "kind", "text"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+@pytest.mark.parametrize(
+    ("make", "kind", "text"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+)
 def test_it_is_refused(make: Callable[[], Any], kind: type[Exception], text: str) -> None:
     with pytest.raises(kind, match=text):
         make()
@@ -154,7 +176,9 @@ def test_sizes_are_read_without_decoding_pixels(tmp_path: Path) -> None:
         head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
         path = tmp_path / f"{width}.png"
         # The pixels are not there: whoever decodes them fails.
-        path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
+        path.write_bytes(
+            b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+        )
         return path
 
     image = Image(png(9000, 9001))
@@ -177,7 +201,9 @@ def test_a_missing_package_is_named_with_its_extra(
     monkeypatch: pytest.MonkeyPatch, module: str, package: str, make: Callable[[], Any]
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(MissingPackageError, match=rf"needs the package `{package}`[^$]*runlane\[media\]") as raised:
+    with pytest.raises(
+        MissingPackageError, match=rf"needs the package `{package}`[^$]*runlane\[media\]"
+    ) as raised:
         make()
     assert isinstance(raised.value, (runlane.Error, ImportError)) and raised.value.__cause__ is not None
 
@@ -195,7 +221,10 @@ def test_arrays_need_no_package_but_numpy(monkeypatch: pytest.MonkeyPatch) -> No
 def test_contents_in_memory_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     before = _files.temporary.memory_bytes
     monkeypatch.setattr(_files, "MEMORY_BYTES", before + 100)
-    small, large = Image(PIXELS[:1, :1]), Image(np.random.default_rng(0).integers(0, 256, (50, 50, 3), dtype=np.uint8))
+    small, large = (
+        Image(PIXELS[:1, :1]),
+        Image(np.random.default_rng(0).integers(0, 256, (50, 50, 3), dtype=np.uint8)),
+    )
     assert before < _files.temporary.memory_bytes <= before + 100
     assert Path(large._path).stat().st_size == large._file.size
     assert large.image.size == (50, 50) and small.image.size == (1, 1)
@@ -206,7 +235,11 @@ def test_contents_in_memory_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None
 def test_images_are_equal_by_their_pixels_and_facts(tmp_path: Path) -> None:
     Pillow.fromarray(PIXELS).save(tmp_path / "x.png")
     assert Image(PIXELS) == Image(PIXELS) == Image(tmp_path / "x.png")
-    assert Image(PIXELS) != Image(PIXELS, caption="c") and Image(PIXELS) != Image(PIXELS[::-1]) and Image(PIXELS) != 5
+    assert (
+        Image(PIXELS) != Image(PIXELS, caption="c")
+        and Image(PIXELS) != Image(PIXELS[::-1])
+        and Image(PIXELS) != 5
+    )
     copied = Image(Image(PIXELS, caption="c", grouping=3, boxes={"l": {"box_data": []}}), grouping=4)
     assert (copied._caption, copied._grouping, copied._boxes) == ("c", 4, None)
 

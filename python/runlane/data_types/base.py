@@ -297,7 +297,7 @@ class Media(WBValue):
     def from_json(cls, json_obj: dict[str, Any], source_artifact: Any) -> Any:
         """The value whose artifact form is `json_obj`; its file is downloaded."""
         path = json_obj["path"]
-        value = cls(source_artifact.get_entry(path).download(), **cls._options_of(json_obj))  # type: ignore[call-arg]
+        value = cls(source_artifact.get_entry(path).download(), **cls._options_of(json_obj))
         value._set_artifact_source(source_artifact)
         value._source_entry = path
         return value
