@@ -130,7 +130,7 @@ CASES = {
     "tuple": lambda: (image(), image(NOISE)),
     "one": lambda: [image()],
     "of two types": lambda: [image(), wandb.Html("x", inject=False)],
-    "empty": lambda: [],
+    "empty": list,
     "nested": lambda: {"a": {"b": image()}, "list": [image(), image()]},
     "boxes": lambda: image(boxes=BOXES),
     "masks": lambda: image(masks=MASKS),
