@@ -79,6 +79,10 @@ def check(server: dict[str, str]) -> list[str]:
             faults.append(f"run {run.name} has {len(rows)} of {STEPS} rows")
         if not all("train/loss" in row and "gradient_norm/w1" in row for row in rows):
             faults.append(f"run {run.name} has rows without train/loss or gradient_norm/w1")
+        if not {"val/predictions", "val/mistakes", "weights/w1"} <= rows[-1].keys():
+            faults.append(f"the last row of run {run.name} lacks its images, table or histogram")
+        if "model" not in {artifact.type for artifact in run.logged_artifacts()}:
+            faults.append(f"run {run.name} has logged no model")
     return faults
 
 

@@ -16,6 +16,8 @@ from sklearn.model_selection import train_test_split
 HIDDEN = 32
 BATCH = 64
 VALIDATE_EVERY = 10
+SHOW_EVERY = 100
+SHOWN_DIGITS = 12
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -57,6 +59,33 @@ class Network:
         return {"w1": images.T @ back, "b1": back.sum(0), "w2": hidden.T @ delta, "b2": delta.sum(0)}
 
 
+def picture(pixels: np.ndarray, truth: int, guess: int) -> runlane.Image:
+    """The digit of `pixels`, 64 shades from 0 to 1, with what it is and what the network takes it for."""
+    return runlane.Image((pixels.reshape(8, 8) * 255).astype(np.uint8), caption=f"{truth} → {guess}")
+
+
+def show(network: Network, images: np.ndarray, labels: np.ndarray) -> dict[str, object]:
+    """What a person looks at while it trains: some digits with their guesses, and how the weights spread."""
+    guesses = network.forward(images[:SHOWN_DIGITS])[1].argmax(axis=1)
+    shown = zip(images, labels, guesses, strict=False)
+    return {
+        "val/predictions": [picture(pixels, truth, guess) for pixels, truth, guess in shown],
+        "weights/w1": runlane.Histogram(network.parameters["w1"]),
+    }
+
+
+def mistakes(network: Network, images: np.ndarray, labels: np.ndarray) -> runlane.Table:
+    """A row for each held-out digit that the network takes for another one."""
+    probabilities = network.forward(images)[1]
+    guesses = probabilities.argmax(axis=1)
+    table = runlane.Table(columns=["digit", "truth", "guess", "confidence", "probability of the truth"])
+    for index in np.flatnonzero(guesses != labels):
+        truth, guess = int(labels[index]), int(guesses[index])
+        sure = [float(probabilities[index, guess]), float(probabilities[index, truth])]
+        table.add_data(picture(images[index], truth, guess), truth, guess, *sure)
+    return table
+
+
 def main() -> None:
     """Train once with the given learning rate."""
     parser = argparse.ArgumentParser()
@@ -80,17 +109,27 @@ def main() -> None:
             batch = rng.choice(len(images), BATCH, replace=False)
             loss, accuracy = network.loss_and_accuracy(images[batch], labels[batch])
             gradients = network.gradients(images[batch], labels[batch])
-            row = {"train/loss": loss, "train/accuracy": accuracy}
+            row: dict[str, object] = {"train/loss": loss, "train/accuracy": accuracy}
             for name, gradient in gradients.items():
                 row[f"gradient_norm/{name}"] = float(np.linalg.norm(gradient))
                 network.parameters[name] -= arguments.lr * gradient
             if step % VALIDATE_EVERY == 0 or step == arguments.steps - 1:
                 row["val/loss"], row["val/accuracy"] = network.loss_and_accuracy(held_out, held_out_labels)
+            if step % SHOW_EVERY == 0 or step == arguments.steps - 1:
+                row |= show(network, held_out, held_out_labels)
+            if step == arguments.steps - 1:
+                row["val/mistakes"] = mistakes(network, held_out, held_out_labels)
             run.log(row)
             if step % 100 == 0:
                 print(f"lr {arguments.lr:g}  step {step:4d}  loss {loss:.3f}  accuracy {accuracy:.2f}")
             if arguments.pace:
                 time.sleep(arguments.pace)
+        model = runlane.Artifact(
+            "digits-network", type="model", metadata={"val/accuracy": row["val/accuracy"]}
+        )
+        with model.new_file("parameters.npz", mode="wb") as file:
+            np.savez(file, **network.parameters)
+        run.log_artifact(model, aliases=[f"lr-{arguments.lr:g}"])
 
 
 if __name__ == "__main__":

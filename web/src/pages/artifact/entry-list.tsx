@@ -105,7 +105,8 @@ function Entry({ entry }: { readonly entry: ArtifactEntry }) {
           </small>
         )}
       </span>
-      <code title={`Digest ${entry.digest}`}>{entry.digest.slice(0, 10)}</code>
+      {/* of what nobody has read there is no digest but the address itself */}
+      {entry.digest !== url && <code title={`Digest ${entry.digest}`}>{entry.digest.slice(0, 10)}</code>}
       <span className={css.size}>{formatBytes(entry.sizeBytes)}</span>
       {!isReference && link !== null ? (
         <a href={link} download={name} aria-label={`Download ${path}`} title="Download">

@@ -36,7 +36,7 @@ export function ArtifactTable({ rows, label }: ArtifactTableProps) {
               <td>
                 <VersionLink row={row} />
               </td>
-              <td>{row.type}</td>
+              <td title={row.type}>{row.type}</td>
               <td>
                 <span className={css.tags}>
                   {row.aliases.map((alias) => (

@@ -89,12 +89,13 @@ export function TableView({ data, value, metric, url, view }: TableViewProps) {
 function countText(data: TableData, { rows, increment }: TableValue, matching: number): string {
   const count = (number: number) => number.toLocaleString("en-US");
   const held = data.rows.length;
+  const all = `${count(held)} ${held === 1 ? "row" : "rows"}`;
   const columns = `${count(data.columns.length)} ${data.columns.length === 1 ? "column" : "columns"}`;
   if (matching < held) return `${count(matching)} of ${count(held)} rows match · ${columns}`;
   // an increment counts the rows of all that were logged up to it
-  if (increment !== null) return `${count(held)} rows, increment ${increment + 1} · ${columns}`;
+  if (increment !== null) return `${all}, increment ${increment + 1} · ${columns}`;
   if (rows !== null && rows > held) return `First ${count(held)} of ${count(rows)} rows · ${columns}`;
-  return `${count(held)} ${held === 1 ? "row" : "rows"} · ${columns}`;
+  return `${all} · ${columns}`;
 }
 
 function namesOf({ columns }: TableData): string {
