@@ -98,7 +98,7 @@ def init(
         save_code: Save the program and the state of its repository as files of the run. Default: the account's switch at the server.
         tensorboard: Same as `sync_tensorboard`.
         sync_tensorboard: Mirror what TensorBoard writers write while the run goes on: `docs/tensorboard.md`.
-        monitor_gym: Log the videos of gym's recorders: comes with a later version, and says so once.
+        monitor_gym: Log the videos that recorders of gymnasium and gym make, as `videos`.
         settings: A `Settings` object or a dict of settings.
         anonymous: Accepted without effect.
 

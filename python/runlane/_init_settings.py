@@ -66,15 +66,7 @@ def compose(state: Process, given: Any, arguments: dict[str, Any]) -> Settings:
     if arguments.get("resume") is False:
         settings._values.pop("resume", None)
     terminal.termsetup(settings)
-    _warn_of_later_features(settings)
     return settings
-
-
-def _warn_of_later_features(settings: Settings) -> None:
-    if settings.monitor_gym:
-        terminal.termwarn(
-            "`monitor_gym` has no effect yet: it comes with a later version of runlane", repeat=False
-        )
 
 
 def infer(settings: Settings) -> None:

@@ -6,6 +6,7 @@ import os
 
 from runlane import terminal
 from runlane.errors import UsageError
+from runlane.integration import gym
 from runlane.integration._frameworks import active_run, framework
 
 TYPE_CHECKING = False
@@ -40,6 +41,9 @@ class WandbCallback(_Base):  # type: ignore[misc, unused-ignore]
     ) -> None:
         super().__init__(verbose)
         self._run = active_run("WandbCallback")
+        if self._run._settings.monitor_gym:
+            # Its own recorder of videos may be imported since `init`.
+            gym.monitor()
         if log not in ("gradients", "parameters", "all", None):
             terminal.termwarn("`log` must be one of None, 'gradients', 'parameters' or 'all': taking 'all'")
             log = "all"
