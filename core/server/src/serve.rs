@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
+use crate::artifacts::sweep;
 use crate::auth::hosts::AllowedHosts;
 use crate::auth::{login, token};
 use crate::blobs::multipart::Joins;
@@ -225,6 +226,11 @@ impl Server {
         let now = self.clock.now_micros();
         let collected = self.upkeep.collect(&self.store, now).await?;
         Ok((collected.blobs, collected.objects))
+    }
+
+    /// Does now what `serve` does now and then: deletes versions of artifacts whose time is over. How many.
+    pub async fn sweep_now(&self) -> Result<usize, ServerError> {
+        Ok(sweep::sweep(&self.store, self.clock.as_ref(), &self.live).await?)
     }
 
     /// Serves until `shutdown` resolves; then `/ready` says so, no connection is taken any more, event streams end, open requests

@@ -6,9 +6,11 @@
 
 use std::collections::HashMap;
 
-use async_graphql::Name;
 use async_graphql::parser::parse_query;
-use async_graphql::parser::types::{ExecutableDocument, Selection, SelectionSet};
+use async_graphql::parser::types::{
+    ExecutableDocument, OperationDefinition, Selection, SelectionSet,
+};
+use async_graphql::{Name, Positioned};
 
 use crate::error::ApiError;
 
@@ -83,12 +85,7 @@ pub(super) fn check_variables(
     operation: Option<&str>,
     variables: &serde_json::Map<String, serde_json::Value>,
 ) -> Result<(), ApiError> {
-    let mut operations = document.operations.iter();
-    let found = operations.find(|(name, _)| match (name, operation) {
-        (Some(name), Some(wanted)) => name.as_str() == wanted,
-        _ => true,
-    });
-    let Some((_, operation)) = found else {
+    let Some(operation) = executed(document, operation) else {
         return Ok(());
     };
     for definition in &operation.node.variable_definitions {
@@ -104,6 +101,40 @@ pub(super) fn check_variables(
         }
     }
     Ok(())
+}
+
+/// The operation that is executed.
+fn executed<'a>(
+    document: &'a ExecutableDocument,
+    operation: Option<&str>,
+) -> Option<&'a Positioned<OperationDefinition>> {
+    let mut operations = document.operations.iter();
+    let found = operations.find(|(name, _)| match (name, operation) {
+        (Some(name), Some(wanted)) => name.as_str() == wanted,
+        _ => true,
+    });
+    found.map(|(_, operation)| operation)
+}
+
+/// Gives variables that are left out their defaults. The engine does that for arguments, not for `@include` and `@skip`.
+pub(super) fn fill_defaults(
+    document: &ExecutableDocument,
+    operation: Option<&str>,
+    variables: &mut serde_json::Map<String, serde_json::Value>,
+) {
+    let Some(operation) = executed(document, operation) else {
+        return;
+    };
+    for definition in &operation.node.variable_definitions {
+        let definition = &definition.node;
+        let name = definition.name.node.as_str();
+        if let Some(default) = definition.default_value()
+            && !variables.contains_key(name)
+            && let Ok(value) = default.clone().into_json()
+        {
+            variables.insert(name.to_owned(), value);
+        }
+    }
 }
 
 /// Counts tokens and brackets; strings and comments are passed over as the grammar has them.

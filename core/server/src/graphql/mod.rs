@@ -299,15 +299,16 @@ pub(crate) async fn post(
         state: state.clone(),
     };
     let operation = unknown::operation_of(&parsed, document.operation_name.as_deref());
+    // The Public API sends an empty name for "the only operation".
+    let name = document.operation_name.filter(|name| !name.is_empty());
+    let mut variables = document.variables.unwrap_or_default();
+    guard::fill_defaults(&parsed, name.as_deref(), &mut variables);
     let mut request = Request::new(document.query).data(scope);
     request.set_parsed_query(parsed);
-    if let Some(variables) = document.variables {
-        request = request.variables(async_graphql::Variables::from_json(
-            serde_json::Value::Object(variables),
-        ));
-    }
-    // The Public API sends an empty name for "the only operation".
-    if let Some(name) = document.operation_name.filter(|name| !name.is_empty()) {
+    request = request.variables(async_graphql::Variables::from_json(
+        serde_json::Value::Object(variables),
+    ));
+    if let Some(name) = name {
         request = request.operation_name(name);
     }
     let mut answer = tokio::time::timeout(deadline, state.schema.execute(request))

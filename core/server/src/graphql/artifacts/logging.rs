@@ -364,7 +364,7 @@ impl LoggingMutation {
         let id = artifact_id(&input.artifact_id)?;
         {
             let mut reader = scope.state.store.reader().await?;
-            find::pending(scope.access(), &mut reader, id).await?;
+            find::writable(scope.access(), &mut reader, id).await?;
         }
         let digest = blobs::multipart::complete(&scope.state, id, &input.upload_id).await?;
         Ok(CompleteMultipartUploadArtifactPayload {

@@ -32,6 +32,7 @@ const MEMBERSHIP: &str = "ArtifactCollectionMembership";
 
 fn artifact_id(id: &ID) -> Result<i64, ApiError> {
     ids::parse_numbered(ARTIFACT, id)
+        .map_err(|_other| ApiError::invalid("this is not the id of an artifact"))
 }
 
 fn collection_id(id: &ID) -> Result<i64, ApiError> {
