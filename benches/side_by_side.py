@@ -10,6 +10,7 @@ import json
 import sys
 from pathlib import Path
 
+from artifacts import compare_artifacts
 from bench_world import Report, World, adopt_orphans, median
 from durable import compare_durable, measure_idle_daemon
 from ingest import DATABASES, measure_ingest
@@ -20,7 +21,7 @@ from tables import compare_tables
 from watch_cost import compare_watch
 
 PROBE = "probe.py"
-PARTS = ("calls", "durable", "ingest", "reading", "queries", "watch", "sampling", "tables")
+PARTS = ("calls", "durable", "ingest", "reading", "queries", "watch", "sampling", "tables", "artifacts")
 
 
 def compare_imports(ours: World, peer: World, rounds: int, report: Report) -> None:
@@ -104,6 +105,8 @@ def main() -> int:
             compare_public_api(ours, peer, arguments.rounds, report)
         if "tables" in arguments.only:
             compare_tables(ours, peer, max(1, arguments.rounds // 2), report)
+        if "artifacts" in arguments.only:
+            compare_artifacts(ours, peer, max(1, arguments.rounds // 2), report)
         if "watch" in arguments.only:
             compare_watch(max(3, arguments.rounds // 2), report)
     finally:
