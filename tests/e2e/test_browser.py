@@ -22,6 +22,17 @@ runs = [wandb.init(project={project!r}, id=f"live-{{i}}", name=f"curve-{{i}}", r
 for step in range(200):
     for i, run in enumerate(runs):
         run.log({{"train/loss": math.exp(-step / 50) * (i + 1), "train/accuracy": 1 - math.exp(-step / 50)}})
+import numpy
+for i, run in enumerate(runs):
+    for shade in (0, 200):
+        picture = wandb.Image(numpy.full((12, 16), shade, numpy.uint8), caption=f"shade {{shade}}")
+        run.log({{"val/sample": picture, "val/pair": [picture, picture]}})
+    run.log({{"val/table": wandb.Table(columns=["name", "score"], data=[["first", 0.25], ["<b>second</b>", None]])}})
+    model = wandb.Artifact(f"model-{{i}}", type="model", description="three bytes", metadata={{"layers": 2}})
+    with model.new_file("weights/model.bin", mode="wb") as file:
+        file.write(b"abc")
+    model.add_reference("https://example.org/data.bin", name="data.bin", checksum=False)
+    run.log_artifact(model).wait()
 print("a line of the script", flush=True)
 print("logged", flush=True)
 sys.stdin.readline()
@@ -34,9 +45,16 @@ def test_every_page_of_a_live_run_draws(home: Home, server: Server, project: str
     process = home.start(LIVE.format(project=project), env=server.env)
     try:
         for run in range(3):
-            deadline = time.monotonic() + 20
-            while len(read_run(home, server, f"{project}/live-{run}")["rows"]) < 200:
+            deadline = time.monotonic() + 30
+            while len(read_run(home, server, f"{project}/live-{run}")["rows"]) < 203:
                 assert time.monotonic() < deadline, "rows did not arrive"
+            ask = f'{{ project(name: "{project}") {{ run(name: "live-{run}") {{ files {{ edges {{ node {{ name }} }} }} }} }} }}'
+            while True:
+                edges = graphql(server.base_url, server.api_key, ask)["project"]["run"]["files"]["edges"]
+                # two pictures, two pairs and a table
+                if sum(edge["node"]["name"].startswith("media/") for edge in edges) >= 5:
+                    break
+                assert time.monotonic() < deadline, edges
         command = ["npx", "vitest", "run", "--project", "browser", "tests/browser/real-server.test.ts"]
         env = {**home.env, "RUNLANE_URL": server.base_url, "RUNLANE_API_KEY": server.api_key}
         result = subprocess.run(

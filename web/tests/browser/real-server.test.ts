@@ -1,6 +1,7 @@
 /**
  * The built app against a running server: `RUNLANE_URL=http://… RUNLANE_API_KEY=… npm run test:browser`. The server serves
- * the app itself and must hold at least one run that has logged a number.
+ * the app itself and must hold at least one run that has logged numbers, the images `val/sample` and `val/pair` twice, the table
+ * `val/table` and a model.
  */
 
 import type { Browser, Page } from "playwright-core";
@@ -33,6 +34,8 @@ describe.skipIf(url === undefined || apiKey === undefined)("a real server", () =
     const run = page.getByRole("table").getByRole("link").first();
     await run.click();
     await page.locator("[data-panel] canvas").first().waitFor();
+    await expectMedia(page);
+    await expectModel(page);
     for (const tab of ["Overview", "Logs", "Files", "Code"]) {
       await page.getByRole("navigation", { name: "Run" }).getByRole("link", { name: tab }).click();
       await page.waitForURL(`**/${tab.toLowerCase()}`);
@@ -45,6 +48,45 @@ describe.skipIf(url === undefined || apiKey === undefined)("a real server", () =
     expect(faults).toEqual([]);
   });
 });
+
+/** The run's pictures and tables are shown as they were logged, of the step that the slider says. */
+async function expectMedia(page: Page): Promise<void> {
+  const sample = page.locator('[data-panel="val/sample"]');
+  await sample.scrollIntoViewIfNeeded();
+  const picture = (caption: string) => sample.getByRole("img", { name: caption });
+  const widthOf = (caption: string) =>
+    picture(caption).evaluate((element: HTMLImageElement) => element.naturalWidth);
+  await expect.poll(() => widthOf("shade 200"), { timeout: 8000 }).toBe(16);
+  await sample.getByRole("button", { name: "Step before" }).click();
+  await expect.poll(() => widthOf("shade 0"), { timeout: 8000 }).toBe(16);
+  await page.locator('[data-panel="val/pair"]').getByText("shade 0").nth(1).waitFor();
+  const table = page.getByRole("grid", { name: "val/table" });
+  await table.scrollIntoViewIfNeeded();
+  await table.getByText("<b>second</b>").waitFor();
+  expect(await table.getByRole("gridcell").allTextContents()).toEqual([
+    "first",
+    "0.25",
+    "<b>second</b>",
+    "null",
+  ]);
+}
+
+/** From the run to its model, to the file in it, and back to the run. */
+async function expectModel(page: Page): Promise<void> {
+  await page.getByRole("navigation", { name: "Run" }).getByRole("link", { name: "Artifacts" }).click();
+  const outputs = page.getByRole("table", { name: "Outputs" });
+  await outputs.getByRole("link", { name: /^model-\d:v0$/ }).click();
+  await page.getByText("three bytes").waitFor();
+  await page.getByText("reference to").waitFor();
+  const link = page.getByRole("link", { name: "Download weights/model.bin" });
+  const answer = await page.request.get((await link.getAttribute("href")) ?? "");
+  expect(await answer.text()).toBe("abc");
+  await page
+    .locator("dd")
+    .getByRole("link", { name: /^curve-\d$/ })
+    .click();
+  await page.locator("[data-panel] canvas").first().waitFor();
+}
 
 /** The page shows the commands that the server gives, word for word and in their order. */
 async function expectCommands(page: Page): Promise<void> {
