@@ -152,9 +152,9 @@ def test_log_code_takes_sources_and_leaves_the_rest(home: Home) -> None:
     (home.work / "around").symlink_to(".")
     os.mkfifo(home.work / "pipe.py")
     told = home.python(
-        "import json, os, runlane as wandb\n"
+        "import json, runlane as wandb\n"
         "run = wandb.init(mode='offline', project='p', settings=wandb.Settings(console='off'))\n"
-        "def rel(found): return found and sorted(os.path.relpath(path, run.dir) for path in found)\n"
+        "def rel(found): return found and sorted(found.manifest.entries)\n"
         "one = rel(run.log_code())\n"
         "two = rel(run.log_code('pkg', include_fn=lambda path, root: path.endswith('mod.py')))\n"
         "three = rel(run.log_code('.', include_fn=lambda path: path.endswith('notes.txt'), exclude_fn=lambda path: 'deep' in path))\n"
@@ -172,8 +172,8 @@ def test_log_code_takes_sources_and_leaves_the_rest(home: Home) -> None:
         "deep/wandb/z.py",
         "inside.py",
     ]
-    assert one == sorted(f"code/{name}" for name in taken)
-    assert (two, three, four, five, six) == (["code/mod.py"], ["code/notes.txt"], None, None, "TypeError")
+    assert one == sorted(taken)
+    assert (two, three, four, five, six) == (["mod.py"], ["notes.txt"], None, None, "TypeError")
     for name in ("leads-out.py", "loop.py", "pipe.py"):
         assert told.stderr.count(f"{name}` ") == 1, told.stderr
 
@@ -187,10 +187,11 @@ def test_the_key_of_the_process_is_not_in_saved_programs(home: Home, server: Ser
     )
     (directory,) = home.run_dirs()
     files = [path for path in directory.rglob("*") if path.is_file()]
-    assert {path.name for path in files} >= {"script.py", "other.py"}
-    assert not [path for path in files if server.api_key.encode() in path.read_bytes()]
-    other = directory / "files" / "code" / "other.py"
-    assert other.read_bytes() == "KEY = '[redacted]'\r\nODD = '\xff'\n".encode("latin-1")
+    assert "script.py" in {path.name for path in files}
+    # The artifact of `log_code` is uploaded; its files are in the cache now.
+    cached = [path for path in Path(home.env["HOME"]).rglob("obj/md5/*/*") if path.is_file()]
+    assert not [path for path in (*files, *cached) if server.api_key.encode() in path.read_bytes()]
+    assert "KEY = '[redacted]'\r\nODD = '\xff'\n".encode("latin-1") in {path.read_bytes() for path in cached}
 
 
 @pytest.mark.parametrize(("words", "saved"), [("", True), ("save_code=False", False)])

@@ -229,11 +229,6 @@ def check_methods_before_init():
 def check_what_comes_later_says_so():
     with wandb.init(mode="offline") as run:
         calls = {
-            "Artifact": lambda: wandb.Artifact("a", type="model"),
-            "Image": lambda: wandb.Image([[1]]),
-            "log_artifact": lambda: run.log_artifact("x"),
-            "use_artifact": lambda: wandb.use_artifact("a:v0"),
-            "log_model": lambda: wandb.log_model("x"),
             "sweep": lambda: wandb.sweep({}),
             "agent": lambda: wandb.agent("x"),
             "ultralytics": lambda: importlib.import_module(
