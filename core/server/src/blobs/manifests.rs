@@ -24,6 +24,8 @@ use crate::store::{Objects, blobs};
 
 /// How long a manifest waits for others to leave memory.
 const ROOM_WAIT: Duration = Duration::from_secs(15);
+/// What is written of a manifest at a time.
+const PIECE_BYTES: usize = 1 << 20;
 const FILE_NAME: &str = "wandb_manifest.json";
 
 /// Takes the file of a manifest of a version that is not committed yet.
@@ -199,12 +201,18 @@ pub(crate) async fn put_manifest(
         md5: Digest::of(Algorithm::Md5, &bytes).base64(),
         object_key,
     };
-    // In pieces: a bucket gets a large one in parts.
     let mut writer = state
         .store
         .objects
         .writer(&stored.object_key, Some(bytes.len() as u64));
-    writer.write(Bytes::from(bytes)).await?;
-    writer.finish().await?;
+    let mut rest = Bytes::from(bytes);
+    while !rest.is_empty() {
+        let piece = rest.split_to(rest.len().min(PIECE_BYTES));
+        writer.write(piece).await?;
+    }
+    if let Err(error) = writer.finish().await {
+        state.store.objects.remove(&stored.object_key).await;
+        return Err(error.into());
+    }
     Ok(stored)
 }

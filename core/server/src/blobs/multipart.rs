@@ -142,18 +142,17 @@ pub(crate) async fn put(
         state.limits.artifact_part_bytes,
     )?
     .with(Algorithm::Md5, md5);
-    let entity_id = {
+    let (artifact_id, entity_id) = {
         let mut reader = state.store.reader().await?;
         let upload = open_for(&mut reader, &upload_id, number, md5, false).await?;
-        upload::pending(&mut reader, upload.artifact_id, false)
-            .await?
-            .entity_id
+        let place = upload::pending(&mut reader, upload.artifact_id, false).await?;
+        (upload.artifact_id, place.entity_id)
     };
     let key = Objects::new_key("parts", entity_id);
     let received = receive(&state, &key, body, &announced).await?;
     let mut retries = Retries::default();
     let done = loop {
-        match commit_part(&state, (&upload_id, number), &key, received).await {
+        match commit_part(&state, artifact_id, (&upload_id, number), &key, received).await {
             Err(error) if retries.again(&error).await => {}
             done => break done,
         }
@@ -211,6 +210,7 @@ fn gone() -> ApiError {
 /// Puts the part in its place; the key of an object that is superfluous then.
 async fn commit_part(
     state: &AppState,
+    artifact_id: i64,
     (upload_id, number): (&str, u64),
     key: &str,
     received: Received,
@@ -218,8 +218,10 @@ async fn commit_part(
     let now = state.clock.now_micros();
     let mut writer = state.store.writer().await?;
     let md5 = Some(received.md5);
+    upload::pending(&mut writer, artifact_id, false).await?;
+    // The version before its upload, as whoever begins one locks them.
+    blobs::note_activity(&mut writer, artifact_id, now).await?;
     let upload = open_for(&mut writer, upload_id, number, md5, true).await?;
-    upload::pending(&mut writer, upload.artifact_id, false).await?;
     let there = uploads::part(&mut writer, upload.id, number).await?;
     if there.is_some_and(|row| row.md5 == received.md5.hex()) {
         return Ok(Some(key.to_owned()));
@@ -231,7 +233,6 @@ async fn commit_part(
         object_key: key.to_owned(),
     };
     let old = uploads::set_part(&mut writer, upload.id, &part).await?;
-    blobs::note_activity(&mut writer, upload.artifact_id, now).await?;
     writer.commit().await.map_err(StoreError::from)?;
     Ok(old)
 }

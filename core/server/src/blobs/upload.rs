@@ -104,8 +104,9 @@ async fn commit(
         size_bytes: received.size_bytes(),
         object_key: key,
     };
-    let row = blobs::add(&mut writer, &blob, now).await?;
+    // The version before its content, as a commit locks them.
     blobs::note_activity(&mut writer, artifact_id, now).await?;
+    let row = blobs::add(&mut writer, &blob, now).await?;
     writer.commit().await.map_err(StoreError::from)?;
     Ok(row.object_key)
 }

@@ -66,10 +66,15 @@ impl World {
         world
     }
 
-    pub(crate) async fn send(&self, who: &str, method: Method, path: &str, body: Value) -> Answer {
+    /// The `Authorization` header of somebody.
+    pub(crate) fn authorization(&self, who: &str) -> String {
         let key = self.keys.iter().find(|(name, _)| *name == who);
         let key = key.map_or("nobody's key", |(_, key)| key.as_str());
-        let given = format!("Basic {}", STANDARD.encode(format!("api:{key}")));
+        format!("Basic {}", STANDARD.encode(format!("api:{key}")))
+    }
+
+    pub(crate) async fn send(&self, who: &str, method: Method, path: &str, body: Value) -> Answer {
+        let given = self.authorization(who);
         let headers = [
             ("authorization", given.as_str()),
             ("content-type", "application/json"),

@@ -14,6 +14,8 @@ use crate::error::StoreError;
 pub(crate) const BATCH: usize = 500;
 /// Rows that one look for candidates goes through.
 const WINDOW: i64 = 20_000;
+/// How many times the grace a version of several writers is waited for.
+const SHARED_GRACES: i64 = 7;
 /// Entries that are removed in one transaction.
 const ENTRIES: i64 = 5_000;
 
@@ -82,7 +84,8 @@ pub(crate) async fn remove_blobs(
     Ok(query.fetch_all(connection).await?)
 }
 
-/// Gives up versions that were begun and then left alone since `before`; how many.
+/// Gives up versions that were begun and then left alone since `before`; how many. Those of a run that goes on may be gone on with, and
+/// those of several writers, who need not know of each other, are waited for much longer.
 pub(crate) async fn give_up_pending(
     connection: &mut Connection,
     before_micros: i64,
@@ -91,11 +94,21 @@ pub(crate) async fn give_up_pending(
     let done = sqlx::query(
         "UPDATE artifacts
         SET state = 'DELETED', deleted_at_micros = $1
-        WHERE state = $2 AND created_at_micros < $3 AND active_at_micros < $3",
+        WHERE state = $2
+            AND ((distributed_id IS NULL AND created_at_micros < $3 AND active_at_micros < $3)
+                OR (created_at_micros < $4 AND active_at_micros < $4))
+            AND NOT EXISTS (
+                SELECT 1
+                FROM runs r
+                WHERE r.id = artifacts.run_id
+                    AND r.deleted_at_micros IS NULL
+                    AND r.state IN ('running', 'preempting')
+            )",
     )
     .bind(now_micros)
     .bind(PENDING)
     .bind(before_micros)
+    .bind(now_micros - (now_micros - before_micros).saturating_mul(SHARED_GRACES))
     .execute(connection)
     .await?;
     Ok(done.rows_affected())

@@ -13,6 +13,7 @@ mod place;
 mod writer;
 
 use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use futures::stream::BoxStream;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
+use object_store::{GetResultPayload, ObjectStore, ObjectStoreExt as _, PutPayload};
 use tokio::sync::Semaphore;
 
 pub use self::place::{ObjectsPlace, S3Place};
@@ -32,6 +33,8 @@ use crate::error::{ServerError, StoreError};
 
 /// Bound of one request to the store; retries of the store's client are within it.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
+/// What is read of a file of a directory at a time.
+const FILE_PIECE_BYTES: u64 = 256 << 10;
 /// Bound of the parts that are on their way to a bucket, in memory, over all uploads of the process.
 const PARTS_MIB: u32 = 128;
 /// A store of weak consistency is given this long to show an object that it has taken.
@@ -169,9 +172,12 @@ impl Objects {
             ..object_store::GetOptions::default()
         };
         let path = Path::from(key);
-        Ok(in_time(self.store.get_opts(&path, options))
-            .await?
-            .into_stream())
+        let found = in_time(self.store.get_opts(&path, options)).await?;
+        let range = found.range.clone();
+        Ok(match found.payload {
+            GetResultPayload::File(file, _path) => file_pieces(file, range),
+            GetResultPayload::Stream(stream) => stream,
+        })
     }
 
     /// The keys of all objects that were last written before `time`.
@@ -224,6 +230,38 @@ impl Objects {
             StoreError::from,
         ))
     }
+}
+
+/// The bytes `range` of an open file, which may be removed meanwhile. In larger pieces than the store's client would make: each of them
+/// goes to a thread for blocking work and becomes a write to the socket.
+fn file_pieces(
+    file: std::fs::File,
+    range: Range<u64>,
+) -> BoxStream<'static, object_store::Result<Bytes>> {
+    let file = Arc::new(file);
+    futures::stream::try_unfold(range, move |rest| {
+        let file = Arc::clone(&file);
+        async move {
+            if rest.is_empty() {
+                return Ok(None);
+            }
+            let end = rest.end.min(rest.start + FILE_PIECE_BYTES);
+            let reading = tokio::task::spawn_blocking(move || {
+                let size = usize::try_from(end - rest.start).unwrap_or(0);
+                let mut bytes = vec![0; size];
+                file.read_exact_at(&mut bytes, rest.start)?;
+                Ok(bytes)
+            });
+            let bytes = reading.await.map_err(std::io::Error::other);
+            let bytes: std::io::Result<Vec<u8>> = bytes.and_then(|done| done);
+            let bytes = bytes.map_err(|source| object_store::Error::Generic {
+                store: "local",
+                source: Box::new(source),
+            })?;
+            Ok(Some((Bytes::from(bytes), end..rest.end)))
+        }
+    })
+    .boxed()
 }
 
 /// The outcome of a request, or an error when it takes too long.
