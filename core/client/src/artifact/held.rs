@@ -87,12 +87,11 @@ impl Held {
         let fault = StagingError::at(source);
         let (file, found) = open_regular(source).map_err(&fault)?;
         let name = home.new_name().map_err(&fault)?;
-        let path = home.own().join(&name);
-        let target = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(MODE)
-            .open(&path)
+        let path = home.unlogged(&name);
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(MODE);
+        let target = home
+            .at_place(&name, |path| options.open(path))
             .map_err(StagingError::at(&path))?;
         let mut unfinished = Unfinished(Some(path.clone()));
         let (size, job) = fill(
@@ -117,9 +116,10 @@ impl Held {
     ) -> Result<Self, StagingError> {
         let fault = StagingError::at(written);
         let name = home.new_name().map_err(&fault)?;
-        let path = home.own().join(&name);
+        let path = home.unlogged(&name);
         fs::set_permissions(written, fs::Permissions::from_mode(MODE)).map_err(&fault)?;
-        fs::rename(written, &path).map_err(&fault)?;
+        home.at_place(&name, |path| fs::rename(written, path))
+            .map_err(&fault)?;
         let mut unfinished = Unfinished(Some(path.clone()));
         let size = fs::metadata(&path).map_err(&fault)?.len();
         let job = hashed(&path, size, algorithm).map_err(&fault)?;
@@ -165,7 +165,7 @@ impl Held {
                 if is_logged.load(Ordering::Relaxed) {
                     home.logged(name)
                 } else {
-                    home.own().join(name)
+                    home.unlogged(name)
                 }
             }
             Origin::Left { path, .. } => path.clone(),
@@ -220,7 +220,7 @@ impl Drop for Held {
             && home.is_ours()
             && !is_logged.load(Ordering::Relaxed)
         {
-            drop(fs::remove_file(home.own().join(name)));
+            drop(fs::remove_file(home.unlogged(name)));
         }
     }
 }
@@ -306,6 +306,15 @@ mod tests {
         held.job.wait(LONG).expect("in time").expect("hashed")
     }
 
+    fn files_below(path: &Path) -> usize {
+        let entries = fs::read_dir(path)
+            .expect("read")
+            .map(|entry| entry.expect("read").path());
+        entries
+            .map(|path| if path.is_dir() { files_below(&path) } else { 1 })
+            .sum()
+    }
+
     fn world() -> (tempfile::TempDir, Arc<Staging>, PathBuf) {
         let home = tempfile::tempdir().expect("a directory");
         let staging = Staging::open(&home.path().join("staging")).expect("opened");
@@ -357,7 +366,7 @@ mod tests {
         let stopped = Held::copied(&staging, &source, Algorithm::Md5, &|| false);
         let error = stopped.err().expect("stopped").source;
         assert_eq!(error.kind(), io::ErrorKind::Interrupted);
-        assert_eq!(fs::read_dir(staging.own()).expect("read").count(), 0);
+        assert_eq!(files_below(staging.own()), 0);
     }
 
     #[test]
@@ -385,6 +394,6 @@ mod tests {
                 .to_string()
                 .contains("not a regular file")
         );
-        assert_eq!(fs::read_dir(staging.own()).expect("read").count(), 0);
+        assert_eq!(files_below(staging.own()), 0);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! staging/<name>              a file of an artifact that was logged; the daemon moves or removes it after the upload
-//! staging/open-<id>/<name>    a file of an artifact that a process has not logged yet
+//! staging/open-<id>/<n>/<name>    a file of an artifact that a process has not logged yet
 //! staging/open-<id>.lock      locked as long as that process lives
 //! ```
 //!
@@ -25,6 +25,8 @@ use crate::fork::generation;
 /// How long a directory of a process that seems dead is left alone.
 const QUIET: Duration = Duration::from_secs(3_600);
 const PREFIX: &str = "open-";
+/// Directories of a process.
+const SHARDS: u8 = 8;
 
 /// A file that cannot be staged.
 #[derive(Debug, Error)]
@@ -98,6 +100,36 @@ impl Staging {
     /// The directory of what is not logged yet.
     pub(crate) fn own(&self) -> &Path {
         &self.own
+    }
+
+    /// Where a file with this name is until it is logged: in one of a few directories, because threads that make files in one stand
+    /// in each other's way.
+    pub(crate) fn unlogged(&self, name: &str) -> PathBuf {
+        let last = name.bytes().last().unwrap_or_default();
+        self.own.join((last % SHARDS).to_string()).join(name)
+    }
+
+    /// Calls `make` for the place of a file, which it may have to be called for twice: the first time there is no directory.
+    pub(crate) fn at_place<T>(
+        &self,
+        name: &str,
+        make: impl Fn(&Path) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let place = self.unlogged(name);
+        match make(&place) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if let Some(directory) = place.parent() {
+                    match fs::create_dir(directory) {
+                        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                            return Err(error);
+                        }
+                        _ => {}
+                    }
+                }
+                make(&place)
+            }
+            done => done,
+        }
     }
 
     /// Where a file with this name goes when it is logged.
