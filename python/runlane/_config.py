@@ -49,6 +49,8 @@ class Config(Mapping):  # type: ignore[type-arg]
         own["_locked"] = {}
         own["_publish"] = publish
         own["_allow_change"] = allow_val_change
+        own["_use"] = None
+        own["_inputs"] = []
 
     def __repr__(self) -> str:
         return str(self.as_dict())
@@ -155,6 +157,8 @@ class Config(Mapping):  # type: ignore[type-arg]
                     f"Config item '{key}' was locked by '{self._locked[key]}' (ignored update)."
                 )
                 continue
+            if hasattr(type(value), "_config_value"):
+                value = self._of_artifact(value)
             value = friendly(key, value)
             if key in self._items and not allowed and not same(self._items[key], value):
                 raise ConfigError(
@@ -164,6 +168,22 @@ class Config(Mapping):  # type: ignore[type-arg]
             changes[key] = value
         self._send(changes)
         self._items.update(changes)
+
+    def _of_artifact(self, artifact: Any) -> Any:
+        """What the config holds for an artifact, which becomes an input of the run: now, or as soon as there is one."""
+        use = self.__dict__["_use"]
+        if use is not None:
+            use(artifact)
+        else:
+            self.__dict__["_inputs"].append(artifact)
+        return artifact._config_value()
+
+    def use_inputs(self, use: Any) -> None:
+        """Have artifacts of the config be inputs of a run: those given so far, and all further ones."""
+        for artifact in self.__dict__["_inputs"]:
+            use(artifact)
+        self.__dict__["_inputs"].clear()
+        self.__dict__["_use"] = use
 
     def _send(self, changes: Mapping[str, Any]) -> None:
         publish = self.__dict__["_publish"]

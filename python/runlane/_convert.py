@@ -292,14 +292,21 @@ def _as_text(key: str, value: Any) -> str:
         raise TypeError(f"`{key}`: object of type {type(value).__name__} has no text form") from error
 
 
+def _check_holdable(key: str, value: Any) -> None:
+    if hasattr(type(value), "_config_value"):
+        raise ValueError(f"`{key}`: an artifact must be a value of its own in a config, not a part of another")
+    if hasattr(type(value), "_runlane_value"):
+        raise TypeError(f"`{key}`: {type(value).__name__} is logged with `run.log`; a config cannot hold it")
+
+
 def friendly(key: str, value: Any, depth: int = 0, *, histograms: bool = False) -> Any:
     """`value` as config or summary keep it: plain values; foreign objects as their text, as wandb does.
 
     With `histograms` a large array becomes a histogram, as in a row; otherwise it stays a list.
 
     Raises:
-        TypeError: A media object or artifact, or an object whose text cannot be made.
-        ValueError: Nesting deeper than the limit, or too many parts.
+        TypeError: A media object, or an object whose text cannot be made.
+        ValueError: Nesting deeper than the limit, too many parts, or an artifact.
     """
     if type(value) in _PLAIN:
         return value
@@ -313,8 +320,7 @@ def friendly(key: str, value: Any, depth: int = 0, *, histograms: bool = False) 
         return [friendly(key, item, depth + 1, histograms=histograms) for item in value]
     if isinstance(value, str) and not _is_enum(value):
         return str.__str__(value)
-    if hasattr(type(value), "_runlane_value"):
-        raise TypeError(f"`{key}`: {type(value).__name__} is logged with `run.log`; a config cannot hold it")
+    _check_holdable(key, value)
     try:
         return convert_object(
             value, lambda item: friendly(key, item, depth + 1, histograms=histograms), histograms=histograms

@@ -243,6 +243,7 @@ def _start(state: _setup.Process, settings: Settings, config: Config, features: 
         raise
     _resume.remember(settings)
     _begin(state, run, offline_reason)
+    run._config.use_inputs(run._use_of_config)
     return run
 
 

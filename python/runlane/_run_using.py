@@ -70,7 +70,7 @@ class RunUsing:
                 an alias and is `latest` by default; or an artifact. A draft is logged first, which is waited for.
             type: What its type must be.
             aliases: Aliases for a draft.
-            use_as: What it is used as.
+            use_as: What it is used as. wandb deprecates it.
 
         Raises:
             TypeError: The run is offline.
@@ -87,7 +87,7 @@ class RunUsing:
         elif isinstance(artifact_or_name, Artifact):
             found = artifact_or_name
             if type is not None and found.type != type:
-                raise ValueError(f"type {type} specified but this artifact is of type {found.type}")
+                raise ValueError(f"type {type!r} specified but this artifact is of type {found.type!r}")
         else:
             raise ValueError(  # noqa: TRY004 - as in wandb
                 'You must pass an artifact name (e.g. "pedestrian-dataset:v1"), an instance of `runlane.Artifact`, or'
@@ -104,6 +104,11 @@ class RunUsing:
             "use_artifact", {"id": found.id, "type": found.type, "name": found.name, "use_as": use_as}
         )
         return found
+
+    def _use_of_config(self, artifact: Artifact) -> None:
+        """An artifact in the config is an input of the run; offline that is noted in the config only."""
+        if not self._settings._offline:
+            self.use_artifact(artifact)
 
     def _record_use(self, artifact: Artifact, use_as: str | None) -> None:
         from .public_api._run_artifacts import record_use

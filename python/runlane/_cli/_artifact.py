@@ -36,9 +36,7 @@ def _project_of(api: Api, name: str) -> tuple[str, str, str]:
 @click.argument("path")
 @click.option("-n", "--name", help="PROJECT/NAME of the artifact (default: the base name of PATH).")
 @click.option("-d", "--description", help="What the artifact is.")
-@click.option(
-    "-t", "--type", "type_", default="dataset", show_default=True, help="The type of the artifact."
-)
+@click.option("-t", "--type", "type_", default="dataset", show_default=True, help="The type of the artifact.")
 @click.option(
     "-a",
     "--alias",
@@ -80,7 +78,7 @@ def put(
 
     is_reference = "://" in path
     if not is_reference and not os.path.exists(path):
-        raise Error(f"there is no file or directory `{path}`")
+        raise Error(f"Path argument must be a file or directory: `{path}`")
     base = os.path.basename(path.rstrip("/"))
     entity, project, collection = _project_of(Api(), base if name is None else name)
     made = runlane.Artifact(name=collection, type=type_, description=description)
@@ -105,7 +103,7 @@ def put(
     ) as run:
         run.log_artifact(made, aliases=list(aliases))
     made.wait()
-    termlog("Artifact uploaded, use this artifact in a run by adding:", newline=False)
+    termlog("Artifact uploaded, use this artifact in a run by adding:\n", prefix=False)
     termlog(f'    artifact = run.use_artifact("{made.qualified_name}")\n', prefix=False)
 
 
@@ -118,7 +116,6 @@ def get(path: str, root: str | None, type_: str | None) -> None:
     from runlane.public_api import Api
 
     api = Api()
-    # Older notations have the version behind the name only.
     found = api.artifact(path if ":" in path.rpartition("/")[2] else f"{path}:latest", type=type_)
     termlog(f"Downloading {found.type} artifact {found.qualified_name}")
     place = found.download(root)

@@ -133,7 +133,7 @@ class Stored:
 
     @property
     def name(self) -> str:
-        """The collection's name, with the version behind a colon once there is one: `data:v3`."""
+        """The collection's name, with the version behind a colon once there is one: `data:v3`, or the alias that was asked for."""
         return self._name if self._version is None else self._version.name
 
     @property
@@ -362,9 +362,10 @@ class Stored:
 
     @property
     @needs_logged
-    def linked_at(self) -> str:
-        """When the version was linked to this collection, in UTC; of the source, when it was made."""
-        return str(self._stored_version.linked_at or self._stored_version.attrs["createdAt"])
+    def linked_at(self) -> str | None:
+        """When the version was linked to this collection, in UTC; None where it was logged."""
+        version = self._stored_version
+        return version.linked_at if version.is_link else None
 
     @property
     @needs_logged
@@ -535,6 +536,9 @@ class Stored:
             "sequenceName": self._stored_version.source_collection,
             "usedAs": self._use_as,  # type: ignore[attr-defined]
         }
+
+    def _config_value(self) -> dict[str, Any]:
+        return self.json_encode()
 
     def __repr__(self) -> str:
         return f"<Artifact {self.id or self._name}>"

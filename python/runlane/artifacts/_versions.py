@@ -23,7 +23,8 @@ class Version:
         api: The server that it is at.
         entity, project, collection, index: Where it is looked at: `<entity>/<project>/<collection>:v<index>`.
         source_entity, source_project, source_collection, source_index: Where it was logged; None: the caller may not see that.
-        linked_at: When it was linked; of the source, when it was made.
+        linked_at: When it became a member of the collection.
+        alias: The alias that it was asked for by, if any.
         attrs: The server's answer about the version itself.
         aliases: The aliases that it has in `collection`.
     """
@@ -47,6 +48,7 @@ class Version:
         self.index = index
         self.linked_at = linked_at
         self.aliases = aliases
+        self.alias: str | None = None
         self.take(attrs)
 
     def take(self, attrs: Mapping[str, Any]) -> None:
@@ -63,8 +65,8 @@ class Version:
 
     @property
     def name(self) -> str:
-        """Collection and version, `data:v3`."""
-        return f"{self.collection}:{self.label}"
+        """Collection and version, `data:v3`, or the alias that it was asked for by."""
+        return f"{self.collection}:{self.alias or self.label}"
 
     @property
     def label(self) -> str:

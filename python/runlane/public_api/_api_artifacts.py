@@ -70,9 +70,10 @@ class ApiArtifacts:
         version = Version.by_name(self, entity, project, member)  # type: ignore[arg-type]
         if version is None:
             raise InvalidArgumentError(f"artifact '{member}' not found in '{entity}/{project}'")
+        version.alias = label or None
         found = Artifact._from_version(version)
         if type is not None and found.type != type:
-            raise InvalidArgumentError(f"type {type} specified but this artifact is of type {found.type}")
+            raise InvalidArgumentError(f"type {type!r} specified but this artifact is of type {found.type!r}")
         return found
 
     def artifact_exists(self, name: str, type: str | None = None) -> bool:  # noqa: A002 - wandb's name

@@ -44,7 +44,9 @@ class ArtifactType(Attributes):
             "artifactType"
         )
         if not found:
-            raise InvalidArgumentError(f"Could not find artifact type {self.type}")
+            raise InvalidArgumentError(
+                f"Could not find artifact type {self.type!r} in {self.entity}/{self.project}"
+            )
         self._attrs = dict(found)
         return self._attrs
 
@@ -145,7 +147,9 @@ class ArtifactCollection:
         answer = self._api._client.execute(documents.COLLECTION, variables)
         found = ((answer.get("project") or {}).get("artifactType") or {}).get("artifactCollection")
         if not found:
-            raise InvalidArgumentError(f"Could not find artifact collection {name} of type {type_}")
+            raise InvalidArgumentError(
+                f"Could not find artifact collection {name!r} of type {type_!r} in {entity}/{project}"
+            )
         self._take(found)
         return self._attrs
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 _COMMITTED = {"state": "COMMITTED"}
 
 
-def _at(answer: Mapping[str, Any], *path: str) -> dict[str, Any]:
-    """A member of an answer, at a path.
+def _at(answer: Mapping[str, Any], what: str, *path: str) -> dict[str, Any]:
+    """A member of an answer, at a path; `what` is asked for.
 
     Raises:
         ValueError: What is asked for does not exist; also a `CommError`.
@@ -35,7 +35,7 @@ def _at(answer: Mapping[str, Any], *path: str) -> dict[str, Any]:
     for name in path:
         found = found.get(name) if isinstance(found, dict) else None
     if not isinstance(found, dict):
-        raise InvalidArgumentError("the project, type, collection or run does not exist, or cannot be read")
+        raise InvalidArgumentError(f"there is no {what}, or it cannot be read")
     return found
 
 
@@ -62,7 +62,7 @@ class ArtifactTypes(Pages["ArtifactType"]):
         answer = self._api._client.execute(
             documents.TYPES, {**where, "cursor": cursor, "perPage": self.per_page}
         )
-        types = _at(answer, "project", "artifactTypes")
+        types = _at(answer, f"project {self.entity}/{self.project}", "project", "artifactTypes")
         nodes = [edge["node"] for edge in types["edges"]]
         return _loaded(
             types,
@@ -103,7 +103,8 @@ class _Collections(SizedPages["ArtifactCollection"]):
 
         given = {"cursor": cursor, "perPage": self.per_page, "filters": self._filters, "order": self._order}
         document = documents.fitting(self._document, self._api._has_feature)
-        found = _at(self._api._client.execute(document, {**self._where, **given}), *self._path)
+        answer = self._api._client.execute(document, {**self._where, **given})
+        found = _at(answer, f"project or type {'/'.join(map(str, self._where.values()))}", *self._path)
         if found.get("totalCount") is not None:
             self._total = int(found["totalCount"])
         nodes = [edge["node"] for edge in found["edges"]]
@@ -208,7 +209,8 @@ class Artifacts(SizedPages["Artifact"]):
         while True:
             document = documents.fitting(documents.VERSIONS, self._api._has_feature)
             answer = self._api._client.execute(document, variables)
-            found = _at(answer, "project", "artifactType", "artifactCollection", "artifacts")
+            where = f"artifact collection {self.entity}/{self.project}/{self.collection_name} of type {self.type!r}"
+            found = _at(answer, where, "project", "artifactType", "artifactCollection", "artifacts")
             self._total = int(found["totalCount"])
             for edge in found["edges"]:
                 version = Version.of_member(
@@ -258,7 +260,7 @@ class RunArtifacts(SizedPages["Artifact"]):
             documents.fitting(document, self._api._has_feature),
             {**where, "cursor": cursor, "perPage": self.per_page},
         )
-        found = _at(answer, "project", "run", "artifacts")
+        found = _at(answer, f"run {'/'.join(self.run.path)}", "project", "run", "artifacts")
         self._total = int(found["totalCount"])
         # What the caller may not see is there without its project.
         nodes = [
@@ -317,7 +319,8 @@ class ArtifactFiles(SizedPages["File"]):
         answer = self._api._client.execute(
             documents.fitting(documents.FILES, self._api._has_feature), variables
         )
-        found = _at(answer, "project", "artifactCollection", "artifactMembership", "files")
+        where = f"artifact {'/'.join(self.path)}"
+        found = _at(answer, where, "project", "artifactCollection", "artifactMembership", "files")
         if found.get("fileTotal") is not None:
             self._total = int(found["fileTotal"])
         owner: Any = _FilesOwner(self._api)
