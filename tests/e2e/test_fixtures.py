@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import hashlib
 import json
 import shutil
 from collections import Counter
@@ -11,6 +13,7 @@ from typing import Any
 
 import pytest
 from reading import leaf_paths, plain, read_run
+from stored_versions import StoredVersion, logged_versions
 from world import FIXTURES, Home, Server
 
 NAMES = sorted(path.parent.name for path in FIXTURES.glob("*/expected.json"))
@@ -45,6 +48,9 @@ def test_a_fixture_syncs_to_what_it_holds(
     home: Home, server: Server, project: str, wandb_python: str, name: str
 ) -> None:
     directory, expected = unpacked(name, home.work)
+    if (FIXTURES / name / "staging").is_dir():
+        # The log names the places of the machine that it was made on; the copies are in the user's staging directory.
+        shutil.copytree(FIXTURES / name / "staging", staging_dir(home))
     home.runlane("sync", "--project", project, str(directory), env=server.env, timeout=240)
     run_id = expected["run"]["run_id"]
     ours = read_run(home, server, f"{project}/{run_id}")
@@ -75,6 +81,48 @@ def test_a_fixture_syncs_to_what_it_holds(
     assert {item["path"] for item in expected["files"]} & present <= set(ours["files"])
     theirs = read_run(home, server, f"{project}/{run_id}", python=wandb_python)
     assert plain(ours) == plain(theirs)
-    # Marked only when everything is stored: a cut log is not whole, and artifacts stay in the log for a later release.
+    # Marked only when everything is stored: a cut log is not whole.
     marker = directory / f"run-{run_id}.wandb.synced"
-    assert marker.exists() == (not expected["truncated"] and not expected.get("artifacts"))
+    assert marker.exists() == (not expected["truncated"])
+    check_artifacts(logged_versions(server, project, run_id), expected.get("artifacts", []), name)
+    assert not list(staging_dir(home).glob("*")), "staged copies go once their version is stored"
+
+
+def staging_dir(home: Home) -> Path:
+    """Where this home's staged copies of artifact files are."""
+    return Path(home.env["XDG_DATA_HOME"]) / "wandb" / "artifacts" / "staging"
+
+
+def check_artifacts(found: dict[str, StoredVersion], expected: list[dict[str, Any]], name: str) -> None:
+    """Compare versions with what expected.json says; contents with the fixture's copies."""
+    numbered: dict[str, dict[str, Any]] = {}
+    for artifact in expected:
+        earlier = sum(name.startswith(f"{artifact['name']}:") for name in numbered)
+        numbered[f"{artifact['name']}:v{earlier}"] = artifact
+    assert sorted(found) == sorted(numbered)
+    contents = {hashlib.md5(path.read_bytes()).digest(): path for path in (FIXTURES / name).glob("staging/*")}
+    added: dict[str, dict[str, Any]] = {}
+    for full_name, artifact in numbered.items():
+        version = found[full_name]
+        facts = (version.state, version.type, version.tags)
+        assert facts == ("COMMITTED", artifact["type"], sorted(artifact["tags"]))
+        is_newest = full_name == max(other for other in found if other.startswith(f"{artifact['name']}:"))
+        entries = {entry["path"]: entry for entry in artifact["entries"]}
+        if artifact["type"] == "wandb-run-incremental-table":
+            # Each version has the entries of those before as well.
+            added |= entries
+            entries = dict(added)
+        else:
+            assert version.digest == artifact["digest"]
+        assert version.aliases == (sorted(artifact["aliases"]) if is_newest else [])
+        assert sorted(version.manifest["contents"]) == sorted(entries)
+        for path, entry in version.manifest["contents"].items():
+            assert (entry["digest"], entry.get("size", 0), entry.get("ref")) == (
+                entries[path]["digest"],
+                entries[path].get("size", 0),
+                entries[path].get("ref"),
+            )
+            if "ref" not in entry:
+                digest = base64.b64decode(entry["digest"])
+                assert version.content(path) == contents[digest].read_bytes()
+                assert entry["birthArtifactID"] in {other.id for other in found.values()}

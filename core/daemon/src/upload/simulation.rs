@@ -1,5 +1,6 @@
 //! Whole uploads against a server in memory, on a clock that jumps: days of outage take no time.
 
+mod artifacts;
 mod clock;
 pub(super) mod table;
 
@@ -12,7 +13,7 @@ use prost::Message;
 use runlane_proto::local;
 use runlane_proto::wandb_internal as pb;
 use runlane_proto::wandb_internal::record::RecordType;
-use runlane_translog::{OsFs, Writer};
+use runlane_translog::{OsFile, OsFs, Writer};
 use serde_json::{Value, json};
 
 use self::clock::JumpingClock;
@@ -35,6 +36,7 @@ struct Stored {
     requests: Vec<(Duration, String)>,
     says: Option<Says>,
     files: Vec<String>,
+    artifacts: artifacts::Kept,
     /// Once more rows than this are stored and acknowledged, all but a few are lost.
     loses_above: Option<usize>,
 }
@@ -94,33 +96,16 @@ impl Server {
     fn upload(&self, run: &str, rows: i64) -> Upload {
         let log = self.directory.path().join(format!("run-{run}.wandb"));
         let mut writer = Writer::create(&OsFs, &log).expect("created");
-        let mut push = |record_type: RecordType| {
-            let record = pb::Record {
-                record_type: Some(record_type),
-                ..Default::default()
-            };
-            writer.append(&record.encode_to_vec()).expect("appended");
-        };
-        push(RecordType::Run(pb::RunRecord {
-            run_id: run.to_owned(),
-            project: "proj".to_owned(),
-            ..Default::default()
-        }));
-        for step in 0..rows {
-            let item = pb::HistoryItem {
-                key: "x".to_owned(),
-                value_json: step.to_string(),
-                ..Default::default()
-            };
-            push(RecordType::History(pb::HistoryRecord {
-                item: vec![item],
-                step: Some(pb::HistoryStep { num: step }),
-                ..Default::default()
-            }));
-        }
-        push(RecordType::Exit(pb::RunExitRecord::default()));
+        push(&mut writer, RecordType::Run(run_record(run)));
+        (0..rows).for_each(|step| push(&mut writer, row(step)));
+        push(&mut writer, RecordType::Exit(pb::RunExitRecord::default()));
         drop(writer);
-        let job = Job {
+        self.begin(run, self.job(run))
+    }
+
+    /// The upload of the log of a run that lies in the directory.
+    fn job(&self, run: &str) -> Job {
+        Job {
             settings: local::RunSettings {
                 run_id: run.to_owned(),
                 base_url: "http://server".to_owned(),
@@ -129,13 +114,16 @@ impl Server {
                 ..Default::default()
             },
             files_dir: self.directory.path().join(format!("{run}-files")),
-            log,
+            log: self.directory.path().join(format!("run-{run}.wandb")),
             is_fresh: false,
             overrides: Overrides::default(),
             poll: None,
             live: None,
             retry_quarantined: false,
-        };
+        }
+    }
+
+    fn begin(&self, run: &str, job: Job) -> Upload {
         let state = LogState {
             end: Some(LogEnd::AsItLies),
             ..LogState::default()
@@ -167,6 +155,35 @@ impl Server {
         );
         assert_eq!(self.stored().ended[run], json!(0));
     }
+}
+
+fn push(writer: &mut Writer<OsFile>, record_type: RecordType) {
+    let record = pb::Record {
+        record_type: Some(record_type),
+        ..Default::default()
+    };
+    writer.append(&record.encode_to_vec()).expect("appended");
+}
+
+fn run_record(run: &str) -> pb::RunRecord {
+    pb::RunRecord {
+        run_id: run.to_owned(),
+        project: "proj".to_owned(),
+        ..Default::default()
+    }
+}
+
+fn row(step: i64) -> RecordType {
+    let item = pb::HistoryItem {
+        key: "x".to_owned(),
+        value_json: step.to_string(),
+        ..Default::default()
+    };
+    RecordType::History(pb::HistoryRecord {
+        item: vec![item],
+        step: Some(pb::HistoryStep { num: step }),
+        ..Default::default()
+    })
 }
 
 struct Upload {
@@ -226,6 +243,9 @@ impl Http for Network {
                     return said;
                 }
             }
+            if request.url.contains("/artifact/") {
+                stored.artifacts.put(&request);
+            }
             Ok(answer(200, &stored.take(&what, &body)))
         })
     }
@@ -233,6 +253,9 @@ impl Http for Network {
 
 impl Stored {
     fn take(&mut self, what: &str, body: &Value) -> Value {
+        if let Some(data) = self.artifacts.take(what, body) {
+            return json!({ "data": data });
+        }
         let data = match what {
             "UpsertBucket" => {
                 let name = &body["variables"]["name"];

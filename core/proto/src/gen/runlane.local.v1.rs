@@ -572,7 +572,7 @@ pub struct GetArtifact {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Artifact {
-    /// It has ended: `error` is empty if everything is stored.
+    /// It has ended, or nothing goes on by itself any more: `error` is empty if everything is stored.
     #[prost(bool, tag = "1")]
     pub done: bool,
     /// The server's id, as soon as it is known.

@@ -200,8 +200,8 @@ impl Actor {
     pub(super) fn answer_artifact_waits(&mut self) {
         let now = Instant::now();
         for wait in std::mem::take(&mut self.artifact_waits) {
-            let (state, goes_on) = self.artifact(&wait.client_id);
-            if goes_on && !state.done && now < wait.deadline {
+            let (state, may_come) = self.artifact(&wait.client_id);
+            if may_come && !state.done && now < wait.deadline {
                 self.artifact_waits.push(wait);
                 continue;
             }
@@ -231,10 +231,20 @@ impl Actor {
         };
         let status = uploads.status.borrow();
         let mut state = status.artifacts.get(client_id).cloned().unwrap_or_default();
-        if !state.done && state.error.is_empty() {
+        if state.done {
+            return (state, true);
+        }
+        if state.error.is_empty() {
             state.error.clone_from(&status.problem);
         }
-        (state, !status.is_paused && !uploads.has_ended())
+        // Nothing goes on by itself any more: whoever asks again would get the same answer.
+        if uploads.has_ended() {
+            state.done = true;
+            if state.error.is_empty() {
+                "the upload of the run has ended".clone_into(&mut state.error);
+            }
+        }
+        (state, true)
     }
 
     pub(super) fn answer_flushes(&mut self) {

@@ -136,7 +136,7 @@ impl Engine {
                     "artifact `{}` is not stored: {problem}",
                     item.name.escape_debug()
                 );
-                self.set_state(&item, &progress, text.clone());
+                self.set_state(&item, &progress, problem);
                 self.artifacts.last_failure.clone_from(&text);
                 self.links.notice(40, text);
                 Ok(())
