@@ -168,7 +168,9 @@ def hand_over_all() -> None:
 
 
 def _is_hashed(artifact: Artifact) -> bool:
-    return all(entry.is_hashed for entry in artifact.manifest.entries.values())
+    # The manifest of a stored version, which may be logged again, may not be here yet.
+    manifest = artifact._manifest
+    return manifest is not None and all(entry.is_hashed for entry in manifest.entries.values())
 
 
 def publish(run: Run, artifact: Artifact, saving: Saving, facts: dict[str, Any]) -> None:
@@ -213,7 +215,7 @@ def facts_of(
         "sequence_client_id": artifact._sequence_client_id,
         "base_id": artifact._base_id or "",
         "ttl_duration_seconds": artifact._ttl_secs() or 0,
-        "digest_algorithm": artifact.manifest.digest_algorithm.value,
+        "digest_algorithm": artifact.digest_algorithm.value,
         "incremental": artifact._incremental,
     }
 
