@@ -267,6 +267,19 @@ def test_a_changed_table_is_stored_as_it_is_now() -> None:
     assert entry.ref is None and Stored(second).get("t").data == [[1], [2]]
 
 
+def test_tables_that_lead_back_to_themselves_are_refused() -> None:
+    tree = Table(columns=["id", "parent"], data=[["a", "a"]])
+    tree.set_pk("id")
+    tree.set_fk("parent", tree, "id")
+    inner = Table(columns=["t"])
+    inner.add_data(Table(columns=["x"], data=[[1]]))
+    inner.data[0][0] = inner
+    for table in (tree, inner):
+        with pytest.raises(ValueError, match="lead back to the table itself"):
+            stored(table)
+    assert len(back(keyed()).data) == 2
+
+
 def test_objects_without_a_form_are_refused_with_the_reason() -> None:
     with pytest.raises(TypeError, match="Object of type builtins"):
         stored(one(object()))

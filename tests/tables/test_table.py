@@ -7,12 +7,14 @@ import datetime
 import json
 import math
 import pickle
+import random
+import struct
 import time
 
 import numpy as np
 import pandas as pd
 import pytest
-from runlane import Table
+from runlane import Table, _core
 from runlane.data_types import _files
 from runlane.data_types._table_json import run_pieces
 
@@ -304,6 +306,47 @@ def test_names_of_media_files_stay_inside_and_fit_file_systems():
     assert len({*long}) == 3
     assert all(len(part.encode()) <= 255 for name in long for part in name.split("/"))
     assert long[0].endswith(end)
+
+
+def test_rows_are_written_as_python_writes_them():
+    generator = random.Random(7)
+
+    def number():
+        bits = generator.getrandbits(64)
+        value = struct.unpack("d", bits.to_bytes(8, "little"))[0]
+        return (
+            0.0
+            if math.isnan(value)
+            else generator.choice([value, round(value % 1e6, 3), float(bits), bits - 2**63])
+        )
+
+    def text():
+        return "".join(
+            chr(generator.choice([generator.randrange(0x250), generator.randrange(0xE000, 0x11000)]))
+            for _ in range(8)
+        )
+
+    def cell(depth=0):
+        kinds = [number, text, lambda: None, lambda: True, lambda: 10 ** generator.randrange(40)]
+        if depth < 3:
+            kinds += [lambda: [cell(depth + 1) for _ in range(3)], lambda: {text(): cell(depth + 1)}]
+        return generator.choice(kinds)()
+
+    rows = [[cell() for _ in range(3)] for _ in range(5000)]
+    written = _core.table_rows(rows, 0, len(rows), False, lambda value: json.dumps(value, sort_keys=True), [])
+    assert f"[{written.decode()}]" == json.dumps(rows, sort_keys=True)
+    compact = _core.table_rows(
+        rows, 0, len(rows), True, lambda value: json.dumps(value, ensure_ascii=False), []
+    )
+    assert json.loads(b"[" + compact + b"]") == rows
+    assert json.loads(b"[" + _core.table_rows(rows, 10, 12, False, json.dumps, [1]) + b"]") == [
+        [row[0], None, row[2]] for row in rows[10:12]
+    ]
+    for bad in (lambda value: 5, lambda value: "\ud800"):
+        with pytest.raises((TypeError, UnicodeEncodeError)):
+            _core.table_rows([[object()]], 0, 1, False, bad, [])
+    with pytest.raises(TypeError):
+        _core.table_rows([5], 0, 1, False, json.dumps, [])
 
 
 def test_a_large_table_is_made_and_written_fast():

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import os
 import re
+import threading
+from contextlib import contextmanager
 
 from runlane import terminal
 from runlane._convert import UnconvertibleError, convert_object
@@ -22,6 +24,7 @@ from ._files import temporary
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any, BinaryIO
 
     from .table import Table
@@ -50,50 +53,92 @@ def artifact_name(prefix: str, key: str) -> str:
     return safe[: _NAME_CHARACTERS - len(mark)] + mark
 
 
-def write(table: Table, artifact: Any, file: BinaryIO, convert: Any = None) -> None:
+class _Writing(threading.local):
+    """What this thread is writing."""
+
+    #: Identities of the tables, the outermost first.
+    tables: tuple[int, ...] = ()
+    #: What stands for an object that has no form.
+    convert: Any = None
+
+
+_writing = _Writing()
+
+
+@contextmanager
+def converting(convert: Any) -> Iterator[None]:
+    """Within this, objects without a form are what `convert` returns; otherwise they are refused."""
+    _writing.convert = convert
+    try:
+        yield
+    finally:
+        _writing.convert = None
+
+
+@contextmanager
+def _entered(table: Table) -> Iterator[None]:
+    """Within this, `table` is being written.
+
+    Raises:
+        ValueError: It is already: its keys or cells lead back to it.
+    """
+    outer = _writing.tables
+    if id(table) in outer:
+        raise ValueError("a table's keys or cells lead back to the table itself: it cannot be stored")
+    _writing.tables = (*outer, id(table))
+    try:
+        yield
+    finally:
+        _writing.tables = outer
+
+
+def write(table: Table, artifact: Any, file: BinaryIO) -> None:
     """Write the file of a table that is added to `artifact`; files of its cells are entries of the artifact after that.
 
     Args:
         table: The table.
         artifact: A draft.
         file: Open for writing.
-        convert: What stands for an object that has no form; default: it is refused.
 
     Raises:
         TypeError: A cell has no form.
+        ValueError: The table's keys or cells lead back to it.
         OSError: A file cannot be read or written.
     """
-    form = _Form(table, artifact)
-    pieces = _table_json.artifact_pieces(
-        form.before,
-        form.after,
-        table.data,
-        form.begin,
-        form.end,
-        artifact,
-        convert or (lambda value: refused(value)),
-        form.nulls,
-    )
-    for piece in pieces:
-        file.write(piece)
+    with _entered(table):
+        form = _Form(table, artifact)
+        pieces = _table_json.artifact_pieces(
+            form.before,
+            form.after,
+            table.data,
+            form.begin,
+            form.end,
+            artifact,
+            _writing.convert or refused,
+            form.nulls,
+        )
+        for piece in pieces:
+            file.write(piece)
 
 
-def as_json(table: Table, artifact: Any, convert: Any = None) -> dict[str, Any]:
+def as_json(table: Table, artifact: Any) -> dict[str, Any]:
     """The same as one value, as a table that is a cell of another one has it.
 
     Raises:
         TypeError: A cell has no form.
+        ValueError: The table's keys or cells lead back to it.
     """
-    form = _Form(table, artifact)
-    made = convert or refused
-    rows = [
-        [
-            None if column in form.nulls else _table_json.artifact_cell(value, artifact, made)
-            for column, value in enumerate(row)
+    convert = _writing.convert or refused
+    with _entered(table):
+        form = _Form(table, artifact)
+        rows = [
+            [
+                None if column in form.nulls else _table_json.artifact_cell(value, artifact, convert)
+                for column, value in enumerate(row)
+            ]
+            for row in table.data[form.begin : form.end]
         ]
-        for row in table.data[form.begin : form.end]
-    ]
-    return {**form.before, "data": rows, **form.after}
+        return {**form.before, "data": rows, **form.after}
 
 
 def refused(value: Any) -> Any:

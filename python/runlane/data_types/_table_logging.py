@@ -114,16 +114,14 @@ def _made_artifact(table: Table, run: Any, key: str, convert: Any) -> tuple[Arti
     )
     # Rows refer to where the bytes are; in this artifact there may be a reference to that.
     known, known_latest = table._artifact_url(run), table._latest_artifact_url(run)
-    table._convert = convert
     try:
-        entry = artifact.add(table, name)
+        with _table_files.converting(convert):
+            entry = artifact.add(table, name)
     except (OSError, ValueError) as error:
         terminal.termwarn(
             f"cannot store the artifact of table `{terminal.printable(key)}`: {error}", repeat=False
         )
         return None, {}
-    finally:
-        table._convert = None
     made = f"wandb-client-artifact://{artifact._client_id}/{entry.path}"
     latest = f"wandb-client-artifact://{artifact._sequence_client_id}:latest/{entry.path}"
     return artifact, {

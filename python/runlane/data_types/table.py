@@ -78,8 +78,6 @@ class Table(TypedColumns):
         self._increment: int | None = None
         self._previous_increments: list[str] = []
         self._last_increment: str | None = None
-        #: While the table is logged: what stands for objects without a form.
-        self._convert: Any = None
         given = rows if data is None else data
         if dataframe is not None:
             if not is_dataframe(dataframe):
@@ -186,7 +184,6 @@ class Table(TypedColumns):
             "_artifact_source": None,
             "_artifact_target": None,
             "_increments_run": None,
-            "_convert": None,
             # Functions; made anew.
             "_keyed": {},
         }
@@ -249,14 +246,14 @@ class Table(TypedColumns):
         if is_artifact(run_or_artifact):
             from ._table_files import as_json
 
-            return as_json(self, run_or_artifact, self._convert)
+            return as_json(self, run_or_artifact)
         return super().to_json(run_or_artifact)
 
     def _write_artifact_form(self, artifact: Any, file: BinaryIO) -> None:
         """Write what the file of an artifact holds, piece by piece."""
         from ._table_files import write
 
-        write(self, artifact, file, self._convert)
+        write(self, artifact, file)
 
     def _entry_for_keys(self, artifact: Any) -> str:
         """The artifact's entry with this table, which keys of another one refer to.
