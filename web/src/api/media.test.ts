@@ -1,8 +1,8 @@
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { layerKey, readClassLabels } from "./class-labels";
 import { Fields } from "./decode";
 import { parseExtendedObject } from "./extended-json";
-import { readMedia } from "./media";
+import { fetchKeySteps, fetchMediaValue, fetchMediaValues, readMedia } from "./media";
 
 const read = (value: object) => readMedia(new Fields(value, "value"), "key");
 
@@ -110,4 +110,73 @@ it("finds the names of classes in the config, also of keys with dots", () => {
   expect([...labels.keys()]).toEqual([layerKey("masks", "a.b", "pred")]);
   expect(labels.get(layerKey("masks", "a.b", "pred"))?.get("1")).toBe("sun");
   expect(readClassLabels(new Map()).size).toBe(0);
+});
+
+describe("what a run that goes on has new", () => {
+  const path = { entity: "e", project: "p", run: "r" };
+  const { signal } = new AbortController();
+  let asked: Record<string, unknown>[] = [];
+  afterEach(() => {
+    vi.unstubAllGlobals();
+    asked = [];
+  });
+
+  /** A server whose run has the key at these steps. */
+  const serve = (steps: readonly number[], type = "histogram") => {
+    const answer = (variables: { from?: number | null; specs?: string[] }) => {
+      asked.push(variables);
+      if (variables.specs === undefined) {
+        const from = variables.from ?? Number.NEGATIVE_INFINITY;
+        return { keySteps: steps.filter((step) => step >= from) };
+      }
+      const spec: { minStep?: number; maxStep?: number; keys: string[] } = JSON.parse(
+        variables.specs[0] ?? "",
+      );
+      const { minStep = Number.NEGATIVE_INFINITY, maxStep = Number.POSITIVE_INFINITY } = spec;
+      const found = steps.filter((step) => step >= minStep && step <= maxStep);
+      const value = { _type: type, values: [1], bins: [0, 1] };
+      return { sampledHistory: [found.map((step) => ({ _step: step, [spec.keys[1] ?? ""]: value }))] };
+    };
+    vi.stubGlobal("fetch", async (_url: string, init: { body: string }) => {
+      const { variables } = JSON.parse(init.body);
+      return Response.json({ data: { project: { run: answer(variables) } } });
+    });
+  };
+
+  it("is asked for from the last known step on", async () => {
+    serve([0, 5, 9, 12]);
+    expect(await fetchKeySteps(path, "k", [0, 5, 9], signal)).toEqual([0, 5, 9, 12]);
+    expect(asked.map(({ from }) => from)).toEqual([9]);
+  });
+
+  it("is read again as a whole after a rewind", async () => {
+    serve([0, 5, 6]);
+    expect(await fetchKeySteps(path, "k", [0, 5, 9], signal)).toEqual([0, 5, 6]);
+    expect(asked.map(({ from }) => from)).toEqual([9, null]);
+  });
+
+  it("keeps the list as it is when there is nothing new", async () => {
+    serve([0, 5]);
+    const known = [0, 5];
+    expect(await fetchKeySteps(path, "k", known, signal)).toBe(known);
+  });
+
+  it("thins values that have grown too many, and keeps the last one", async () => {
+    serve([0, 1, 2]);
+    let known = await fetchMediaValues(path, "k", 2, [], signal);
+    expect(known.map(({ step }) => step)).toEqual([0, 1, 2]);
+    serve([0, 1, 2, 3, 4]);
+    known = await fetchMediaValues(path, "k", 2, known, signal);
+    expect(known.map(({ step }) => step)).toEqual([0, 2, 4]);
+    serve([0, 1]);
+    known = await fetchMediaValues(path, "k", 2, known, signal);
+    expect(known.map(({ step }) => step)).toEqual([0, 1]);
+  });
+
+  it("names keys with dots as they were logged", async () => {
+    serve([3]);
+    expect(await fetchMediaValue(path, "a\\.b", 3, signal)).toMatchObject({ kind: "histogram" });
+    expect(JSON.parse(String(Object(asked[0]).specs)).keys).toEqual(["_step", "a.b"]);
+    expect(await fetchMediaValue(path, "k", 4, signal)).toBeNull();
+  });
 });

@@ -138,17 +138,37 @@ export interface StepValue {
   readonly value: MediaValue;
 }
 
-/** At most `samples` values of the key, evenly spread over the run. */
+/**
+ * Values of the key, evenly spread over the run: `samples` at first, and at most twice as many as a run goes on. What is
+ * `known` from an earlier answer is not transferred again, unless the run was rewound since.
+ */
 export async function fetchMediaValues(
   path: RunPath,
   key: string,
   samples: number,
+  known: readonly StepValue[],
   signal: AbortSignal,
-): Promise<StepValue[]> {
-  const rows = await sampled(path, { key, samples }, signal);
+): Promise<readonly StepValue[]> {
+  const last = known.at(-1);
+  if (last === undefined) return mediaValues(path, { key, samples }, signal);
+  const added = await mediaValues(path, { key, samples, minStep: last.step }, signal);
+  if (added[0]?.step !== last.step) return mediaValues(path, { key, samples }, signal);
+  return added.length === 1 ? known : thinned([...known, ...added.slice(1)], samples);
+}
+
+async function mediaValues(path: RunPath, spec: SampleSpec, signal: AbortSignal): Promise<StepValue[]> {
+  const { key } = spec;
+  const rows = await sampled(path, spec, signal);
   // a key may have plain numbers at other steps
   const typed = rows.filter(({ value }) => typeof value === "object" && value !== null);
   return typed.map(({ step, value }) => ({ step, value: readMedia(new Fields(value, key), key) }));
+}
+
+/** Every other item of a list that has grown too long; the last one stays. */
+function thinned<Item>(items: readonly Item[], samples: number): readonly Item[] {
+  if (items.length <= 2 * samples) return items;
+  const parity = (items.length - 1) % 2;
+  return items.filter((_, at) => at % 2 === parity);
 }
 
 interface SampleSpec {

@@ -14,7 +14,7 @@ import { batched } from "./batch";
 import { fetchFileState, fetchRunFiles, fetchTextPreview, fileUrl } from "./files";
 import { isMissing } from "./http";
 import { fetchLogs, type LogFilter, type LogSource } from "./logs";
-import { fetchKeySteps, fetchMediaValue, fetchMediaValues } from "./media";
+import { fetchKeySteps, fetchMediaValue, fetchMediaValues, type StepValue } from "./media";
 import { fetchProject, fetchProjects } from "./projects";
 import { fetchRecipe } from "./reproduce";
 import {
@@ -216,11 +216,15 @@ export function tableQuery(url: string, live: boolean) {
   });
 }
 
-/** Values of a key spread over the run, for what is drawn over steps. */
+/** Values of a key spread over the run, for what is drawn over steps; only new ones are transferred when the run goes on. */
 export function mediaValuesQuery({ entity, project, run }: RunPath, key: string, samples: number) {
+  const queryKey = ["mediaValues", entity, project, run, key, samples];
   return queryOptions({
-    queryKey: ["mediaValues", entity, project, run, key, samples],
-    queryFn: ({ signal }) => fetchMediaValues({ entity, project, run }, key, samples, signal),
+    queryKey,
+    queryFn: ({ signal, client }) => {
+      const known = client.getQueryData<readonly StepValue[]>(queryKey) ?? [];
+      return fetchMediaValues({ entity, project, run }, key, samples, known, signal);
+    },
     staleTime: Number.POSITIVE_INFINITY,
     gcTime: 60_000,
   });

@@ -1,7 +1,7 @@
 import { useInfiniteQuery, useQueries, useQuery } from "@tanstack/react-query";
 import { type NavigateOptions, useParams } from "@tanstack/react-router";
 import { metricsQuery, projectsQuery, recentRunsQuery, runRowsQuery } from "../api/queries";
-import type { RunPath } from "../api/runs";
+import type { ProjectPath, RunPath } from "../api/runs";
 
 export interface Command {
   readonly kind: "page" | "project" | "run" | "metric" | "action";
@@ -26,7 +26,15 @@ export function useCommands(home: string, onHelp: () => void): Command[] {
   const metrics = useQueries({
     queries: runs.slice(0, METRIC_RUNS).map((row) => metricsQuery({ ...path, run: row.name })),
   });
-  const keys = new Set(metrics.flatMap((result) => [...(result.data?.keys() ?? [])]));
+  const keys = new Map<string, NavigateOptions>();
+  for (const [at, { data }] of metrics.entries()) {
+    for (const [key, { numeric, media }] of data ?? []) {
+      const owner = run ?? runs[at]?.name ?? "";
+      // media have their panels on the pages of runs, charts on that of the project too
+      const isOfRun = media !== null && !numeric;
+      if (!keys.has(key)) keys.set(key, isOfRun ? runPanel({ ...path, run: owner }, key) : panel(path, key));
+    }
+  }
 
   return [
     ...(inProject && run !== undefined ? runPages({ ...path, run }) : []),
@@ -37,12 +45,17 @@ export function useCommands(home: string, onHelp: () => void): Command[] {
       const params = { entity: item.entity, project: item.name };
       return { kind: "project", id: item.name, title: item.name, to: { to: "/$entity/$project", params } };
     }),
-    ...[...keys].map((key): Command => {
-      const to: NavigateOptions = { to: "/$entity/$project", params: path, search: { panel: key } };
-      return { kind: "metric", id: key, title: key, to };
-    }),
+    ...[...keys].map(([key, to]): Command => ({ kind: "metric", id: key, title: key, to })),
     { kind: "action", id: "help", title: "Keyboard shortcuts", to: { to: "." }, act: onHelp },
   ];
+}
+
+function panel(params: ProjectPath, key: string): NavigateOptions {
+  return { to: "/$entity/$project", params, search: { panel: key } };
+}
+
+function runPanel(params: RunPath, key: string): NavigateOptions {
+  return { to: "/$entity/$project/runs/$run", params, search: { panel: key } };
 }
 
 /** The tabs of the run that is open. */
@@ -54,6 +67,7 @@ function runPages(params: RunPath): Command[] {
     page("System metrics of this run", { to: "/$entity/$project/runs/$run/system", params }),
     page("Logs of this run", { to: "/$entity/$project/runs/$run/logs", params }),
     page("Files of this run", { to: "/$entity/$project/runs/$run/files", params }),
+    page("Artifacts of this run", { to: "/$entity/$project/runs/$run/artifacts", params }),
   ];
 }
 

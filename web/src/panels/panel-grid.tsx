@@ -14,6 +14,7 @@ import { matcherOf } from "../model/search";
 import { type MediaKey, naturalOrder, sectionsOf } from "../model/sections";
 import css from "./grid.module.css";
 import { GridSkeleton } from "./grid-skeleton";
+import type { PanelSize } from "./layout";
 import { linePanel } from "./line/line-panel";
 import type { MediaRun } from "./media/media-panel";
 import { MediaSlot, MediaView } from "./media/media-slot";
@@ -83,9 +84,11 @@ export function PanelGrid({
     change({ closed: next.length === 0 ? undefined : joinNames(next) });
   };
   const slotOf = useCallback(
-    (kinds: ReadonlyMap<string, MediaKind>) => (key: string) => {
+    (kinds: ReadonlyMap<string, MediaKind>) => (key: string, size: PanelSize) => {
       const kind = kinds.get(key);
-      return kind !== undefined && mediaOf !== undefined ? (
+      // a key may have numbers at some steps and media at others: then it has a panel of each
+      const isMedia = size !== "small" || kind === "histogram";
+      return isMedia && kind !== undefined && mediaOf !== undefined ? (
         <MediaSlot key={key} of={mediaOf} metric={key} kind={kind} />
       ) : (
         <PanelSlot key={key} metric={key} path={path} runs={runs} />

@@ -27,9 +27,10 @@ export function ImageList({ of, metric, step, images, full }: ImageListProps) {
   const shown = useShownLayers();
   if (images.length === 0) return <Notice compact title="An empty list of images" />;
   const layers = layersOf(images);
-  const chosen = full && search.image !== undefined ? Number(search.image) : null;
-  const place = images.length === 1 ? 0 : chosen;
-  const single = place === null ? undefined : images[place];
+  const chosen = full && search.image !== undefined ? Number(search.image) : -1;
+  const at = images.length === 1 ? 0 : chosen;
+  const single = images[at];
+  const place = single === undefined ? null : at;
   const common = { of, metric, step, shown };
   return (
     <div className={css.images}>

@@ -30,6 +30,9 @@ export function TableFile({ of, metric, table, full }: TableFileProps) {
     );
   }
   const url = fileUrl(of.path, table.path);
+  if (table.sizeBytes !== null && table.sizeBytes > TABLE_BYTES) {
+    return <TooLarge url={url} sizeBytes={table.sizeBytes} />;
+  }
   // an address has one table at most
   const Shown = full ? FullTable : PanelTable;
   return <Shown of={of} metric={metric} table={table} url={url} />;
