@@ -26,12 +26,13 @@ pub(crate) fn table_rows<'py>(
     let style = if compact { Style::Run } else { Style::Artifact };
     let mut reader = Reader {
         convert,
+        nulls,
         held: Vec::new(),
     };
     // `convert` runs Python code, which may change the rows: each is asked for anew.
     for index in begin..end.min(data.len()) {
         let Ok(row) = data.get_item(index) else { break };
-        reader.row(&row, &nulls)?;
+        reader.row(&row)?;
     }
     let held = reader.held;
     let cells: Vec<Cell<'_>> = held.iter().map(Held::cell).collect();
@@ -76,15 +77,16 @@ fn known<'a>(value: &'a Bound<'_, PyAny>) -> Option<Cell<'a>> {
 
 struct Reader<'a, 'py> {
     convert: &'a Bound<'py, PyAny>,
+    nulls: Vec<usize>,
     held: Vec<Held<'py>>,
 }
 
 impl<'py> Reader<'_, 'py> {
-    fn row(&mut self, row: &Bound<'py, PyAny>, nulls: &[usize]) -> PyResult<()> {
+    fn row(&mut self, row: &Bound<'py, PyAny>) -> PyResult<()> {
         self.held.push(Held::Begin);
         for (column, value) in row.try_iter()?.enumerate() {
             let value = value?;
-            if nulls.contains(&column) {
+            if self.nulls.contains(&column) {
                 self.held.push(Held::Null);
             } else {
                 self.value(value, 0)?;
