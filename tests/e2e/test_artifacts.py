@@ -77,28 +77,28 @@ def told(printed: subprocess.CompletedProcess[str]) -> list[object]:
     return [json.loads(line.removeprefix("TOLD")) for line in lines if line.startswith("TOLD")]
 
 
-def test_a_tree_comes_back_to_either_client(
-    home: Home, server: Server, project: str, wandb_python: str
-) -> None:
-    made = home.python(script("runlane", project, MAKE, LOG), env=server.env)
+def test_thousands_of_files_come_back_byte_for_byte(home: Home, server: Server, project: str) -> None:
+    made = home.python(script("runlane", project, MAKE, LOG), env=server.env, timeout=110)
     (name, count, size), contents = told(made)  # type: ignore[misc]
-    assert (name, count) == ("tree:v0", 2005)
+    assert (name, count, len(contents)) == ("tree:v0", 2005, 2004)
     assert size > 9_000_000
-    assert len(contents) == 2004
-    ours = told(home.python(script("runlane", project, READ), env=server.env))
-    assert ours == [contents, ["v0", {"n": 2004}, ["reader-runlane"], "maker"]]
-    shutil.rmtree(home.root / "home" / ".cache" / "wandb", ignore_errors=True)
-    theirs = told(home.python(script("wandb", project, READ), env=server.env, python=wandb_python))
-    assert theirs[0] == contents
-    assert sorted(theirs[1][2]) == ["reader-runlane", "reader-wandb"]  # type: ignore[index]
+    found = told(home.python(script("runlane", project, READ), env=server.env, timeout=110))
+    assert found == [contents, ["v0", {"n": 2004}, ["reader-runlane"], "maker"]]
 
 
-def test_what_the_real_client_logs_is_read_by_ours(
-    home: Home, server: Server, project: str, wandb_python: str
+@pytest.mark.parametrize("maker", ["wandb", "runlane"])
+def test_what_either_client_logs_the_other_reads(
+    home: Home, server: Server, project: str, wandb_python: str, maker: str
 ) -> None:
-    small = MAKE.replace("range(2000)", "range(50)")
-    made = home.python(script("wandb", project, small, LOG), env=server.env, python=wandb_python)
-    assert told(home.python(script("runlane", project, READ), env=server.env))[0] == told(made)[1]
+    pythons = {"wandb": wandb_python, "runlane": sys.executable}
+    small = MAKE.replace("range(2000)", "range(50)").replace("9_000_000", "100_000")
+    made = home.python(script(maker, project, small, LOG), env=server.env, python=pythons[maker])
+    reader = "wandb" if maker == "runlane" else "runlane"
+    # What the maker left in the cache would be a shorter way.
+    shutil.rmtree(home.root / "home" / ".cache" / "wandb")
+    found = told(home.python(script(reader, project, READ), env=server.env, python=pythons[reader]))
+    assert found[0] == told(made)[1]
+    assert found[1] == ["v0", {"n": 2004}, [f"reader-{reader}"], "maker"]
 
 
 CHANGES = """
@@ -160,7 +160,7 @@ def test_inputs_and_links_need_a_server(home: Home, project: str, wandb_python: 
 
 
 LARGE = """
-pathlib.Path("large").write_bytes(os.urandom(120_000_000))
+pathlib.Path("large").write_bytes(os.urandom(70_000_000))
 with start(id="large") as run:
     run.log_artifact("large", name="large", type="dataset").wait()
 told(hashlib.sha256(pathlib.Path("large").read_bytes()).hexdigest())
@@ -192,7 +192,7 @@ def test_a_download_that_was_killed_goes_on(home: Home, server: Server, project:
     )
     deadline = time.monotonic() + 30
     done: list[Path] = []
-    while not (done and len(done[0].read_text().splitlines()) > 3):
+    while not (done and len(done[0].read_text().splitlines()) > 2):
         assert time.monotonic() < deadline
         time.sleep(0.01)
         done = list((cache / "tmp").glob("*.done")) if (cache / "tmp").exists() else []
@@ -209,7 +209,8 @@ def test_a_download_that_was_killed_goes_on(home: Home, server: Server, project:
         home.python(script("runlane", project, count, DOWNLOAD, "\ntold(asked)\n"), env=server.env)
     )
     assert found == {"large": digest}
-    assert len(asked) <= 8 - len(kept)  # type: ignore[arg-type]
+    # The manifest is asked for by other means.
+    assert len(asked) <= 5 - len(kept)  # type: ignore[arg-type]
     assert list((cache / "tmp").iterdir()) == []
 
 
