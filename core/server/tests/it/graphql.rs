@@ -306,3 +306,18 @@ async fn app_fields_describe_the_run() {
     let features = data["serverInfo"]["features"].as_array().expect("features");
     assert!(features.contains(&json!({"name": "RUNLANE_FAST_STREAM", "isEnabled": true})));
 }
+
+#[tokio::test]
+async fn a_default_of_a_variable_counts_in_directives_too() {
+    let server = TestServer::start().await;
+    server.create_run("r").await;
+    let query = "query Q($with: Boolean = true, $name: String = \"p\") { project(name: $name) { name id @include(if: $with) } }";
+    for (variables, shown) in [
+        (json!({}), true),
+        (json!({"with": true}), true),
+        (json!({"with": false}), false),
+    ] {
+        let found = server.graphql(query, variables.clone()).await;
+        assert_eq!(found["project"].get("id").is_some(), shown, "{variables}");
+    }
+}
