@@ -545,11 +545,14 @@ impl Saver {
                 }
             }
             Failed::Away(error) => {
+                // A store that says that it is busy may say so for a day; a connection that breaks with this file, while others
+                // go through, breaks because of it.
+                let is_its_own = error.hope.is_some() && error.status == 0;
                 let wait = self.backoff.failed(random, error.retry_after, error.hope);
                 self.problem.clone_from(&error.message);
                 if self
                     .transfers
-                    .send_again(file, part, now + wait, error.hope.is_some())
+                    .send_again(file, part, now + wait, is_its_own)
                 {
                     self.fail(error.message);
                 } else if error.hope.is_none() {

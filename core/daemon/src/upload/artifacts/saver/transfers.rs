@@ -30,6 +30,8 @@ pub(super) struct Transfers {
     ready: VecDeque<usize>,
     /// With parts to be sent or joined.
     cut: BTreeSet<usize>,
+    /// Contents on their way: which file goes, and which others have the same content.
+    leaders: BTreeMap<String, (usize, Vec<usize>)>,
     /// Files that wait, and whether their places have to be asked for again.
     delayed: BTreeSet<(Instant, usize, bool)>,
     /// Nothing is sent before this.
@@ -79,6 +81,7 @@ impl Transfers {
             fresh: VecDeque::new(),
             ready: VecDeque::new(),
             cut: BTreeSet::new(),
+            leaders: BTreeMap::new(),
             delayed: BTreeSet::new(),
             held_until: None,
             is_measuring: false,
@@ -282,6 +285,15 @@ impl Transfers {
                 self.finished(file);
                 continue;
             }
+            let (leader, twins) = self
+                .leaders
+                .entry(work.wanted.digest.clone())
+                .or_insert_with(|| (file, Vec::new()));
+            if *leader != file {
+                twins.push(file);
+                work.state = State::Whole(place);
+                continue;
+            }
             let mut bytes = work.wanted.size;
             match place.parts.clone().filter(|_| work.wanted.parts.is_some()) {
                 Some(places) => {
@@ -333,10 +345,23 @@ impl Transfers {
         }
     }
 
+    /// The server has a file, and with it those of the same content.
     fn finished(&mut self, file: usize) {
         self.cut.remove(&file);
-        if self.files.remove(&file).is_some() {
-            self.done += 1;
+        let Some(work) = self.files.remove(&file) else {
+            return;
+        };
+        self.done += 1;
+        let digest = &work.wanted.digest;
+        if self
+            .leaders
+            .get(digest)
+            .is_some_and(|(leader, _)| *leader == file)
+            && let Some((_, twins)) = self.leaders.remove(digest)
+        {
+            for twin in twins {
+                self.done += u32::from(self.files.remove(&twin).is_some());
+            }
         }
     }
 
