@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import sys
 
-from runlane import _core, terminal
+from runlane import terminal
 
 from . import _extras
 from ._files import MediaFile, temporary
@@ -200,6 +200,8 @@ def _encoded(array: Any, mode: str) -> Picture:
 
 def png_file(array: Any, channels: int, extension: str = ".png") -> MediaFile:
     """The PNG file of 8-bit pixels in one piece, of shape (height, width) or (height, width, channels)."""
+    from runlane import _core
+
     height, width = array.shape[:2]
 
     def make() -> tuple[bytes, str]:

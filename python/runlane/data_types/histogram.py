@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from runlane import _core
-
 from .base import WBValue
 
 TYPE_CHECKING = False
@@ -95,6 +93,8 @@ def _counted(sequence: Any, num_bins: int) -> tuple[list[Any], list[Any]]:
 def _counted_natively(array: Any, num_bins: int) -> tuple[list[Any], list[Any]] | None:
     """What numpy counts, several times as fast; None where it is left to numpy."""
     import numpy as np
+
+    from runlane import _core
 
     if array.size < _NATIVE_VALUES or array.dtype.name not in ("float32", "float64") or num_bins < 1:
         return None
