@@ -10,6 +10,11 @@ def _public(*names: str) -> dict[str, str]:
     return {name: f":{name}" for name in names}
 
 
+def _artifacts(*names: str) -> dict[str, str]:
+    """Names of the package `artifacts`."""
+    return {name: f"artifacts:{name}" for name in names}
+
+
 # Module of wandb -> module of runlane whose names it shows, or single names (name -> module:name; without a module runlane's own).
 MODULES: dict[str, str | dict[str, str]] = {
     "apis": {},
@@ -35,6 +40,22 @@ MODULES: dict[str, str | dict[str, str]] = {
     },
     "sdk.artifacts": {},
     "sdk.artifacts.artifact": _public("Artifact"),
+    "sdk.artifacts.artifact_manifest": _artifacts("ArtifactManifest"),
+    "sdk.artifacts.artifact_manifest_entry": _artifacts("ArtifactManifestEntry"),
+    "sdk.artifacts.artifact_manifests": {},
+    "sdk.artifacts.artifact_manifests.artifact_manifest_v1": {
+        "ArtifactManifestV1": "artifacts:ArtifactManifest"
+    },
+    "sdk.artifacts.artifact_ttl": _public("ArtifactTTL"),
+    "sdk.artifacts.exceptions": _artifacts(
+        "ArtifactFinalizedError",
+        "ArtifactNotLoggedError",
+        "ArtifactStatusError",
+        "TooFewItemsError",
+        "TooManyItemsError",
+        "WaitTimeoutError",
+    ),
+    "sdk.artifacts.staging": {"get_staging_dir": "artifacts._storage:staging_dir"},
     "sdk.data_types": {},
     **{f"sdk.data_types.{name.lower()}": _public(name) for name in _TYPES if name not in ("Object3D", "Table")},
     "sdk.data_types.table": {

@@ -39,6 +39,8 @@ class Stored:
     config: dict[str, Any]
     summary: dict[str, Any]
     files: list[str] = field(default_factory=list)
+    #: Name, type and aliases of what it logged, in the order of names and versions.
+    artifacts: list[tuple[str, str, list[str]]] = field(default_factory=list)
 
     @property
     def keys(self) -> set[str]:
@@ -99,6 +101,7 @@ def read_project(server: Server, project: str) -> list[Stored]:
             dict(run.config),
             dict(run.summary._json_dict),
             sorted(file.name for file in run.files()),
+            sorted((one.name, one.type, sorted(one.aliases)) for one in run.logged_artifacts()),
         )
         for run in api.runs(f"{server.entity}/{project}", order="+created_at")
     ]

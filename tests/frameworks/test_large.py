@@ -105,8 +105,11 @@ def test_keras_callbacks(home, server, project):
         "Keras `WandbMetricsLogger`, `WandbCallback` (torch backend)", versions(FRAMEWORKS, "keras")
     ) as runs:
         runs += run_program(home, server, project, "keras_callbacks.py", python=FRAMEWORKS)
-        metrics, older = runs
-        assert [metrics.state, older.state] == ["finished", "finished"]
+        metrics, models, predictions, older = runs
+        assert [run.state for run in runs] == ["finished"] * 4
+        assert [type_ for _, type_, _ in models.artifacts] == ["model"] * len(models.artifacts)
+        assert sorted(alias for *_, aliases in models.artifacts for alias in aliases)[0] == "epoch_0"
+        assert [type_ for _, type_, _ in predictions.artifacts] == ["evaluation"] * 3
         # These are the numbers of the real callback, which needs TensorFlow.
         assert metrics.values("batch/batch_step") == [0, 2, 4, 6, 8, 10]
         assert metrics.values("epoch/epoch") == [0, 1, 2]
@@ -185,4 +188,5 @@ def test_sacred(home, server, project):
         run = alone(runs)
         assert run.values("loss") == [1.0, 0.5, 0.25] and run.values("accuracy") == [0.75]
         assert run.config["lr"] == 0.1 and run.config["nested"] == {"a": [1, 2]}
+        assert run.artifacts == [("predictions.txt:v0", "predictions", ["latest"])]
         same_as_wandb(home, server, project, runs, "sacred_observer.py", ignore=("seed",))

@@ -15,6 +15,8 @@ def test_xgboost(home, server, project):
         assert len(run.values("train-logloss")) == 6 and len(run.values("train-error")) == 6
         assert run.summary["train-logloss"] == {"min": min(run.values("train-logloss"))}
         assert run.values("Feature Importance_table")[0]["_type"] == "table-file"
+        ((name, type_, aliases),) = (one for one in run.artifacts if one[1] != "run_table")
+        assert name.endswith("_model.json:v0") and (type_, aliases) == ("model", ["latest"])
         assert run.config["learner"]["gradient_booster"]["name"] == "gbtree"
 
 
@@ -27,6 +29,8 @@ def test_lightgbm(home, server, project):
             "max": max(run.values("train_auc"))
         }
         assert run.values("Feature Importance_table")[0]["ncols"] == 2
+        ((name, type_, aliases),) = (one for one in run.artifacts if one[1] != "run_table")
+        assert name.startswith("model_") and (type_, aliases) == ("model", ["best", "latest"])
 
 
 def test_optuna(home, server, project):

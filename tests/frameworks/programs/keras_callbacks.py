@@ -7,7 +7,7 @@ os.environ["KERAS_BACKEND"] = "torch"
 import keras
 import numpy
 import wandb
-from wandb.integration.keras import WandbCallback, WandbMetricsLogger
+from wandb.integration.keras import WandbCallback, WandbEvalCallback, WandbMetricsLogger, WandbModelCheckpoint
 
 
 def fit(callback, **options):
@@ -21,9 +21,28 @@ def fit(callback, **options):
     )
 
 
+class Predictions(WandbEvalCallback):
+    """Logs what the model makes of one row."""
+
+    def __init__(self):
+        super().__init__(["x", "y"], ["epoch", "prediction"])
+
+    def add_ground_truth(self, logs=None):
+        self.data_table.add_data("ones", 0.0)
+
+    def add_model_predictions(self, epoch, logs=None):
+        self.pred_table.add_data(epoch, float(self.model.predict(numpy.ones((1, 4)), verbose=0)[0][0]))
+
+
 def main():
     run = wandb.init(name="metrics", config={"bs": 8})
     fit(WandbMetricsLogger(log_freq=2))
+    run.finish()
+    run = wandb.init(name="models")
+    fit(WandbModelCheckpoint("model.keras", save_best_only=True, monitor="val_loss"))
+    run.finish()
+    run = wandb.init(name="predictions")
+    fit(Predictions())
     run.finish()
     run = wandb.init(name="older")
     fit(WandbCallback(log_batch_frequency=2))

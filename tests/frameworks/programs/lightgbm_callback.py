@@ -25,7 +25,7 @@ def main():
             valid_names=["train"],
             callbacks=[wandb_callback()],
         )
-        log_summary(model, save_model_checkpoint=False)
+        log_summary(model, save_model_checkpoint=True)
 
 
 main()

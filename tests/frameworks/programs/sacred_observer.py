@@ -17,4 +17,7 @@ def config():
 def main(lr):
     for step in range(3):
         experiment.log_scalar("loss", 1 / 2**step, step)
+    with open("predictions.txt", "w") as file:
+        file.write("cat dog")
+    experiment.add_artifact("predictions.txt", content_type="predictions")
     return {"accuracy": 0.75}

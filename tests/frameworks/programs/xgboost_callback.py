@@ -17,7 +17,7 @@ def main():
             num_boost_round=6,
             evals=[(data, "train")],
             verbose_eval=False,
-            callbacks=[WandbCallback()],
+            callbacks=[WandbCallback(log_model=True)],
         )
 
 
