@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import re
+import urllib.parse
 import urllib.request
 from typing import Any
 
 from reading import plain
+from stored_artifacts import VERSIONS, artifacts, content, name_without_hash, value_without_hash
 from world import Server
 
 RUN = """
@@ -19,6 +21,7 @@ query ($entity: String, $project: String!, $run: String!) {
       history(samples: 100000)
       alerts { title text severity }
       files(first: 1000) { edges { node { name sizeBytes md5 } } }
+      outputArtifacts(first: 20) { ...Versions } inputArtifacts(first: 20) { ...Versions }
     }
   }
 }
@@ -66,16 +69,28 @@ def _summary(text: str) -> dict[str, Any]:
     return plain(summary)
 
 
-def _files(edges: list[dict[str, Any]]) -> dict[str, Any]:
-    nodes = [edge["node"] for edge in edges]
-    return {
-        node["name"]: "its own" if node["name"] in _OWN_FILES else [node["sizeBytes"], node["md5"]]
-        for node in sorted(nodes, key=lambda node: node["name"])
-        if node["name"] != _CONSOLE_FILE
-    }
+def _files(server: Server, run: str, edges: list[dict[str, Any]]) -> dict[str, Any]:
+    run_id = run.rpartition("/")[2]
+    found: dict[str, Any] = {}
+    for node in sorted((edge["node"] for edge in edges), key=lambda node: node["name"]):
+        name = node["name"]
+        if name == _CONSOLE_FILE:
+            continue
+        if name in _OWN_FILES:
+            found[name] = "its own"
+        elif name.endswith(".png"):
+            data = _get(server, f"/api/runs/{run}/files/{urllib.parse.quote(name)}")
+            found[name_without_hash(name, run_id)] = content(name, data, run_id)
+        else:
+            found[name] = [node["sizeBytes"], node["md5"]]
+    return found
 
 
 def _ask(server: Server, path: str, body: dict[str, Any] | None = None) -> Any:
+    return json.loads(_get(server, path, body))
+
+
+def _get(server: Server, path: str, body: dict[str, Any] | None = None) -> bytes:
     key = base64.b64encode(f"api:{server.api_key}".encode()).decode()
     request = urllib.request.Request(
         server.base_url + path,
@@ -83,7 +98,7 @@ def _ask(server: Server, path: str, body: dict[str, Any] | None = None) -> Any:
         headers={"Content-Type": "application/json", "Authorization": f"Basic {key}"},
     )
     with urllib.request.urlopen(request, timeout=30) as response:
-        return json.load(response)
+        return bytes(response.read())
 
 
 def stored_run(server: Server, path: str) -> dict[str, Any]:
@@ -92,7 +107,7 @@ def stored_run(server: Server, path: str) -> dict[str, Any]:
     answer = _ask(
         server,
         "/graphql",
-        {"query": RUN, "variables": {"entity": entity, "project": project, "run": run}},
+        {"query": RUN + VERSIONS, "variables": {"entity": entity, "project": project, "run": run}},
     )
     assert "errors" not in answer, answer
     found = (answer["data"]["project"] or {}).get("run")
@@ -110,13 +125,15 @@ def stored_run(server: Server, path: str) -> dict[str, Any]:
         "group": found["group"],
         "job_type": found["jobType"],
         "config": _config(found["config"]),
-        "summary": _summary(found["summaryMetrics"]),
+        "summary": value_without_hash(_summary(found["summaryMetrics"]), run),
         "keys": sorted(set(keys) - set(_TIMES)),
         "lines": found["historyLineCount"],
-        "rows": [plain(_timeless(json.loads(row))) for row in found["history"]],
+        "rows": [value_without_hash(plain(_timeless(json.loads(row))), run) for row in found["history"]],
         "alerts": sorted(tuple(alert.values()) for alert in found["alerts"]),
         "console": [_PLACE.sub('"…/', line["text"]) for line in lines if not _OWN_LINE.match(line["text"])],
-        "files": _files(found["files"]["edges"]),
+        "files": _files(server, path, found["files"]["edges"]),
+        "outputs": artifacts(found["outputArtifacts"]["edges"], run),
+        "inputs": artifacts(found["inputArtifacts"]["edges"], run),
     }
 
 

@@ -22,6 +22,7 @@ else:
 
 HERE = Path(__file__).parent
 BODIES: list[dict[str, Any]] = tomllib.loads((HERE / "bodies.toml").read_text())["body"]
+MEDIA: list[dict[str, Any]] = tomllib.loads((HERE / "media_bodies.toml").read_text(encoding="utf-8"))["body"]
 SNIPPETS = tomllib.loads((REPOSITORY / "tests" / "snippets.toml").read_text())["snippet"]
 # What differs in every run (docs/differences.md); a body names what differs in its own.
 KNOWN_EVERYWHERE = ("files.runlane-code.json",)
@@ -136,6 +137,11 @@ def check(sides: tuple[Side, Side], bodies: list[dict[str, Any]]) -> None:
 @pytest.mark.parametrize("part", range(2))
 def test_scripts_of_the_chapters_leave_equal_runs(sides: tuple[Side, Side], part: int) -> None:
     check(sides, BODIES[part::2])
+
+
+@pytest.mark.parametrize("part", range(2))
+def test_media_tables_and_artifacts_are_equal(sides: tuple[Side, Side], part: int) -> None:
+    check(sides, MEDIA[part::2])
 
 
 def test_snippets_of_the_documents_leave_equal_runs(sides: tuple[Side, Side]) -> None:

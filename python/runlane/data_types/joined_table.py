@@ -122,6 +122,9 @@ def _path_in(artifact: Any, table: Any, prefix: str) -> str:
     place = table._artifact_target
     if place is not None and place.artifact is artifact and place.name:
         return str(table.with_suffix(place.name))
+    source = table._artifact_source
+    if source is not None and source.name:
+        return str(artifact.add(table, str(source.name).rpartition("/")[2]).path)
     # By their number: the same tables joined again make an equal artifact.
     number = sum(path.startswith(f"{prefix}_") for path in entries)
     return str(artifact.add(table, f"{prefix}_{number}").path)

@@ -192,18 +192,19 @@ def _scene(data: Any) -> dict[str, Any]:
         raise ValueError(
             f"Type not supported: the `type` of a scene is {_SCENE!r}, got {data.get('type')!r:.80}"
         )
-    made = dict(data)
-    if made.get("points") is not None:
-        import numpy as np
+    import numpy as np
 
-        points = made["points"]
-        made["points"] = (
-            [] if not len(points) else _points(points if hasattr(points, "shape") else np.asarray(points))
-        )
-    for name in ("boxes", "vectors"):
-        if made.get(name) is not None:
-            made[name] = list(made[name])
-    for box in made.get("boxes") or ():
+    points = data.get("points")
+    if points is None or not len(points):
+        points = []
+    else:
+        points = _points(points if hasattr(points, "shape") else np.asarray(points))
+    boxes, vectors = (
+        list(given) if (given := data.get(name)) is not None else [] for name in ("boxes", "vectors")
+    )
+    # The order of wandb, so that equal scenes have equal names.
+    made = {"type": data["type"], "vectors": vectors, "points": points, "boxes": boxes}
+    for box in boxes:
         if not hasattr(box, "keys") or "corners" not in box or len(box["corners"]) != 8:
             raise ValueError(
                 "a box of an Object3D must have `corners`, eight points\nhint: runlane.box3d makes them"
