@@ -88,10 +88,10 @@ def put(
         made.add_reference(path)
     elif os.path.isdir(path):
         termlog(f'Uploading directory {path} to: "{full}" ({type_})')
-        made.add_dir(path, skip_cache=skip_cache, policy=policy)  # type: ignore[arg-type]
+        made.add_dir(path, skip_cache=skip_cache, policy=policy)
     else:
         termlog(f'Uploading file {path} to: "{full}" ({type_})')
-        made.add_file(path, skip_cache=skip_cache, policy=policy)  # type: ignore[arg-type]
+        made.add_file(path, skip_cache=skip_cache, policy=policy)
     with runlane.init(
         entity=entity,
         project=project,

@@ -392,10 +392,10 @@ class Stored:
         import runlane
 
         if runlane.run is not None:
-            runlane.run.log_artifact(self)
+            runlane.run.log_artifact(self)  # type: ignore[arg-type]
             return
         with runlane.init(project=project, job_type="auto", settings=settings) as run:
-            run.log_artifact(self)
+            run.log_artifact(self)  # type: ignore[arg-type]
 
     def _update(self) -> None:
         version = self._stored_version

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from runlane.artifacts import Artifact
 
     from ._api import Api
+    from ._artifact_collections import ArtifactCollection, ArtifactType  # noqa: F401 - in annotations that are texts
     from ._stored_run import Run
 
 #: What `Artifacts` lists if nothing else is asked for: versions that are complete.
