@@ -46,7 +46,11 @@ def update_answers(stored: FakeServer, version: StoredVersion) -> None:
 
 def test_what_a_stored_version_tells(stored: FakeServer, version: StoredVersion, api: Api) -> None:
     artifact = api.artifact("e/p/data1:best", type="dataset")
-    assert (artifact.name, artifact.version, artifact.qualified_name) == ("data1:best", "v3", "e/p/data1:best")
+    assert (artifact.name, artifact.version, artifact.qualified_name) == (
+        "data1:best",
+        "v3",
+        "e/p/data1:best",
+    )
     assert (artifact.entity, artifact.project, artifact.type, artifact.state) == (
         "e",
         "p",
@@ -66,7 +70,10 @@ def test_what_a_stored_version_tells(stored: FakeServer, version: StoredVersion,
         "d" * 32,
         "c0ffee",
     )
-    assert (artifact.created_at, artifact.updated_at, artifact.linked_at) == (*("2026-01-02T03:04:05",) * 2, None)
+    assert (artifact.created_at, artifact.updated_at, artifact.linked_at) == (
+        *("2026-01-02T03:04:05",) * 2,
+        None,
+    )
     assert (artifact.ttl, artifact.history_step, artifact.is_link, artifact.is_draft()) == (
         None,
         None,
@@ -111,7 +118,7 @@ def test_what_is_not_there_is_named(version: StoredVersion, api: Api, name: str,
 
 
 def test_another_type_is_refused(version: StoredVersion, api: Api) -> None:
-    with pytest.raises(ValueError, match="type .model. specified but this artifact is of type .dataset."):
+    with pytest.raises(ValueError, match=r"type .model. specified but this artifact is of type .dataset."):
         api.artifact("e/p/data1:v3", type="model")
 
 

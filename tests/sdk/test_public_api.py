@@ -385,15 +385,14 @@ def test_what_comes_later_says_so(api):
     from runlane import public_api
     from runlane.errors import NotYetError
 
-    run, project = api.run("e/p/abc"), api.project("p", "e")
+    project = api.project("p", "e")
     calls = [
-        lambda: api.artifact("e/p/a:v0"),
+        lambda: api.artifact("e/wandb-registry-model/a:v0"),
         lambda: api.sweep("e/p/s"),
         lambda: api.reports("e/p"),
         lambda: api.registry("r"),
         lambda: api.automations(),
         lambda: api.from_path("e/p/sweeps/s"),
-        run.logged_artifacts,
         project.sweeps,
         lambda: public_api.Sweep(),
     ]

@@ -510,10 +510,9 @@ def test_attach(wandb, offline):
 
 def test_features_of_later_versions_say_so(wandb, offline):
     for use in (
-        lambda: offline.log_artifact("x"),
-        lambda: offline.use_artifact("x:latest"),
+        lambda: offline.pin_config_keys(["lr"]),
         lambda: wandb.sweep({}),
-        lambda: wandb.Image("x.png"),
+        lambda: wandb.controller(),
     ):
         with pytest.raises(wandb.UsageError, match="not available yet"):
             use()
