@@ -37,6 +37,8 @@ pub struct Limits {
     pub artifact_file_bytes: u64,
     /// Bytes of one part of such a file.
     pub artifact_part_bytes: u64,
+    /// How long a request waits for the parts of a file to be joined; it goes on without the request.
+    pub join_wait: Duration,
     /// Bytes of one manifest: more than any with as many entries as an artifact may have.
     pub manifest_bytes: u64,
     /// After a request to stop: how long `/ready` says 503 while everything is still served, for load balancers.
@@ -60,6 +62,8 @@ impl Default for Limits {
             artifact_file_bytes: parts::MOST_BYTES,
             // Of the largest file in the most parts that there may be; clients' are mostly 100 MiB.
             artifact_part_bytes: 1 << 30,
+            // W&B's client gives up a request after 30 s and sends it again.
+            join_wait: Duration::from_secs(20),
             manifest_bytes: 512 << 20,
             drain_time: Duration::ZERO,
         }

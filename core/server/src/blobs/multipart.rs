@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -29,8 +28,6 @@ use crate::store::blobs::uploads::{self, NewUpload, PartRow, Upload};
 use crate::store::conflict::Retries;
 use crate::store::{Connection, Objects};
 
-/// How long a request waits for parts to be joined. W&B's client gives up a request after 30 s and sends it again.
-const JOIN_WAIT: Duration = Duration::from_secs(20);
 /// Files that are joined at the same time by one process.
 const JOINS: usize = 2;
 /// Missing parts that a message names.
@@ -285,7 +282,8 @@ pub(crate) async fn complete(
     let digest = upload.digest;
     check_complete(&upload, &parts)?;
     let mut outcome = start(state, upload);
-    let done = tokio::time::timeout(JOIN_WAIT, outcome.wait_for(Option::is_some)).await;
+    let done =
+        tokio::time::timeout(state.limits.join_wait, outcome.wait_for(Option::is_some)).await;
     match done {
         Ok(Ok(outcome)) => match &*outcome {
             Some(Err(error)) => Err(error.clone()),

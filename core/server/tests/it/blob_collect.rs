@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::artifact_client::{Client, md5, objects};
+use crate::database;
 use crate::support::TestServer;
 
 const DAY: Duration = Duration::from_hours(24);
@@ -173,7 +174,12 @@ async fn a_server_killed_between_two_steps_has_the_version_whole_or_not_at_all()
                 drop(old);
                 later += HOUR;
                 server = TestServer::start_later(dir, later, |_| ()).await;
-                assert!(!leftover.exists(), "removed at the start");
+                if database::of(server.dir.path()).await.is_none() {
+                    assert!(!leftover.exists(), "removed at the start");
+                } else {
+                    // Another server might just be writing it; it would go after a day.
+                    std::fs::remove_file(&leftover).expect("left alone");
+                }
                 let client = Client::owner(&server);
                 let urls = client.urls("ds").await;
                 if step == STEPS - 1 {

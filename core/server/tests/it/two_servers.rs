@@ -6,11 +6,13 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{Method, Request, header};
 use futures::StreamExt as _;
+use runlane_model::artifact::digest::{Algorithm, Digest};
 use runlane_server::{DatabaseUrl, ObjectsPlace, Server, ServerConfig, ServerError, StoreError};
 use serde_json::{Value, json};
 use sqlx::Executor as _;
 use tower::ServiceExt as _;
 
+use crate::artifact_client::Client;
 use crate::database;
 use crate::support::{Answer, HOST, TestServer};
 
@@ -92,6 +94,74 @@ async fn rows_of_one_run_through_both_servers_are_stored_once() {
     for server in [&pair.one, &pair.other] {
         assert_eq!(server.history("r").await, lines(0..405));
     }
+}
+
+#[tokio::test]
+async fn contents_that_both_take_at_once_are_one() {
+    let Some(pair) = Pair::start().await else {
+        return;
+    };
+    let (one, other) = (Client::owner(&pair.one), Client::owner(&pair.other));
+    for round in 0..5_u8 {
+        let parts: Vec<Vec<u8>> = (0..4).map(|part| vec![round * 10 + part; 50_000]).collect();
+        let whole = parts.concat();
+        let small = [round; 9];
+        let files: [(&str, &[u8]); 2] = [("whole", &whole), ("small", &small)];
+        let collection = format!("c{round}");
+        let artifact = one.create_for(&collection, &files).await;
+        let path = one.begin_one(&artifact, "small", &small).await.upload;
+        let path = path.expect("a URL");
+        let puts = tokio::join!(
+            one.put(&path, small.to_vec()),
+            other.put(&path, small.to_vec())
+        );
+        assert_eq!((puts.0.status.as_u16(), puts.1.status.as_u16()), (200, 200));
+        let manifest = one.manifest(&artifact, "").await.0;
+        let hexes: Vec<String> = parts
+            .iter()
+            .map(|part| Digest::of(Algorithm::Md5, part).hex())
+            .collect();
+        let file = || ("whole", one.digest(&whole), String::new(), hexes.clone());
+        let (begun, again) = (
+            one.begin(&artifact, &manifest, &[file()]).await.remove(0),
+            other.begin(&artifact, &manifest, &[file()]).await.remove(0),
+        );
+        assert_eq!(begun.upload_id, again.upload_id);
+        // Every part through both at once.
+        let sent = parts
+            .iter()
+            .zip(&begun.parts)
+            .map(|(part, (_, path, _))| async {
+                tokio::join!(one.put(path, part.clone()), other.put(path, part.clone()))
+            });
+        for (mine, theirs) in futures::future::join_all(sent).await {
+            assert_eq!((mine.status.as_u16(), theirs.status.as_u16()), (200, 200));
+        }
+        let both = tokio::join!(
+            one.complete(&artifact, &begun),
+            other.complete(&artifact, &again)
+        );
+        // Whoever comes second may find the parts gone while it reads them; asked again, it knows.
+        for (client, answer) in [(&one, both.0), (&other, both.1)] {
+            if answer.json().get("errors").is_some() {
+                let again = client.complete(&artifact, &begun).await.json();
+                assert_eq!(again.get("errors"), None, "{again}");
+            }
+        }
+        other.put_manifest(&artifact, &files).await;
+        let done = one.commit(&artifact).await.json();
+        assert_eq!(done.get("errors"), None, "{done}");
+        let found = other.get(&other.url(&collection, "whole").await, &[]).await;
+        assert!(found.body == whole);
+    }
+    let mut connection = database::connect(&pair.url).await;
+    let rows: (i64, i64, i64) = sqlx::query_as(
+        "SELECT COUNT(*), COUNT(DISTINCT object_key), (SELECT COUNT(*) FROM artifact_upload_parts) FROM blobs",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .expect("a count");
+    assert_eq!(rows, (10, 10, 0));
 }
 
 #[tokio::test]

@@ -192,6 +192,64 @@ async fn versions_that_are_being_made_keep_what_came_since_they_began(world: Wor
     assert!(world.is_there(since.id).await);
 }
 
+/// What of versions that nobody goes on with is given up, and what is waited for.
+async fn versions_are_given_up_when_nobody_will_go_on(world: World) {
+    let mut writer = world.writer().await;
+    let project: i64 =
+        sqlx::query_scalar("SELECT project_id FROM artifact_collections WHERE id = $1")
+            .bind(world.collections[0])
+            .fetch_one(&mut *writer)
+            .await
+            .expect("a project");
+    let mut runs = Vec::new();
+    for state in ["running", "finished"] {
+        let made = super::super::runs::insert(&mut writer, project, state, state, state, NOW).await;
+        runs.push(made.expect("a run"));
+    }
+    writer.commit().await.expect("a commit");
+    let week = 7 * GRACE;
+    let cases = [
+        ("left alone", NOW - GRACE - 1, None, None, "DELETED"),
+        ("young", NOW - GRACE + 1, None, None, "PENDING"),
+        ("its run runs", OLD, Some(runs[0]), None, "PENDING"),
+        ("its run is over", OLD, Some(runs[1]), None, "DELETED"),
+        (
+            "several write it",
+            NOW - week + 1,
+            None,
+            Some("d"),
+            "PENDING",
+        ),
+        (
+            "they have ended",
+            NOW - week - 1,
+            None,
+            Some("e"),
+            "DELETED",
+        ),
+    ];
+    let mut made = Vec::new();
+    for (what, created_at, run, distributed, state) in cases {
+        let id = world.version(0, "PENDING", created_at).await;
+        let mut writer = world.writer().await;
+        sqlx::query("UPDATE artifacts SET run_id = $1, distributed_id = $2 WHERE id = $3")
+            .bind(run)
+            .bind(distributed)
+            .bind(id)
+            .execute(&mut *writer)
+            .await
+            .expect("changed");
+        writer.commit().await.expect("a commit");
+        made.push((what, id, state));
+    }
+    assert_eq!(world.collect().await.given_up, 3);
+    let mut writer = world.writer().await;
+    for (what, id, state) in made {
+        let found = place(&mut writer, id, false).await.expect("looked");
+        assert_eq!(found.expect("a version").state, state, "{what}");
+    }
+}
+
 /// Candidates are looked for, then somebody commits, then they are removed.
 async fn a_commit_before_the_removal_keeps_its_content(world: World) {
     let blob = world.blob("content", OLD).await;
@@ -219,7 +277,9 @@ async fn a_commit_that_is_not_over_is_passed_over(world: World) {
     let blob = world.blob("content", OLD).await;
     let artifact = world.version(0, "COMMITTED", NOW).await;
     let mut committing = world.writer().await;
-    touch(&mut committing, &[blob.id], NOW).await.expect("touched");
+    touch(&mut committing, &[blob.id], NOW)
+        .await
+        .expect("touched");
     let (store, ids) = (world.store.clone(), [blob.id]);
     let removal = tokio::spawn(async move {
         let mut writer = store.writer().await.expect("a writer");
@@ -285,7 +345,9 @@ async fn an_object_of_two_entities_goes_with_the_last(world: World) {
     let blob = world.blob("content", OLD).await;
     let mut adopting = world.writer().await;
     let other = world.entities[1];
-    let own = adopt(&mut adopting, other, &blob, NOW).await.expect("a row");
+    let own = adopt(&mut adopting, other, &blob, NOW)
+        .await
+        .expect("a row");
     let own = own.expect("it is there");
     assert_ne!(own, blob.id);
     let (store, ids) = (world.store.clone(), [blob.id]);
@@ -311,7 +373,12 @@ async fn an_object_of_two_entities_goes_with_the_last(world: World) {
     assert_eq!((collected.blobs, collected.objects), (1, 0));
     assert!(world.store.objects.get(&blob.object_key).await.is_ok());
     let mut writer = world.writer().await;
-    let found = find(&mut writer, other, Algorithm::Md5, Digest::of(Algorithm::Md5, b"content"));
+    let found = find(
+        &mut writer,
+        other,
+        Algorithm::Md5,
+        Digest::of(Algorithm::Md5, b"content"),
+    );
     assert_eq!(found.await.expect("looked").map(|row| row.id), Some(own));
     assert_eq!(adopt(&mut writer, other, &blob, NOW).await.ok(), Some(None));
 }
@@ -373,7 +440,10 @@ async fn any_number_of_digests_is_found(world: World) {
         assert_eq!(found.contains_key(key), at / 2 % 2 == 0);
     }
     let ids: Vec<i64> = found.values().map(|row| row.id).collect();
-    assert_eq!(touch(&mut writer, &ids, NOW).await.expect("touched").len(), 1_250);
+    assert_eq!(
+        touch(&mut writer, &ids, NOW).await.expect("touched").len(),
+        1_250
+    );
     let other = find_many(&mut writer, world.entities[1], &wanted).await;
     assert!(other.expect("looked").is_empty(), "of another entity");
 }
@@ -400,6 +470,7 @@ macro_rules! suite {
 suite!(
     only_what_is_unwanted_goes,
     versions_that_are_being_made_keep_what_came_since_they_began,
+    versions_are_given_up_when_nobody_will_go_on,
     a_commit_before_the_removal_keeps_its_content,
     a_commit_that_is_not_over_is_passed_over,
     a_commit_after_the_removal_learns_of_it,
