@@ -115,7 +115,9 @@ class Download:
         files, foreign = self._followed(entries)
         missing = []
         for some in _slices(files, _AHEAD):
-            for wanted, there in zip(some, self._pool.map(self._is_here, some), strict=True):
+            # One file is looked at sooner than a thread starts: tables have many that are here already.
+            here = map(self._is_here, some) if len(some) == 1 else self._pool.map(self._is_here, some)
+            for wanted, there in zip(some, here, strict=True):
                 if not there:
                     missing.append(wanted)
         self._check_space(missing)

@@ -7,7 +7,7 @@ import json
 from . import _dtypes, _dtypes_media, _table_files
 from ._dtypes_json import type_from_json
 from ._table_keys import index_of, key_of
-from .base import WBValue, type_of
+from .base import WBValue, is_artifact, type_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Content:
         self.types: list[_dtypes.Type] | None = None
         if described is not None:
             self.types = self._read_types(described, artifact)
+            _fetch_files(rows, self.types, artifact)
             for index, one in enumerate(self.types):
                 self.types[index] = self._read_column(index, one, artifact)
         else:
@@ -84,6 +85,26 @@ class Content:
         read = _any_reader(artifact)
         for row in self.rows:
             row[:] = map(read, row)
+
+
+def _fetch_files(rows: list[list[Any]], types: list[_dtypes.Type], artifact: Any) -> None:
+    """Bring the files of cells to this machine at once, where there are several: one by one each waits for its own answer."""
+    if not is_artifact(artifact):
+        return
+    columns = [index for index, one in enumerate(types) if _reader(one, artifact) is not None]
+    paths = {
+        cell["path"]: None
+        for row in rows
+        for index in columns
+        if isinstance(cell := row[index], dict) and isinstance(cell.get("path"), str)
+    }
+    entries = artifact.manifest.entries
+    wanted = [entries[path] for path in paths if path in entries]
+    if len(wanted) > 1:
+        from runlane.artifacts._downloader import Download
+
+        with Download(artifact, str(artifact._default_root())) as download:
+            download.run(wanted)
 
 
 def _all_increments(own: list[Any], artifact: Any) -> list[Any]:
