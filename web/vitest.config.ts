@@ -12,6 +12,8 @@ export default defineConfig({
           fileParallelism: false,
           testTimeout: 20_000,
           hookTimeout: 60_000,
+          // pages load while other processes build: the page's own timeouts say what is slow
+          expect: { poll: { timeout: 8000 } },
         },
       },
     ],

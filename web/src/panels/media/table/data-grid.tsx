@@ -1,17 +1,11 @@
 import { useVirtualizer, type VirtualItem } from "@tanstack/react-virtual";
 import { type KeyboardEvent, useEffect, useId, useRef, useState } from "react";
-import { type Cell, type ColumnType, shownText, type TableData, type TableOrder } from "../../../model/table";
+import type { Cell, ColumnType, TableData, TableOrder } from "../../../model/table";
+import { type CellPlace, GridRow, NUMBER_PIXELS } from "./grid-row";
 import css from "./table.module.css";
 
 const ROW_PIXELS = 28;
-/** Width of the column of row numbers. */
-const NUMBER_PIXELS = 64;
-
-/** A cell of the file: row as logged, column as logged. */
-export interface CellPlace {
-  readonly row: number;
-  readonly column: number;
-}
+const NO_VALUES: readonly Cell[] = [];
 
 interface DataGridProps {
   readonly label: string;
@@ -34,7 +28,7 @@ export function DataGrid({ label, data, places, order, onOrder, onOpen }: DataGr
     count: places.length,
     getScrollElement: () => scroller.current,
     estimateSize: () => ROW_PIXELS,
-    overscan: 12,
+    overscan: 8,
     scrollPaddingStart: ROW_PIXELS,
   });
   const columns = useVirtualizer({
@@ -91,41 +85,19 @@ export function DataGrid({ label, data, places, order, onOrder, onOpen }: DataGr
           const row = places[item.index];
           if (row === undefined) return null;
           return (
-            // biome-ignore lint/a11y/useSemanticElements lint/a11y/useFocusableInteractive: as the grid, which has the focus
-            <div
+            <GridRow
               key={item.key}
-              role="row"
-              aria-rowindex={item.index + 2}
-              className={css.row}
-              style={{ transform: `translateY(${item.start + ROW_PIXELS}px)` }}
-            >
-              {/* biome-ignore lint/a11y/useSemanticElements lint/a11y/useFocusableInteractive: as the grid, which has the focus */}
-              <div role="rowheader" aria-colindex={1} className={css.number}>
-                {row}
-              </div>
-              {cells.map((cell) => {
-                const value = data.rows[row]?.[cell.index];
-                const here = item.index === line && cell.index === column;
-                return (
-                  // biome-ignore lint/a11y/useSemanticElements lint/a11y/useFocusableInteractive lint/a11y/useKeyWithClickEvents: as the grid, which has the focus and takes the keys
-                  <div
-                    key={cell.index}
-                    id={`${id}-${item.index}-${cell.index}`}
-                    role="gridcell"
-                    aria-colindex={cell.index + 2}
-                    aria-selected={here}
-                    className={css.cell}
-                    data-look={lookOf(value, data.columns[cell.index]?.type)}
-                    data-right={isRight(value, data.columns[cell.index]?.type)}
-                    style={{ left: cell.start + NUMBER_PIXELS, width: cell.size }}
-                    onClick={() => setActive([item.index, cell.index])}
-                    onDoubleClick={() => onOpen({ row, column: cell.index })}
-                  >
-                    {shownText(value)}
-                  </div>
-                );
-              })}
-            </div>
+              id={id}
+              line={item.index}
+              top={item.start + ROW_PIXELS}
+              row={row}
+              values={data.rows[row] ?? NO_VALUES}
+              columns={data.columns}
+              cells={cells}
+              active={item.index === line ? column : -1}
+              onActive={setActive}
+              onOpen={onOpen}
+            />
           );
         })}
       </div>
@@ -186,17 +158,6 @@ const TYPE_NAMES: Readonly<Record<ColumnType, string>> = {
   mixed: "several types",
   empty: "no values",
 };
-
-/** Numbers stand at the right, and what stands among numbers. */
-function isRight(value: Cell, type: ColumnType | undefined): boolean {
-  return type === "number" || typeof value === "number" || typeof value === "bigint";
-}
-
-function lookOf(value: Cell, type: ColumnType | undefined): string | undefined {
-  if (value === null || Number.isNaN(value)) return "none";
-  if (type === "media") return "media";
-  return typeof value === "object" ? "nested" : undefined;
-}
 
 function clamp(index: number, count: number): number {
   return Math.min(count - 1, Math.max(0, index));

@@ -16,7 +16,8 @@ import {
   writeOrder,
 } from "../../../model/table";
 import { CellDetail } from "./cell-detail";
-import { type CellPlace, DataGrid } from "./data-grid";
+import { DataGrid } from "./data-grid";
+import type { CellPlace } from "./grid-row";
 import css from "./table.module.css";
 import type { TableViewState } from "./view-state";
 
