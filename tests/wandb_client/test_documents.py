@@ -38,7 +38,7 @@ PUT_TOGETHER = [
 ]
 #: Root fields of changes that need what does not exist yet.
 LATER = re.compile(
-    r"[aA]rtifact|Aliases|Trigger|GenericWebhook|CustomChart|RunQueue|ResourceConfig|LaunchAgent|[sS]weep|createAgent|agentHeartbeat|ProjectMember"
+    r"Trigger|GenericWebhook|CustomChart|RunQueue|ResourceConfig|LaunchAgent|[sS]weep|createAgent|agentHeartbeat|ProjectMember"
 )
 
 

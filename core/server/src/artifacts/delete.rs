@@ -64,6 +64,18 @@ async fn attempt(
     Ok(current)
 }
 
+/// Deletes what a run has logged first, with all aliases.
+pub(crate) async fn delete_of_run(access: Access<'_>, run_id: i64) -> Result<(), ApiError> {
+    let ids = {
+        let mut reader = access.state().store.reader().await?;
+        versions::logged_by(&mut reader, run_id).await?
+    };
+    for id in ids {
+        delete(access, id, true).await?;
+    }
+    Ok(())
+}
+
 /// Locks a version with everything that has it.
 pub(super) async fn lock_places(
     connection: &mut Connection,

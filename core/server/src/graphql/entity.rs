@@ -79,7 +79,7 @@ impl Entity {
         false
     }
 
-    /// Bytes of its runs' files.
+    /// Bytes of its runs' files and of its artifacts, each content once.
     async fn storage_bytes(&self, context: &Context<'_>) -> Result<Int64, ApiError> {
         let scope = Scope::of(context)?;
         if !self.is_open_to(scope).await? {

@@ -19,6 +19,7 @@ use super::run::Run;
 use super::team_mutation::TeamMutation;
 use super::upsert::{self, UpsertBucketInput};
 use super::{Scope, ids, later};
+use crate::artifacts::delete;
 use crate::auth::access::Action;
 use crate::error::{ApiError, StoreError};
 use crate::store::runs::RunRow;
@@ -164,13 +165,21 @@ impl Mutation {
         })
     }
 
-    /// Hides a run; its id stays taken.
+    /// Hides a run; its id stays taken. Versions that it logged stay, unless they are to be deleted with it.
     async fn delete_run(
         &self,
         context: &Context<'_>,
         input: DeleteRunInput,
     ) -> Result<DeleteRunPayload, ApiError> {
         let scope = Scope::of(context)?;
+        if input.delete_artifacts == Some(true) {
+            let run = {
+                let mut writer = scope.state.store.writer().await?;
+                run_with_id(scope, &mut writer, &input.id).await?
+            };
+            // Before the run: should this be interrupted, it is there to be deleted again.
+            delete::delete_of_run(scope.access(), run.id).await?;
+        }
         let mut writer = scope.state.store.writer().await?;
         let run = run_with_id(scope, &mut writer, &input.id).await?;
         runs::delete(&mut writer, run.id, scope.state.clock.now_micros()).await?;

@@ -286,17 +286,22 @@ pub(crate) async fn take_invites(
     Ok(())
 }
 
-/// Bytes of the files of an entity's runs.
+/// Bytes of the files of an entity's runs and of its artifacts.
 pub(crate) async fn storage_bytes(
     connection: &mut Connection,
     entity_id: i64,
 ) -> Result<i64, StoreError> {
     let bytes = sqlx::query_scalar(
-        "SELECT CAST(COALESCE(SUM(f.size_bytes), 0) AS BIGINT)
-        FROM run_files f
-        JOIN runs r ON r.id = f.run_id
-        JOIN projects p ON p.id = r.project_id
-        WHERE p.entity_id = $1",
+        "SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT)
+        FROM (
+            SELECT f.size_bytes AS bytes
+            FROM run_files f
+            JOIN runs r ON r.id = f.run_id
+            JOIN projects p ON p.id = r.project_id
+            WHERE p.entity_id = $1
+            UNION ALL
+            SELECT b.size_bytes AS bytes FROM blobs b WHERE b.entity_id = $1
+        ) AS stored",
     )
     .bind(entity_id)
     .fetch_one(connection)

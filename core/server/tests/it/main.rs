@@ -6,6 +6,7 @@ mod alerts;
 mod artifact_access;
 mod artifact_changes;
 mod artifact_client;
+mod artifact_crashes;
 mod artifact_logging;
 mod artifact_races;
 mod artifact_reading;

@@ -342,6 +342,20 @@ pub(crate) async fn delete(
     Ok(())
 }
 
+/// Row ids of what a run has logged first and what is still there, at most 100,000.
+pub(crate) async fn logged_by(
+    connection: &mut Connection,
+    run_id: i64,
+) -> Result<Vec<i64>, StoreError> {
+    let ids = sqlx::query_scalar(
+        "SELECT id FROM artifacts WHERE run_id = $1 AND state <> 'DELETED' ORDER BY id LIMIT 100000",
+    )
+    .bind(run_id)
+    .fetch_all(connection)
+    .await?;
+    Ok(ids)
+}
+
 /// Keeps `client_id` as a name of a version, and `sequence_client_id` as one of its collection; the first one stays.
 pub(crate) async fn name_by_client(
     connection: &mut Connection,
