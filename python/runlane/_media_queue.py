@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections import deque
 
 from . import terminal
@@ -35,8 +36,10 @@ class MediaQueue:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._calls: deque[HeldCall] = deque()
-        self._busy = 0
+        #: The thread that makes a call's values. One at a time: an image that several calls have is stored by the first of them.
+        self._busy: int | None = None
         self._thread: threading.Thread | None = None
+        self._told_to_end = False
 
     def take(self, call: HeldCall) -> None:
         """Have the missing values of a call made soon."""
@@ -48,12 +51,33 @@ class MediaQueue:
                 self._thread.start()
             self._changed.notify()
 
+    def is_settled(self) -> bool:
+        """Whether nothing is missing."""
+        return not self._calls and self._busy is None
+
     def drain(self, timeout: float | None = None) -> bool:
         """Make what is missing; returns whether all of it is made when the time is up."""
-        while self._make_next(wait=False):
-            pass
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._calls and not self._busy, timeout)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self.is_settled() and self._busy != threading.get_ident():
+            if self._make_next(wait=False):
+                continue
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return False
+            with self._changed:
+                self._changed.wait_for(lambda: self._busy is None, left)
+        if self._told_to_end and self._busy is None:
+            _terminated(signal.SIGTERM, None)
+        return self.is_settled()
+
+    def end(self) -> bool:
+        """Make what is missing before the process ends; False if this very thread is at it, which ends the process then."""
+        if self._busy == threading.get_ident():
+            self._told_to_end = True
+            return False
+        self._told_to_end = False
+        self.drain(_TERM_SECS)
+        return True
 
     def _work(self) -> None:
         while True:
@@ -61,12 +85,12 @@ class MediaQueue:
 
     def _make_next(self, wait: bool) -> bool:
         with self._changed:
-            while not self._calls:
+            while not self._calls or self._busy is not None:
                 if not wait:
                     return False
                 self._changed.wait()
             call = self._calls.popleft()
-            self._busy += 1
+            self._busy = threading.get_ident()
         try:
             call.complete()
         except Exception as error:  # noqa: BLE001, RUF100 - a thread of ours has nobody else to tell
@@ -75,7 +99,7 @@ class MediaQueue:
             )
         finally:
             with self._changed:
-                self._busy -= 1
+                self._busy = None
                 self._changed.notify_all()
         return True
 
@@ -91,6 +115,11 @@ def take(call: HeldCall) -> None:
 def drain(timeout: float | None = None) -> bool:
     """Make what is missing in this process; returns whether all of it is made when the time is up."""
     return _queue.drain(timeout)
+
+
+def is_settled() -> bool:
+    """Whether nothing is missing in this process."""
+    return _queue.is_settled()
 
 
 def _forget() -> None:
@@ -111,6 +140,6 @@ def _on_sigterm() -> None:
 
 
 def _terminated(number: int, _frame: FrameType | None) -> None:
-    drain(_TERM_SECS)
-    signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), number)
+    if _queue.end():
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)

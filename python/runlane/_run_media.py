@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from . import _core, _limits, terminal
 from ._convert import Converter, UnconvertibleError, friendly, is_media
 from ._json_text import encode
@@ -39,7 +41,7 @@ class RunMedia:
         Raises:
             UnconvertibleError: A file cannot be written, or a chart is nested.
         """
-        if self._is_async and not nested and _is_pending(value):
+        if self._is_async and not nested and _waits(value):
             return self._later(key, value)
         if type(value) in (list, tuple):
             return self._list_value(key, value, self._run._local_step)
@@ -151,6 +153,7 @@ class RunMedia:
             return self._summary_list(path, key, value)
         if not is_media(value):
             return value
+        self._run._await_media()
         if getattr(value, "_place", None) is not None:
             raise TypeError(f"`{key}`: a chart is logged with `run.log`, the summary cannot hold it")
         try:
@@ -160,6 +163,7 @@ class RunMedia:
 
     def _summary_list(self, path: tuple[str, ...], key: str, values: Any) -> Any:
         kind = type(values[0]) if values else None
+        self._run._await_media()
         if (
             kind is None
             or not issubclass(kind, BatchableMedia)
@@ -176,12 +180,16 @@ class RunMedia:
         return self._cells(key, value)
 
 
-def _is_pending(value: Any) -> bool:
-    """Whether it is an image, or a list of images, that is still to be encoded."""
+def _waits(value: Any) -> bool:
+    """Whether it is an image, or a list of images, that is still to be encoded, or whose turn comes after such ones.
+
+    An image that several calls have belongs to the first of them, whichever is encoded.
+    """
     images = value if type(value) in (list, tuple) else (value,)
-    return all(isinstance(image, BatchableMedia) for image in images) and any(
-        image._is_pending() for image in images
-    )
+    if not all(isinstance(image, BatchableMedia) for image in images):
+        return False
+    queue = sys.modules.get(f"{__package__}._media_queue")
+    return any(image._is_pending() for image in images) or (queue is not None and not queue.is_settled())
 
 
 def as_media(value: Any) -> Any:

@@ -433,7 +433,7 @@ impl Stream {
             // A stream that was closed meanwhile takes no more, as it would of the caller itself.
             drop(
                 self.append_now(&waiting.entry, waiting.kind, waiting.now_micros, |wait| {
-                    wait()
+                    wait();
                 }),
             );
         });

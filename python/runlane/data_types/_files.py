@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from _thread import RLock, allocate_lock, get_ident
+from contextlib import suppress
 from hashlib import sha256
 
 from runlane._json_text import without_surrogates
@@ -316,11 +317,14 @@ class MediaFile:
             OSError: It cannot be written.
         """
         self._ready()
-        if self._path is None:
+        # Threads may log one object at once: content goes away only when there is a path.
+        content = self._content
+        if self._path is None and content is not None:
             path = temporary.path(self.extension)
-            _write(path, self._content)
+            _write(path, content)
             self._path = path
             self._forget()
+        assert self._path is not None
         return self._path
 
     def read(self) -> bytes:
@@ -376,15 +380,17 @@ class MediaFile:
             _placed(target, lambda partial: _link_or_copy(source, partial))
             if temporary.owns(source):
                 self._path = target
-                os.unlink(source)
+                with suppress(FileNotFoundError):
+                    os.unlink(source)
         elif link:
             _placed(target, lambda partial: os.symlink(os.path.realpath(source), partial))
         else:
             _placed(target, lambda partial: _copy(source, partial))
 
     def _forget(self) -> None:
-        if self._content is not None:
-            self._content = None
+        with temporary.lock:
+            had, self._content = self._content, None
+        if had is not None:
             temporary.give_back(self._size)
 
     def __del__(self) -> None:

@@ -72,6 +72,10 @@ pub(crate) fn finite_range(
 
 /// How many of `count` numbers at `address` lie in each bin between `edges`, as `numpy.histogram` counts; None where it has to.
 #[pyfunction]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a list of Python has to be converted"
+)]
 pub(crate) fn count_in_bins(
     py: Python<'_>,
     address: usize,

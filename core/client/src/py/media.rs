@@ -11,13 +11,13 @@ use crate::sys::tensor::bytes_at;
 ///
 /// The caller holds the memory. The interpreter is free for other threads meanwhile.
 #[pyfunction]
-pub(crate) fn encode_png<'py>(
-    py: Python<'py>,
+pub(crate) fn encode_png(
+    py: Python<'_>,
     address: usize,
     width: u32,
     height: u32,
     channels: u8,
-) -> PyResult<(Bound<'py, PyBytes>, String)> {
+) -> PyResult<(Bound<'_, PyBytes>, String)> {
     let refused = || {
         PyValueError::new_err(format!(
             "no image of {width} x {height} pixels with {channels} channels lies at {address:#x}"
