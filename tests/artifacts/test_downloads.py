@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_server import KEY, FakeServer, StoredVersion
@@ -448,3 +449,40 @@ def _wait(ready: Callable[[], bool]) -> None:
     while not ready():
         assert time.monotonic() < deadline, "what was waited for did not come"
         time.sleep(0.01)
+
+
+def test_a_proxy_is_gone_through(stored: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    from runlane.public_api import Api
+
+    stored.add({"x": b"contents", "gone": b"2"})
+    stored.faults["gone"] = [404] * 9
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", stored.url)
+    proxied: list[str] = []
+    plain = stored.get
+
+    def forward(handler: Any) -> None:
+        if handler.path.startswith("http://"):
+            proxied.append(handler.path)
+            handler.path = handler.path.removeprefix(stored.url)
+        plain(handler)
+
+    stored.get = forward  # type: ignore[method-assign]
+    api = Api(overrides={"base_url": stored.url}, api_key=KEY, timeout=5)
+    assert read_tree(api.artifact("e/p/data1:v0").download()) == {"x": b"contents", "gone": b"2"}
+    assert len([path for path in proxied if "/file/" in path]) == 2
+    assert any("/artifactsV2/" in path for path in proxied)
+
+
+def test_large_downloads_are_told_of(
+    stored: FakeServer, fetch: Fetch, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    artifact = fetch(stored.add(TREE))
+    artifact.download()
+    assert "Downloading" not in capsys.readouterr().err
+    monkeypatch.setattr("runlane.artifacts._download._TOLD_FILES", 3)
+    artifact.download()
+    told = capsys.readouterr().err
+    assert "Downloading large artifact 'data1:v0', 0.01MB. 5 files..." in told
+    assert "Done. " in told

@@ -395,3 +395,19 @@ def test_older_servers_are_asked_for_nothing_that_they_lack(
     assert "digestAlgorithm" not in queries[0]
     with pytest.raises(UnsupportedError, match="neither filters nor sorts"):
         api.artifact_collections("e/p", "dataset", order="name")
+
+
+def test_a_config_holds_artifacts_as_values_of_their_own(version: StoredVersion, fetch: Fetch) -> None:
+    from runlane._config import Config
+
+    artifact, used = fetch(version), []
+    config = Config()
+    config["before"] = artifact
+    config.use_inputs(used.append)
+    config["after"] = artifact
+    assert used == [artifact, artifact]
+    assert config["before"] == config["after"] == artifact.json_encode()
+    for nested in ({"a": artifact}, [artifact]):
+        with pytest.raises(ValueError, match="`nested`: an artifact must be a value of its own"):
+            config["nested"] = nested
+    assert "nested" not in config

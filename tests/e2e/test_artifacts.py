@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import signal
@@ -99,10 +100,17 @@ def test_what_either_client_logs_the_other_reads(
     found = told(home.python(script(reader, project, READ), env=server.env, python=pythons[reader]))
     assert found[0] == told(made)[1]
     assert found[1] == ["v0", {"n": 2004}, [f"reader-{reader}"], "maker"]
+    # Either client finds there what the other one fetched.
+    kept = home.root / "home" / ".cache" / "wandb" / "artifacts" / "obj" / "md5"
+    for path in (home.work / "source").rglob("*"):
+        if path.is_file() and path.stat().st_size:
+            digest = hashlib.md5(path.read_bytes()).hexdigest()
+            assert (kept / digest[:2] / digest[2:]).read_bytes() == path.read_bytes()
 
 
 CHANGES = """
 run = start(id="changes")
+pathlib.Path("script.txt").write_text("weights")
 art = wandb.Artifact("data", "dataset")
 with art.new_file("a.txt") as file:
     file.write("one")
@@ -120,6 +128,13 @@ second.aliases.append("good")
 second.tags = ["t"]
 second.save()
 told([second.name, sorted(second.aliases), linked.name, linked.source_name])
+model = run.link_model("script.txt", f"reg-{PROJECT}", name="net", aliases=["good"])
+told([model.project, model.version, sorted(model.aliases), model.source_name, model.type])
+told([pathlib.Path(run.use_model("net:latest")).read_text(), pathlib.Path("artifacts/net:v0").exists()])
+try:
+    run.use_model("data:v0")
+except AssertionError as error:
+    told(str(error))
 run.finish()
 api = wandb.Api()
 told(sorted(one.name for one in api.run(f"{run.entity}/{PROJECT}/changes").used_artifacts()))
@@ -132,10 +147,13 @@ told(api.artifact(f"{PROJECT}/data:good").tags)
 def test_versions_are_used_changed_and_linked(home: Home, server: Server, project: str) -> None:
     seen = told(home.python(script("runlane", project, CHANGES), env=server.env))
     assert seen[0] == ["data:v1", ["good", "latest"], "portfolio:v0", "data:v1"]
-    assert seen[1] == ["data:v0", "data:v1"]
-    assert seen[2] == "data"
-    assert set(seen[3]) == {"a.txt", "b.txt"}  # type: ignore[call-overload]
-    assert seen[4] == ["t"]
+    assert seen[1] == ["model-registry", "v0", ["good", "latest"], "net:v0", "model"]
+    assert seen[2] == ["weights", True]
+    assert "`data:v0` is of type 'dataset'" in str(seen[3])
+    assert seen[4] == ["data:v0", "data:v1", "net:v0"]
+    assert seen[5] == "data"
+    assert set(seen[6]) == {"a.txt", "b.txt"}  # type: ignore[call-overload]
+    assert seen[7] == ["t"]
 
 
 OFFLINE = """
