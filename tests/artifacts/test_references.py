@@ -125,7 +125,7 @@ def test_a_page_of_the_web_that_changed_is_refused(stored: FakeServer, fetch: Fe
     assert (Path(fetch(version).download(path_prefix="un")) / "unchecked").read_bytes() == b"of the web"
     stored.foreign["/web"] = (b"longer than before", '"tag1"')
     version.entries["page"]["size"] = 3
-    with pytest.raises(ValueError, match=r"entry `page` has 3 bytes, but .* has 18 now"):
+    with pytest.raises(ValueError, match=r"`page`: .* is not what was added: .*found more than 3 bytes"):
         fetch(version).download(path_prefix="page")
 
 
@@ -226,3 +226,20 @@ def test_a_missing_library_is_named(
     add_reference(version, "object", "s3://bucket/key", "tag")
     with pytest.raises(UsageError, match="needs the package `boto3`\nhint: pip install boto3"):
         fetch(version).download()
+
+
+def test_a_connection_that_breaks_is_made_again(
+    stored: FakeServer, fetch: Fetch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runlane.artifacts._downloader._DELAYS_SECS", (0.001, 0.001))
+    stored.foreign["/web"] = (b"of the web" * 1000, '"tag1"')
+    version = stored.add({})
+    add_reference(version, "page", f"{stored.url}/web", "tag1", size=10_000)
+    stored.faults["/web"] = ["break", "break"]
+    assert (Path(fetch(version).download()) / "page").stat().st_size == 10_000
+    other = stored.add({})
+    add_reference(other, "nobody", "http://127.0.0.1:9/x", "tag1", size=1)
+    with pytest.raises(
+        CommError, match=r"entry `nobody` is a reference to `http://127.0.0.1:9/x`, which cannot be"
+    ):
+        fetch(other).download()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from functools import partial
 from http.client import HTTPException
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 _THREADS = 32
 #: Entries that are looked at, or fetched, before the next ones are handed out.
 _AHEAD = 2048
+#: Between attempts to read a reference.
+_DELAYS_SECS = (0.5, 2.0)
 #: For more entries than this the list of all URLs is read, for fewer only theirs.
 _NAMED = 500
 
@@ -340,9 +343,29 @@ class Download:
 
     def _foreign_or_left_out(self, entry: ArtifactManifestEntry, path: str) -> None:
         try:
-            self._foreign(entry, path)
-        except (CommError, UsageError, OSError, HTTPException) as error:
+            self._foreign_with_patience(entry, path)
+        except (CommError, UsageError) as error:
             self._leave_out(path, error)
+
+    def _foreign_with_patience(self, entry: ArtifactManifestEntry, path: str) -> None:
+        """As `_foreign`, again after a connection that broke.
+
+        Raises:
+            DownloadError: It cannot be read, or there is no space for it.
+        """
+        for delay_secs in (*_DELAYS_SECS, None):
+            try:
+                return self._foreign(entry, path)
+            except (OSError, HTTPException) as error:
+                if is_full(error):
+                    with explained(path, self.root.path):
+                        raise
+                if delay_secs is None:
+                    raise DownloadError(
+                        f"the entry `{path}` is a reference to `{entry.ref}`, which cannot be read: {error}",
+                        error,
+                    ) from error
+            time.sleep(delay_secs)
 
     def _foreign(self, entry: ArtifactManifestEntry, path: str) -> None:
         """Bring what a reference to another system leads to."""

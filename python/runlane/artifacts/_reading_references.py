@@ -6,13 +6,15 @@ import base64
 import binascii
 import hashlib
 import os
+from http.client import IncompleteRead
 from urllib.parse import unquote, urlsplit
 
-from runlane.errors import CommError, UsageError
+from runlane.errors import UsageError
 
 from . import _documents as documents
 from ._digests import algorithm_of, file_digest
 from ._errors import DownloadError
+from ._placing import write_all
 from ._versions import Version
 
 TYPE_CHECKING = False
@@ -165,10 +167,13 @@ def _http(entry: ArtifactManifestEntry, ref: str, transport: Transport, descript
         block = memoryview(bytearray(_BLOCK_BYTES))
         written = 0
         while count := answer.readinto(block):
-            os.write(descriptor, block[:count])
             written += count
+            if entry.size and written > entry.size:
+                # Whoever answers could go on for ever.
+                raise _changed(entry, ref, f"more than {entry.size} bytes")
+            write_all(descriptor, block[:count])
         if length is not None and length.isdecimal() and written != int(length):
-            raise CommError(f"`{ref}` ended after {written} of {length} bytes")
+            raise IncompleteRead(b"", int(length) - written)
         return written
 
 
@@ -191,7 +196,7 @@ def _bucket_and_key(ref: str) -> tuple[str, str]:
 def _copy(stream: Any, descriptor: int) -> int:
     written = 0
     while block := stream.read(_BLOCK_BYTES):
-        os.write(descriptor, block)
+        write_all(descriptor, block)
         written += len(block)
     return written
 
@@ -262,6 +267,6 @@ def _azure(entry: ArtifactManifestEntry, ref: str, descriptor: int) -> int:
         raise _changed(entry, ref, etag)
     written = 0
     for block in stream.chunks():
-        os.write(descriptor, block)
+        write_all(descriptor, block)
         written += len(block)
     return written
