@@ -228,13 +228,14 @@ class RunArtifacts:
         by_user: bool = False,
     ) -> Artifact:
         from ._ids import random_id
-        from .artifacts import _checks, _logging
+        from .artifacts import _checks, _drafts, _logging
 
         names = _checks.aliases([aliases] if isinstance(aliases, str) else aliases)
         labels = _checks.tags([tags] if isinstance(tags, str) else tags)
         if artifact._saving is not None:
             # Each record is an upload of its own, which its client id tells from others.
             artifact._client_id = random_id(len(artifact._client_id))
+            _drafts.remember(artifact)
         facts = _logging.facts_of(
             self,  # type: ignore[arg-type]
             artifact,

@@ -76,8 +76,8 @@ for name in ("one", "two", "three"):
         file.write(name.encode() * (3 << 20))
 # The threads that hash stand still until this is set.
 go = threading.Event()
-hashed = _logging._is_hashed
-_logging._is_hashed = lambda artifact: go.is_set() and hashed(artifact)
+ready = _logging._is_ready
+_logging._is_ready = lambda artifact: go.is_set() and ready(artifact)
 publish = _logging.publish
 _logging.publish = lambda *arguments: (go.wait(60), publish(*arguments))
 first, second = Artifact("first", "t"), Artifact("second", "t")
@@ -155,7 +155,9 @@ PARTS = """
 import multiprocessing, os, sys
 import runlane as wandb
 
-def add(run, number):
+def add(run, number, inherited=None):
+    if inherited is not None:
+        run.log_artifact(inherited)
     artifact = wandb.Artifact(f"of-{number}", "part")
     with artifact.new_file("f", mode="wb") as file:
         file.write(bytes([number]) * (5 << 20))
@@ -163,15 +165,18 @@ def add(run, number):
 
 if __name__ == "__main__":
     run = wandb.init(mode="offline", project="p")
+    made = wandb.Artifact("of-7", "part")
+    with made.new_file("f", mode="wb") as file:
+        file.write(bytes([7]) * (5 << 20))
     for how in ("fork", "spawn"):
         context = multiprocessing.get_context(how)
-        children = [context.Process(target=add, args=(run, number)) for number in range(2)]
+        children = [context.Process(target=add, args=(run, number, made if how == "fork" else None)) for number in range(2)]
         for child in children:
             child.start()
         for child in children:
             child.join()
             assert child.exitcode == 0
-    add(run, 9)
+    add(run, 9, made)
     run.finish()
 """
 
@@ -179,7 +184,16 @@ if __name__ == "__main__":
 def test_other_processes_log_artifacts_to_the_run(home: Home) -> None:
     home.python(PARTS, env={"WANDB_DATA_DIR": str(home.root / "data")})
     found = artifacts(home)
-    assert sorted(record.name for record in found) == ["of-0", "of-0", "of-1", "of-1", "of-9"]
+    assert sorted(record.name for record in found) == [
+        "of-0",
+        "of-0",
+        "of-1",
+        "of-1",
+        "of-7",
+        "of-7",
+        "of-7",
+        "of-9",
+    ]
     for record in found:
         (entry,) = record.manifest.contents
         number = int(record.name[3:])

@@ -33,6 +33,8 @@ MANIFEST_ENTRIES = 100_000
 MANIFEST_BYTES = 16 << 20
 #: What an entry needs besides its texts, about.
 _ENTRY_BYTES = 64
+#: Records of larger manifests take more than some milliseconds to make.
+_SOON_ENTRIES = 500
 #: One question to the daemon; further ones follow.
 _ASK_SECS = 10.0
 LATEST = "latest"
@@ -126,7 +128,7 @@ class HandOver:
             publish()
             return
         with self._lock:
-            if self._waiting or not _is_hashed(artifact):
+            if self._waiting or not _is_ready(artifact):
                 self._waiting.append((artifact, publish))
                 if self._thread is None:
                     # No daemon thread: a process that only attached to the run ends when the record is with the daemon.
@@ -167,10 +169,13 @@ def hand_over_all() -> None:
         one.wait()
 
 
-def _is_hashed(artifact: Artifact) -> bool:
+def _is_ready(artifact: Artifact) -> bool:
+    """Whether the record can be made at once, and soon."""
     # The manifest of a stored version, which may be logged again, may not be here yet.
     manifest = artifact._manifest
-    return manifest is not None and all(entry.is_hashed for entry in manifest.entries.values())
+    if manifest is None or len(manifest) > _SOON_ENTRIES:
+        return False
+    return all(entry.is_hashed for entry in manifest.entries.values())
 
 
 def publish(run: Run, artifact: Artifact, saving: Saving, facts: dict[str, Any]) -> None:

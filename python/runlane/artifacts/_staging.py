@@ -27,7 +27,8 @@ def _opened() -> _core.Staging:
     if place not in _open:
         if not any(pid == place[0] for pid, _ in _open):
             atexit.register(_close_unless_runs_do, place[0])
-        _open[place] = _core.Staging(place[1])
+        # Of two threads that come first, one opens for both: what the other opened closes itself.
+        return _open.setdefault(place, _core.Staging(place[1]))
     return _open[place]
 
 

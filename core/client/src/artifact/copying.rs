@@ -3,18 +3,22 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 
-use rustix::fs::{copy_file_range, ioctl_ficlone};
 use rustix::io::Errno;
 
-/// What is copied at once, between two looks at whether to go on.
-const PIECE_BYTES: usize = 16 << 20;
 const BUFFER_BYTES: usize = 1 << 20;
 
 /// Whether `target` became a clone of `source`.
 ///
 /// Errors: none of its own; a file system that cannot do it says no, and so does every other fault, which copying will meet again.
+#[cfg(target_os = "linux")]
 pub(crate) fn clone_file(source: &File, target: &File) -> bool {
-    ioctl_ficlone(target, source).is_ok()
+    rustix::fs::ioctl_ficlone(target, source).is_ok()
+}
+
+/// Other systems clone whole paths only.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn clone_file(_source: &File, _target: &File) -> bool {
+    false
 }
 
 /// Copies `source` from where it stands to its end; returns the bytes copied. `advanced` is told how many there are so far and
@@ -28,7 +32,7 @@ pub(crate) fn copy_file(
 ) -> io::Result<u64> {
     let mut copied = 0_u64;
     loop {
-        match copy_file_range(source, None, target, None, PIECE_BYTES) {
+        match copy_piece(source, target) {
             // Some file systems of the kernel's own say that there is nothing where there is something.
             Ok(0) if copied == 0 => return copy_by_hand(source, target, copied, advanced),
             Ok(0) => return Ok(copied),
@@ -43,6 +47,19 @@ pub(crate) fn copy_file(
             return Err(io::ErrorKind::Interrupted.into());
         }
     }
+}
+
+/// Copies some bytes inside the kernel.
+#[cfg(target_os = "linux")]
+fn copy_piece(source: &File, target: &File) -> Result<usize, Errno> {
+    /// What is copied at once, between two looks at whether to go on.
+    const PIECE_BYTES: usize = 16 << 20;
+    rustix::fs::copy_file_range(source, None, target, None, PIECE_BYTES)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn copy_piece(_source: &File, _target: &File) -> Result<usize, Errno> {
+    Err(Errno::NOSYS)
 }
 
 /// Goes on behind the first `copied` bytes: both files stand there.
