@@ -242,6 +242,7 @@ def test_images_are_equal_by_their_pixels_and_facts(tmp_path: Path) -> None:
     )
     copied = Image(Image(PIXELS, caption="c", grouping=3, boxes={"l": {"box_data": []}}), grouping=4)
     assert (copied._caption, copied._grouping, copied._boxes) == ("c", 4, None)
+    assert Image(copied, caption="d")._caption == "d"
 
 
 def test_a_side_of_one_pixel_is_a_side() -> None:

@@ -22,7 +22,7 @@ class Audio(BatchableMedia):
     Args:
         data_or_path: Samples of shape (n,) or (n, channels), floats from -1 to 1 or integers, written as 16-bit WAV; the path of an
             audio file; or a URL (`s3://`, `gs://`, `http(s)://`) for an artifact.
-        sample_rate: Samples per second, for samples.
+        sample_rate: Samples per second; needed for samples, for a file what lists say of it.
         caption: Text below the sound.
 
     Raises:
@@ -45,6 +45,7 @@ class Audio(BatchableMedia):
             self._reference = data_or_path
         elif isinstance(data_or_path, (str, os.PathLike)):
             self._file = MediaFile.of_user(os.fspath(data_or_path))
+            self._sample_rate = sample_rate
         elif sample_rate is None:
             raise ValueError('Argument "sample_rate" is required for an Audio of samples')
         else:

@@ -50,12 +50,12 @@ def box3d(
                         for at, row in zip(center, turned, strict=True)
                     )
                 )
-    box: dict[str, Any] = {"corners": corners, "color": tuple(int(part) for part in color)}
-    if label is not None:
-        box["label"] = label
-    if score is not None:
-        box["score"] = float(score)
-    return box
+    return {
+        "corners": corners,
+        "color": tuple(int(part) for part in color),
+        "label": label,
+        "score": None if score is None else float(score),
+    }
 
 
 def _turn(w: float, x: float, y: float, z: float) -> list[list[float]]:
