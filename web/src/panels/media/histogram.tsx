@@ -128,6 +128,8 @@ function drawMap(canvas: HTMLCanvasElement, map: HeatMap, theme: ReturnType<type
     AXES.left + ((step - map.steps[0]) / (map.steps[1] - map.steps[0])) * plotWidth;
   const yOf = (value: number) =>
     AXES.top + (1 - (value - map.values[0]) / (map.values[1] - map.values[0])) * plotHeight;
+  // cells end on the pixels of the screen: neither gaps nor overlaps show between them
+  const whole = (at: number) => Math.round(at * ratio) / ratio;
   context.font = `11px ${getComputedStyle(document.body).fontFamily}`;
   context.lineWidth = 1;
   context.strokeStyle = theme.grid;
@@ -145,15 +147,14 @@ function drawMap(canvas: HTMLCanvasElement, map: HeatMap, theme: ReturnType<type
   }
   context.fillStyle = theme.accent;
   for (const column of map.columns) {
-    const [left, right] = [xOf(column.from), xOf(column.until)];
+    const [left, right] = [whole(xOf(column.from)), whole(xOf(column.until))];
     column.counts.forEach((count, bin) => {
       if (count === 0) return;
-      const [bottom, top] = [yOf(column.edges[bin] ?? 0), yOf(column.edges[bin + 1] ?? 0)];
+      const [bottom, top] = [whole(yOf(column.edges[bin] ?? 0)), whole(yOf(column.edges[bin + 1] ?? 0))];
       // the eye sees shares by their root: thin tails stay visible
       const shade = Math.sqrt(densityOf(column, bin) / map.densest);
       context.globalAlpha = LEAST_ALPHA + (1 - LEAST_ALPHA) * shade;
-      // half a pixel more, else the seams between cells shine through
-      context.fillRect(left, top, right - left + 0.5, Math.max(1, bottom - top + 0.5));
+      context.fillRect(left, top, Math.max(1 / ratio, right - left), Math.max(1 / ratio, bottom - top));
     });
   }
   context.globalAlpha = 1;

@@ -1,5 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
-import { useEffect, useState } from "react";
+import { useCallback, useEffect, useState } from "react";
 import { fileUrl } from "../../api/files";
 import type { ImageItem } from "../../api/media";
 import { fileStateQuery } from "../../api/queries";
@@ -16,16 +16,48 @@ const SMALL_PIXELS = 160;
 interface ImageViewProps {
   readonly of: MediaRun;
   readonly metric: string;
-  readonly step: number;
   readonly shown: ShownLayers;
   readonly image: ImageItem;
   readonly name: string;
   readonly onOpen?: () => void;
 }
 
-/** One image with the layers over it, and its caption. */
-export function ImageView({ of, metric, step, shown, image, name, onOpen }: ImageViewProps) {
-  const picture = <Picture of={of} metric={metric} step={step} shown={shown} image={image} name={name} />;
+/** One image with the layers over it, and its caption; a press opens it. */
+export function ImageView({ of, metric, shown, image, name, onOpen }: ImageViewProps) {
+  const [failed, setFailed] = useState<string | null>(null);
+  const [attempt, setAttempt] = useState(0);
+  const retry = useCallback(() => {
+    setAttempt((before) => before + 1);
+    setFailed(null);
+  }, []);
+  const url = image.path === null ? null : fileUrl(of.path, image.path);
+  const caption = image.caption !== null && <figcaption title={image.caption}>{image.caption}</figcaption>;
+  if (url === null || failed === url) {
+    return (
+      <figure className={css.image}>
+        <div className={css.frame}>
+          {url === null ? (
+            <span className={css.absent}>in an artifact</span>
+          ) : (
+            <Trouble url={url} live={of.live} onRetry={retry} />
+          )}
+        </div>
+        {caption}
+      </figure>
+    );
+  }
+  const picture = (
+    <Picture
+      key={attempt}
+      of={of}
+      metric={metric}
+      shown={shown}
+      image={image}
+      name={name}
+      url={url}
+      onFail={() => setFailed(url)}
+    />
+  );
   return (
     <figure className={css.image}>
       {onOpen === undefined ? (
@@ -35,32 +67,23 @@ export function ImageView({ of, metric, step, shown, image, name, onOpen }: Imag
           {picture}
         </button>
       )}
-      {image.caption !== null && <figcaption title={image.caption}>{image.caption}</figcaption>}
+      {caption}
     </figure>
   );
 }
 
-type PictureProps = Omit<ImageViewProps, "onOpen">;
+interface PictureProps extends Omit<ImageViewProps, "onOpen"> {
+  readonly url: string;
+  readonly onFail: () => void;
+}
 
-function Picture({ of, metric, shown, image, name }: PictureProps) {
-  const [failed, setFailed] = useState<string | null>(null);
-  const [attempt, setAttempt] = useState(0);
+function Picture({ of, metric, shown, image, name, url, onFail }: PictureProps) {
   const [size, setSize] = useState<readonly [number, number] | null>(null);
-  if (image.path === null) return <span className={css.absent}>in an artifact</span>;
-  const url = fileUrl(of.path, image.path);
-  if (failed === url) {
-    const retry = () => {
-      setAttempt(attempt + 1);
-      setFailed(null);
-    };
-    return <Trouble url={url} live={of.live} onRetry={retry} />;
-  }
   const [width, height] = [image.width ?? size?.[0] ?? null, image.height ?? size?.[1] ?? null];
   const small = width !== null && height !== null && Math.max(width, height) <= SMALL_PIXELS;
   return (
     <>
       <img
-        key={attempt}
         src={url}
         alt={name}
         width={width ?? undefined}
@@ -69,7 +92,7 @@ function Picture({ of, metric, shown, image, name }: PictureProps) {
         decoding="async"
         data-small={small}
         onLoad={({ currentTarget }) => setSize([currentTarget.naturalWidth, currentTarget.naturalHeight])}
-        onError={() => setFailed(url)}
+        onError={onFail}
       />
       {image.masks
         .filter((layer) => shown.isOn("masks", layer.name))

@@ -16,13 +16,12 @@ const FIRST_IMAGES = 120;
 interface ImageListProps {
   readonly of: MediaRun;
   readonly metric: string;
-  readonly step: number;
   readonly images: readonly ImageItem[];
   readonly full: boolean;
 }
 
 /** Images side by side; one alone, and one that was chosen in full screen, has the room to itself. */
-export function ImageList({ of, metric, step, images, full }: ImageListProps) {
+export function ImageList({ of, metric, images, full }: ImageListProps) {
   const [search, change] = useSearchState();
   const shown = useShownLayers();
   if (images.length === 0) return <Notice compact title="An empty list of images" />;
@@ -31,7 +30,7 @@ export function ImageList({ of, metric, step, images, full }: ImageListProps) {
   const at = images.length === 1 ? 0 : chosen;
   const single = images[at];
   const place = single === undefined ? null : at;
-  const common = { of, metric, step, shown };
+  const common = { of, metric, shown };
   return (
     <div className={css.images}>
       {(layers.length > 0 || (full && single !== undefined && images.length > 1)) && (
@@ -70,7 +69,6 @@ export function ImageList({ of, metric, step, images, full }: ImageListProps) {
 interface TilesProps {
   readonly of: MediaRun;
   readonly metric: string;
-  readonly step: number;
   readonly shown: ShownLayers;
   readonly images: readonly ImageItem[];
   readonly full: boolean;

@@ -15,16 +15,15 @@ import { TableFile } from "./table/table-file";
 interface MediaContentProps {
   readonly of: MediaRun;
   readonly metric: string;
-  readonly step: number;
   readonly value: MediaValue;
   readonly full: boolean;
 }
 
 /** A media value as its kind is shown. */
-export function MediaContent({ of, metric, step, value, full }: MediaContentProps) {
+export function MediaContent({ of, metric, value, full }: MediaContentProps) {
   switch (value.kind) {
     case "images":
-      return <ImageList of={of} metric={metric} step={step} images={value.items} full={full} />;
+      return <ImageList of={of} metric={metric} images={value.items} full={full} />;
     case "table":
       return <TableFile of={of} metric={metric} table={value} full={full} />;
     case "histogram":

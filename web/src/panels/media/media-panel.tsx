@@ -93,7 +93,7 @@ function MediaAtStep({ of, metric, step, full }: MediaAtStepProps) {
   }
   return (
     <div className={css.content} aria-busy={value.isPlaceholderData}>
-      <MediaContent of={of} metric={metric} step={step} value={value.data} full={full} />
+      <MediaContent of={of} metric={metric} value={value.data} full={full} />
     </div>
   );
 }
