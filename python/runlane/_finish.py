@@ -118,7 +118,7 @@ def finish_run(run: Run, exit_code: int) -> None:
         run._cell_hooks.end()
     _console.stop(run)
     if run._artifacts is not None:
-        run._artifacts.wait()
+        run._artifacts.wait(settings.finish_timeout or None)
     run._record_feature(_telemetry.FINISH)
     results = _Results()
     if _flush(run):

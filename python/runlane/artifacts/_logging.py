@@ -37,6 +37,8 @@ _ENTRY_BYTES = 64
 _SOON_ENTRIES = 500
 #: One question to the daemon; further ones follow.
 _ASK_SECS = 10.0
+#: The user is told what the end of a run waits for after this time.
+_QUIET_SECS = 2.0
 LATEST = "latest"
 
 
@@ -149,13 +151,20 @@ class HandOver:
             with self._lock:
                 self._waiting.popleft()
 
-    def wait(self) -> None:
-        """Wait until nothing waits any more. The run ends."""
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until nothing waits any more, or the time is up. The run ends."""
         if os.getpid() != self._pid:
             return
-        thread = self._thread
+        end = None if timeout is None else time.monotonic() + timeout
+        thread, quiet = self._thread, _QUIET_SECS
         while thread is not None and thread is not threading.current_thread():
-            thread.join()
+            left = _left(end)
+            if left == 0:
+                return
+            thread.join(quiet if left is None else min(quiet, left))
+            if thread.is_alive() and left is None and quiet == _QUIET_SECS:
+                terminal.termlog("waiting for files of artifacts to be read")
+                quiet = _ASK_SECS
             thread = self._thread
 
 
