@@ -71,11 +71,16 @@ impl Progress {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn show(&self, saver: &Saver) {
+    fn show(&self, saver: &Saver, name: &str) {
         let (files, bytes) = saver.progress();
         let mut now = self.now();
         saver.id().clone_into(&mut now.id);
-        saver.problem().clone_into(&mut now.problem);
+        if now.problem != saver.problem() {
+            saver.problem().clone_into(&mut now.problem);
+            if !now.problem.is_empty() {
+                tracing::warn!(message = %now.problem, name, "upload of an artifact retried");
+            }
+        }
         (now.files, now.bytes_total) = (files, bytes);
     }
 }
@@ -170,7 +175,7 @@ pub(in crate::upload) async fn save(errand: Errand) -> Saved {
                 }
             }
         }
-        work.errand.progress.show(&saver);
+        work.errand.progress.show(&saver, &item.name);
         if let Some(outcome) = saver.outcome() {
             let outcome = work.ended(outcome.clone(), fates);
             return Saved { item, outcome };

@@ -503,8 +503,7 @@ impl Saver {
             }
             // Parts may have been removed meanwhile: the server says which it has.
             Err(error) if error.verdict == Verdict::Refused => {
-                let wait = self.backoff.failed(random, None, None);
-                if self.transfers.ask_again(file, now + wait) {
+                if self.transfers.ask_again(file, now, random, &error) {
                     self.fail(error.message);
                 }
             }
@@ -538,26 +537,20 @@ impl Saver {
                 self.fail(text);
             }
             Failed::Expired(error) | Failed::Own(error) => {
-                let wait = self.backoff.failed(random, error.retry_after, error.hope);
                 self.problem.clone_from(&error.message);
-                if self.transfers.ask_again(file, now + wait) {
+                if self.transfers.ask_again(file, now, random, &error) {
                     self.fail(error.message);
                 }
             }
             Failed::Away(error) => {
-                // A store that says that it is busy may say so for a day; a connection that breaks with this file, while others
-                // go through, breaks because of it.
-                let is_its_own = error.hope.is_some() && error.status == 0;
-                let wait = self.backoff.failed(random, error.retry_after, error.hope);
                 self.problem.clone_from(&error.message);
-                if self
-                    .transfers
-                    .send_again(file, part, now + wait, is_its_own)
-                {
-                    self.fail(error.message);
-                } else if error.hope.is_none() {
+                if error.hope.is_none() && self.transfers.is_news(file) {
                     // Nobody is there: the others need not find that out as well.
+                    let wait = self.backoff.failed(random, error.retry_after, None);
                     self.transfers.hold_until(now + wait);
+                }
+                if self.transfers.send_again(file, part, now, random, &error) {
+                    self.fail(error.message);
                 }
             }
         }

@@ -631,6 +631,27 @@ fn a_reference_is_waited_for_and_then_missed() {
 }
 
 #[test]
+fn many_failures_of_one_outage_are_one() {
+    let files = (0..100).map(|content| File { content, parts: 1 });
+    let mut world = World::new(files.collect(), facts());
+    world.begin();
+    while !matches!(world.under_way.first(), Some((_, Call::Put { .. }))) {
+        world.happen(&Event::Answered(0));
+        world.begin();
+    }
+    let began = world.now;
+    for (round, call) in std::mem::take(&mut world.under_way) {
+        let answer = failure(&call, &|| Failed::Away(lost()));
+        world.take(round, answer);
+    }
+    let wake = world.saver.wake().expect("a wake");
+    assert!(wake - began <= Duration::from_secs(2), "{:?}", wake - began);
+    world.settle();
+    let took = world.now - began;
+    assert!(took <= Duration::from_secs(2), "{took:?}");
+}
+
+#[test]
 fn a_store_that_is_away_holds_everything_and_one_that_fails_some_does_not() {
     let files: Vec<File> = (0..100).map(|content| File { content, parts: 1 }).collect();
     let mut world = World::new(files, facts());

@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+use runlane_model::backoff::{Backoff, UPLOAD};
+
+use super::super::super::http::CallError;
 use super::super::calls::{PartPlace, Place};
 use super::super::wanted::Wanted;
 use super::{Call, Fates};
@@ -36,6 +39,7 @@ pub(super) struct Transfers {
     delayed: BTreeSet<(Instant, usize, bool)>,
     /// Nothing is sent before this.
     held_until: Option<Instant>,
+    holds: u32,
     is_measuring: bool,
     is_measured: bool,
     has_begun: bool,
@@ -53,6 +57,9 @@ struct Work {
     state: State,
     own_tries: u32,
     tries: u32,
+    backoff: Backoff,
+    /// How many holds there had been when it was sent last.
+    sent_after: u32,
     /// Its bytes are in the sum.
     is_counted: bool,
 }
@@ -84,6 +91,7 @@ impl Transfers {
             leaders: BTreeMap::new(),
             delayed: BTreeSet::new(),
             held_until: None,
+            holds: 0,
             is_measuring: false,
             is_measured: false,
             has_begun: false,
@@ -198,9 +206,10 @@ impl Transfers {
 
     fn next_put(&mut self) -> Option<Call> {
         while let Some(file) = self.ready.pop_front() {
-            if let Some(work) = self.files.get(&file)
+            if let Some(work) = self.files.get_mut(&file)
                 && let State::Whole(place) = &work.state
             {
+                work.sent_after = self.holds;
                 return Some(Call::Put {
                     file: Arc::clone(&work.wanted),
                     place: place.clone(),
@@ -219,6 +228,7 @@ impl Transfers {
             }
             if let Some(part) = parts.waiting.pop_front() {
                 parts.sending.insert(part.part_number, part.clone());
+                work.sent_after = self.holds;
                 return Some(Call::PutPart {
                     file: Arc::clone(&work.wanted),
                     part,
@@ -266,6 +276,8 @@ impl Transfers {
                 state: State::Unplaced,
                 own_tries: 0,
                 tries: 0,
+                backoff: Backoff::new(UPLOAD),
+                sent_after: 0,
                 is_counted: false,
             };
             self.files.insert(file, work);
@@ -371,6 +383,9 @@ impl Transfers {
         {
             parts.done.insert(number, etag);
         }
+        if let Some(work) = self.files.get_mut(&file) {
+            work.backoff.succeeded();
+        }
     }
 
     fn parts(&mut self, file: usize) -> Option<&mut PartsWork> {
@@ -390,20 +405,36 @@ impl Transfers {
     /// Nothing is sent before `at`.
     pub(super) fn hold_until(&mut self, at: Instant) {
         self.held_until = self.held_until.max(Some(at));
+        self.holds += 1;
     }
 
-    /// Sends a file or part again to the same place, from `at` on; whether that was tried too often.
+    /// Whether the failure of a file says more than those before: many that go at a time fail for one reason.
+    pub(super) fn is_news(&self, file: usize) -> bool {
+        self.files
+            .get(&file)
+            .is_some_and(|work| work.sent_after == self.holds)
+    }
+
+    /// Sends a file or part again to the same place; whether that was tried too often.
     pub(super) fn send_again(
         &mut self,
         file: usize,
         part: Option<u64>,
-        at: Instant,
-        among_others: bool,
+        now: Instant,
+        random: f64,
+        error: &CallError,
     ) -> bool {
+        let held_until = self.held_until;
         let Some(work) = self.files.get_mut(&file) else {
             return false;
         };
-        work.tries += u32::from(among_others);
+        let at = match error.hope {
+            Some(_) => now + work.backoff.failed(random, error.retry_after, error.hope),
+            None => held_until.unwrap_or(now),
+        };
+        // A store that says that it is busy may say so for a day; a connection that breaks with this file, while others
+        // go through, breaks because of it.
+        work.tries += u32::from(error.hope.is_some() && error.status == 0);
         match (part, &mut work.state) {
             (None, State::Whole(_)) => {
                 self.delayed.insert((at, file, false));
@@ -419,8 +450,14 @@ impl Transfers {
         work.tries >= TRIES_AMONG_OTHERS
     }
 
-    /// Asks for another place of a file, from `at` on; whether that was tried too often.
-    pub(super) fn ask_again(&mut self, file: usize, at: Instant) -> bool {
+    /// Asks for another place of a file; whether that was tried too often.
+    pub(super) fn ask_again(
+        &mut self,
+        file: usize,
+        now: Instant,
+        random: f64,
+        error: &CallError,
+    ) -> bool {
         let Some(work) = self.files.get_mut(&file) else {
             return false;
         };
@@ -428,10 +465,11 @@ impl Transfers {
             // Several parts fail for one reason.
             return false;
         }
+        let wait = work.backoff.failed(random, error.retry_after, error.hope);
         work.state = State::Unplaced;
         work.own_tries += 1;
         self.cut.remove(&file);
-        self.delayed.insert((at, file, true));
+        self.delayed.insert((now + wait, file, true));
         work.own_tries >= OWN_TRIES
     }
 }
