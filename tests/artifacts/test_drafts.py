@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -289,3 +292,53 @@ def test_entries_are_compared_by_what_they_say() -> None:
     for call in (entry.ref_url, entry.parent_artifact, entry.download):
         with pytest.raises(NotImplementedError):
             call()
+
+
+SURFACE = """
+import inspect, json, sys
+if sys.argv[1] == "runlane":
+    import runlane as wandb
+    from runlane.artifacts import ArtifactManifest, ArtifactManifestEntry
+else:
+    import wandb
+    from wandb.sdk.artifacts.artifact_manifest import ArtifactManifest
+    from wandb.sdk.artifacts.artifact_manifest_entry import ArtifactManifestEntry
+
+RUN = "log_artifact upsert_artifact finish_artifact log_model log_code use_artifact use_model link_artifact link_model"
+ENTRY = "download parent_artifact ref_target ref_url digest_algorithm to_json"
+MANIFEST = "add_entry remove_entry get_entry_by_path get_entries_in_directory digest size to_manifest_json from_manifest_json version"
+
+
+def shape(owner, name):
+    found = inspect.getattr_static(owner, name)
+    if isinstance(found, property):
+        return ["property", found.fset is not None]
+    parameters = inspect.signature(getattr(owner, name)).parameters.values()
+    return [[one.name, None if callable(one.default) else repr(one.default)] for one in parameters if one.name != "self"]
+
+
+told = {}
+for owner, names in (
+    (wandb.Artifact, ["__init__", *(name for name in dir(wandb.Artifact) if name[0] != "_")]),
+    (wandb.Run, RUN.split()),
+    (ArtifactManifestEntry, ENTRY.split()),
+    (ArtifactManifest, MANIFEST.split()),
+):
+    for name in names:
+        told[f"{owner.__name__}.{name}"] = shape(owner, name)
+print(json.dumps(told))
+"""
+
+
+def test_names_arguments_and_defaults_are_those_of_wandb(wandb_python: str, tmp_path: Path) -> None:
+    shapes = {}
+    for module, python in (("runlane", sys.executable), ("wandb", wandb_python)):
+        done = subprocess.run(
+            [python, "-c", SURFACE, module], check=True, capture_output=True, text=True, cwd=tmp_path
+        )
+        shapes[module] = json.loads(done.stdout.splitlines()[-1])
+    ours, theirs = shapes["runlane"], shapes["wandb"]
+    # Filters of `log_code` have another default, with the same meaning.
+    for name in ("Run.log_code",):
+        ours[name], theirs[name] = ([part[0] for part in side[name]] for side in (ours, theirs))
+    assert {name: ours.get(name) for name in theirs} == theirs
