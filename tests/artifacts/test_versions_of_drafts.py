@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
+import runlane
 from world import Home, Server
 
 SCRIPT = """
@@ -138,3 +140,33 @@ def test_drafts_become_versions(home: Home, server: Server, project: str) -> Non
         "weights": "model",
     }
     assert "WARNING the run is uploaded, but not all of its artifacts" in done.stderr
+
+
+OFFLINE = """
+import os, runlane as wandb
+run = wandb.init(project=os.environ["PROJECT"], mode="offline", id="offline")
+for algorithm in ("MD5", "XXH128"):
+    artifact = wandb.Artifact(f"data-{algorithm}", "dataset", digest_algorithm=algorithm)
+    with artifact.new_file("f") as file:
+        file.write("hello")
+    artifact.add(wandb.Table(columns=["a"], data=[[1]]), "t")
+    run.log_artifact(artifact)
+run.finish()
+"""
+
+
+def test_wandb_syncs_artifacts_of_our_offline_runs(
+    home: Home, server: Server, project: str, wandb_python: str
+) -> None:
+    env = {**server.env, "PROJECT": project, "WANDB_DATA_DIR": str(home.root / "data")}
+    home.python(OFFLINE, env=env)
+    (directory,) = home.run_dirs()
+    command = str(Path(wandb_python).with_name("wandb"))
+    home.run([command, "sync", str(directory)], check=True, env=env)
+    api = runlane.Api(overrides={"base_url": server.base_url}, api_key=server.api_key)
+    for algorithm, digest in (("MD5", "XUFAKrxLKna5cZ2REBfFkg=="), ("XXH128", "tenBrQcbPn/Hec+qXlI4GA==")):
+        stored = api.artifact(f"{server.entity}/{project}/data-{algorithm}:v0")
+        assert stored.manifest.entries["f"].digest == digest
+        assert sorted(stored.manifest.entries) == ["f", "t.table.json"]
+        with open(stored.get_entry("f").download(str(home.root / algorithm)), encoding="utf-8") as file:
+            assert file.read() == "hello"
