@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from . import terminal
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,6 +82,11 @@ class RunUsing:
         from .artifacts import Artifact
 
         self._check_open("use_artifact")
+        if use_as is not None:
+            terminal.termwarn(
+                "`use_as` argument is deprecated and does not affect the behaviour of `run.use_artifact`",
+                repeat=False,
+            )
         if self._settings._offline:
             raise TypeError("Cannot use artifact when in offline mode.")
         if isinstance(artifact_or_name, str):

@@ -78,6 +78,17 @@ def test_a_bound_is_kept_after_a_download(
     assert sum(path.stat().st_size for path in (cache / "obj").rglob("*") if path.is_file()) <= 2000
 
 
+def test_a_bound_that_is_none_is_said_to_be(
+    stored: FakeServer,
+    fetch: Fetch,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("RUNLANE_ARTIFACT_CACHE_SIZE", "much")
+    fetch(stored.add({"x": b"1"})).download()
+    assert "`RUNLANE_ARTIFACT_CACHE_SIZE` has no effect: 'much' is no size" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("text", "size"),
     [

@@ -238,9 +238,9 @@ class Cache:
             if max(found.st_atime_ns, found.st_mtime_ns) < oldest:
                 _unlink(path)
 
-    def keep_bound(self, bound: int | None) -> None:
-        """Keep the cache below `bound` bytes, if there is one."""
-        if bound is not None and self._size() > bound:
+    def keep_bound(self, bound: int) -> None:
+        """Keep the cache below `bound` bytes."""
+        if self._size() > bound:
             self.cleanup(bound)
 
 

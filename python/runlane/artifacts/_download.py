@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import posixpath
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -227,7 +228,7 @@ class Downloading:
         Raises:
             KeyError: There is none.
         """
-        path = str(os.fspath(name))
+        path = posixpath.normpath(str(os.fspath(name)))
         entry = self.manifest.entries.get(path) or self._object_entry(path)
         if entry is None:
             raise KeyError(f"Path not contained in artifact: {path}")

@@ -26,7 +26,7 @@ from ._errors import DownloadError
 from ._fetching import RESUMED_BYTES, Fetcher, Partial, Source, part_mode
 from ._placing import Root, check_conflicts, check_path, could_fold, explained, folding
 from ._reading_references import contents, followed
-from ._sizes import size_bytes
+from ._sizes import parse_size
 from ._transport import Transport
 
 TYPE_CHECKING = False
@@ -98,7 +98,15 @@ class Download:
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._fetcher.close()
         if self._added:
-            self._cache.keep_bound(size_bytes(variable("ARTIFACT_CACHE_SIZE")))
+            self._keep_bound()
+
+    def _keep_bound(self) -> None:
+        bound = variable("ARTIFACT_CACHE_SIZE")
+        if bound is not None:
+            try:
+                self._cache.keep_bound(parse_size(bound))
+            except ValueError as error:
+                termwarn(f"`RUNLANE_ARTIFACT_CACHE_SIZE` has no effect: {error}", repeat=False)
 
     def run(self, entries: Sequence[ArtifactManifestEntry]) -> None:
         """Bring the entries to the directory.

@@ -26,14 +26,6 @@ def parse_size(text: str) -> int:
     return int(float(match[1]) * factor)
 
 
-def size_bytes(text: str | None) -> int | None:
-    """Bytes of a size that may not be given; what is none counts as not given."""
-    try:
-        return None if text is None else parse_size(text)
-    except ValueError:
-        return None
-
-
 def size_text(size: int) -> str:
     """A size in decimal units, `3.0MB`."""
     shown, unit = float(size), 0

@@ -155,6 +155,12 @@ class ApiArtifacts:
 
     def artifact_versions(self, type_name: str, name: str, per_page: int = 50) -> Artifacts:
         """As `artifacts`; wandb deprecates this name."""
+        from runlane.terminal import termwarn
+
+        termwarn(
+            "Api.artifact_versions(type_name, name) is deprecated, use Api.artifacts(type_name, name) instead.",
+            repeat=False,
+        )
         return self.artifacts(type_name, name, per_page=per_page)
 
     def artifacts(
