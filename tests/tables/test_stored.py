@@ -50,7 +50,8 @@ with wandb.init(project={project!r}, id="second") as run:
     assert read.data[0][4] == datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc) and read.data[1][4] is None
     assert read.get_column("list") == [[1, 2], [3]]
     assert read.data[1][0]._table.data == [["a", "ann"], ["b", "bob"]]
-    assert run.use_artifact("run-first-ab-{mark}:latest").get("a/b").data == [[1]]
+    odd = run.use_artifact("run-first-ab-{mark}:latest").get("a/b")
+    assert odd.data == [[1]]
     own = run.use_artifact("own:latest")
     # A reference to the run's table.
     assert own.get("kept").get_column("score") == [1.5, None] and type(own.get("kept").data[0][2]) is wandb.Image
@@ -59,6 +60,13 @@ with wandb.init(project={project!r}, id="second") as run:
     assert list(own.get("all").iterrows()) == [(0, [0]), (1, [10]), (2, [1]), (3, [11])]
     whole = run.use_artifact("run-first-whole:latest").get("whole")
     assert whole._join_key == ["id", "id"] and whole._table2 == right
+    # Tables that were read keep their names.
+    again = wandb.Artifact("again", "dataset")
+    again.add(wandb.JoinedTable(odd, own.get("kept"), ["x", "score"]), "both")
+    assert sorted(again.manifest.entries) == ["b.table.json", "both.joined-table.json", "preds.table.json"]
+    assert again.manifest.entries["preds.table.json"].ref.endswith("/preds.table.json")
+    run.log_artifact(again).wait()
+    assert again.get("both")._table2.get_column("score") == [1.5, None]
     # The flow of the documents: extend what was read, log it again.
     more = Table(columns=read.columns, data=read.data)
     more.add_data("a", 2.5, wandb.Image(pixels[1:]), np.ones((2, 2)), None, [])

@@ -11,8 +11,10 @@ if TYPE_CHECKING:
 
 #: `_log_type`s that are types of columns without parameters; other media are objects of their class.
 _PLAIN = frozenset(
-    ("audio-file", "video-file", "html-file", "object3D-file", "bokeh-file", "wb_trace_tree")
-    + ("joined-table", "partitioned-table")
+    (
+        *("audio-file", "video-file", "html-file", "object3D-file", "bokeh-file", "wb_trace_tree"),
+        *("joined-table", "partitioned-table"),
+    )
 )
 
 ARTIFACT = single(Type("artifactVersion"))

@@ -124,7 +124,12 @@ def _path_in(artifact: Any, table: Any, prefix: str) -> str:
         return str(table.with_suffix(place.name))
     source = table._artifact_source
     if source is not None and source.name:
-        return str(artifact.add(table, str(source.name).rpartition("/")[2]).path)
+        # Read from another artifact: under the last part of the name that it has there, as wandb has it.
+        name = str(source.name).rpartition("/")[2]
+        taken = entries.get(table.with_suffix(name))
+        ref = source.artifact.get_entry(table.with_suffix(source.name)).ref_url()
+        if taken is None or taken.ref == ref:
+            return str(artifact.add(table, name).path)
     # By their number: the same tables joined again make an equal artifact.
     number = sum(path.startswith(f"{prefix}_") for path in entries)
     return str(artifact.add(table, f"{prefix}_{number}").path)

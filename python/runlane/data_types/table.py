@@ -52,7 +52,6 @@ class Table(TypedColumns):
     MAX_ARTIFACT_ROWS = 200_000
     _log_type = "table"
     _kind = "table"
-    _stored_once = True
 
     def __init__(
         self,
