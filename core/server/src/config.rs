@@ -46,7 +46,7 @@ pub struct ServerConfig {
     pub max_history_parts: usize,
     /// Bounds of requests and connections.
     pub limits: Limits,
-    /// How long content of artifacts is kept that no version has; and so on, see `docs/deployment.md`.
+    /// How long content of artifacts is kept that no version has, a version that nobody goes on with, and what a deleted one was made of.
     pub unused_content_grace: Duration,
     /// How long open requests may go on after shutdown was asked for.
     pub shutdown_grace: Duration,

@@ -75,14 +75,12 @@ pub(super) async fn answer(
     content: Content<'_>,
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
-    match content::answer(state, content, headers, false).await? {
-        Some(response) => Ok(response),
-        None => {
-            let object = content.object_key;
-            tracing::error!(object, "the object of a file of an artifact is missing");
-            Err(ApiError::unavailable(
-                "the object store does not have this file at the moment; try again",
-            ))
-        }
+    if let Some(answer) = content::answer(state, content, headers, false).await? {
+        return Ok(answer);
     }
+    let object = content.object_key;
+    tracing::error!(object, "the object of a file of an artifact is missing");
+    Err(ApiError::unavailable(
+        "the object store does not have this file at the moment; try again",
+    ))
 }

@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn other_paths_are_refused() {
         for path in [
-            "".to_owned(),
+            String::new(),
             format!("{DIGEST}/a.txt"),
             format!("r/e/p/c/a/b/c/{DIGEST}/a.txt"),
             "r/e/p/c/b/nodigest/a.txt".to_owned(),

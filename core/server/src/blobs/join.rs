@@ -153,7 +153,7 @@ async fn commit(
     let mut writer = state.store.writer().await?;
     upload::pending(&mut writer, upload.artifact_id, true).await?;
     // Begun again with other parts meanwhile: the bytes are those of the digest nevertheless.
-    uploads::find(&mut writer, &upload.upload_id, true).await?;
+    uploads::find(&mut writer, &upload.public_id, true).await?;
     let row = blobs::add(&mut writer, blob, now).await?;
     let superfluous = uploads::remove_parts(&mut writer, upload.id).await?;
     uploads::complete(&mut writer, upload.id, now).await?;

@@ -68,7 +68,7 @@ pub(crate) async fn begin(
         algorithm,
         digest,
         parts: &in_order,
-        upload_id: &new_id,
+        public_id: &new_id,
     };
     let mut retries = Retries::default();
     let (upload, there) = loop {
@@ -79,14 +79,14 @@ pub(crate) async fn begin(
     };
     let parts = parts.iter().map(|part| BegunPart {
         part_number: part.number,
-        upload_url: urls::part(state, base_url, &upload.upload_id, part.number, part.md5),
+        upload_url: urls::part(state, base_url, &upload.public_id, part.number, part.md5),
         is_stored: there
             .get(&part.number)
             .is_some_and(|row| row.md5 == part.md5.hex()),
     });
     Ok(Begun {
         parts: parts.collect(),
-        upload_id: upload.upload_id,
+        upload_id: upload.public_id,
     })
 }
 
@@ -334,18 +334,18 @@ pub(super) fn check_complete(
 /// Begins to join the parts of an upload, if this process is not doing it already; what tells when that is over.
 fn start(state: &AppState, upload: Upload) -> watch::Receiver<Outcome> {
     let mut running = state.joins.running.lock();
-    if let Some(outcome) = running.get(&upload.upload_id) {
+    if let Some(outcome) = running.get(&upload.public_id) {
         return outcome.clone();
     }
     let (tell, outcome) = watch::channel(None);
-    running.insert(upload.upload_id.clone(), outcome.clone());
+    running.insert(upload.public_id.clone(), outcome.clone());
     let state = state.clone();
     // Owned by nobody: it ends when the file is there or cannot be, and with the process, which leaves an object that no row names.
     tokio::spawn(async move {
         let turn = Arc::clone(&state.joins.turns).acquire_owned().await;
         let done = join::join(&state, &upload).await;
         drop(turn);
-        state.joins.running.lock().remove(&upload.upload_id);
+        state.joins.running.lock().remove(&upload.public_id);
         tell.send_replace(Some(done));
     });
     outcome

@@ -32,6 +32,13 @@ async fn a_version_comes_back_byte_for_byte() {
         assert!(answer.body == bytes, "{name}");
         assert_eq!(answer.header("content-length"), bytes.len().to_string());
         assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        let disposition = answer.header("content-disposition");
+        let plain = name.rsplit('/').next().expect("a name");
+        let plain = plain.replace(|letter: char| !letter.is_ascii_graphic(), "_");
+        assert!(
+            disposition.starts_with(&format!("inline; filename=\"{plain}\"")),
+            "{disposition}"
+        );
         assert!(
             answer
                 .header("content-security-policy")
@@ -233,6 +240,40 @@ async fn a_store_that_takes_nothing_is_an_outage_with_nothing_half_done() {
     assert!(again.upload.is_some(), "nothing of it is there");
     std::fs::remove_file(&place).expect("removed");
     assert_eq!(client.put(&path, "hello").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_leaves_nothing() {
+    let server = TestServer::start().await;
+    let client = Client::owner(&server);
+    let artifact = client.create_for("ds", &[]).await;
+    let bytes = vec![1_u8; 600_000];
+    let path = client.begin_one(&artifact, "a", &bytes).await.upload;
+    let path = path.expect("a URL");
+    let (arrived, wait) = tokio::sync::oneshot::channel();
+    let first = Bytes::from(bytes[..500_000].to_vec());
+    let body = futures::stream::once(async { Ok::<_, std::io::Error>(first) });
+    let rest = futures::stream::once(async {
+        // Asked for after the first part was written.
+        drop(arrived.send(()));
+        std::future::pending().await
+    });
+    let body = Body::from_stream(futures::StreamExt::chain(body, rest));
+    tokio::select! {
+        answer = client.put(&path, body) => panic!("answered: {answer:?}"),
+        gone = wait => gone.expect("the body is read"),
+    }
+    // What was written is removed in the background.
+    for _ in 0..500 {
+        if objects(&server) == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(objects(&server), 0);
+    let again = client.begin_one(&artifact, "a", &bytes).await;
+    assert_eq!(again.upload.map(|path| path.len()), Some(path.len()));
+    assert_eq!(client.put(&path, bytes).await.status, 200);
 }
 
 #[tokio::test]

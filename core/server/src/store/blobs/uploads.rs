@@ -12,7 +12,8 @@ use crate::error::StoreError;
 #[derive(Debug, Clone)]
 pub(crate) struct Upload {
     pub(crate) id: i64,
-    pub(crate) upload_id: String,
+    /// What clients call it.
+    pub(crate) public_id: String,
     pub(crate) artifact_id: i64,
     pub(crate) algorithm: Algorithm,
     pub(crate) digest: Digest,
@@ -53,7 +54,7 @@ impl Row {
         let parts: Option<Vec<Digest>> = parts.iter().map(|hex| Digest::from_hex(hex)).collect();
         Ok(Upload {
             id: self.id,
-            upload_id: self.upload_id.clone(),
+            public_id: self.upload_id.clone(),
             artifact_id: self.artifact_id,
             algorithm,
             digest: Digest::from_hex(&self.digest).ok_or_else(|| damaged("its digest"))?,
@@ -72,8 +73,8 @@ pub(crate) struct NewUpload<'a> {
     pub(crate) digest: Digest,
     /// The parts' MD5, from part 1 on.
     pub(crate) parts: &'a [Digest],
-    /// The id to give it if it is new.
-    pub(crate) upload_id: &'a str,
+    /// What to call it if it is new.
+    pub(crate) public_id: &'a str,
 }
 
 /// Begins an upload, or goes on with the one of the same file of the same version, which is then about these parts; it is locked.
@@ -93,7 +94,7 @@ pub(crate) async fn begin(
         SET parts = $6, digest_algorithm = $5, completed_at_micros = NULL
         RETURNING id, upload_id, artifact_id, digest, digest_algorithm, parts, completed_at_micros",
     )
-    .bind(new.upload_id)
+    .bind(new.public_id)
     .bind(new.artifact_id)
     .bind(new.path)
     .bind(new.digest.hex())
@@ -108,12 +109,12 @@ pub(crate) async fn begin(
 /// The upload with this id; `lock` keeps it as it is until the end of the transaction.
 pub(crate) async fn find(
     connection: &mut Connection,
-    upload_id: &str,
+    public_id: &str,
     lock: bool,
 ) -> Result<Option<Upload>, StoreError> {
     if lock && is_postgres(connection) {
         sqlx::query("SELECT id FROM artifact_uploads WHERE upload_id = $1 FOR NO KEY UPDATE")
-            .bind(upload_id)
+            .bind(public_id)
             .execute(&mut *connection)
             .await?;
     }
@@ -122,7 +123,7 @@ pub(crate) async fn find(
         FROM artifact_uploads
         WHERE upload_id = $1",
     )
-    .bind(upload_id)
+    .bind(public_id)
     .fetch_optional(connection)
     .await?;
     row.map(Row::parsed).transpose()
