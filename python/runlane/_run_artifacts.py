@@ -230,8 +230,8 @@ class RunArtifacts:
         from ._ids import random_id
         from .artifacts import _checks, _drafts, _logging
 
-        names = _checks.aliases([aliases] if isinstance(aliases, str) else aliases)
-        labels = _checks.tags([tags] if isinstance(tags, str) else tags)
+        names = _checks.aliases([aliases] if isinstance(aliases, str) else aliases, _checks.ALIASES)
+        labels = _checks.tags([tags] if isinstance(tags, str) else tags, _checks.TAGS)
         if artifact._saving is not None:
             # Each record is an upload of its own, which its client id tells from others.
             artifact._client_id = random_id(len(artifact._client_id))

@@ -123,6 +123,29 @@ for number in range(5):
         file.write(str(number))
 many.add_reference("ftp://x/y", name="r")
 run.log_artifact(many)
+refused = []
+for arguments in (
+    {"aliases": [""]},
+    {"aliases": ["a:b"]},
+    {"aliases": ["v3"]},
+    {"aliases": ["x" * 129]},
+    {"aliases": [str(number) for number in range(101)]},
+    {"aliases": [5]},
+    {"tags": ["a:b"]},
+    {"tags": [str(number) for number in range(21)]},
+    {"tags": [None]},
+    {"name": "run-x", "type": "run_table"},
+):
+    try:
+        run.log_artifact("f", **{"type": "t", **arguments})
+    except (TypeError, ValueError) as error:
+        refused.append(type(error).__name__)
+for method in (run.upsert_artifact, run.finish_artifact):
+    try:
+        method("f")
+    except TypeError as error:
+        refused.append(str(error))
+print("REFUSED", refused)
 run.log({"after": 1})
 run.finish()
 print("ENDED")
@@ -132,6 +155,10 @@ print("ENDED")
 def test_what_goes_wrong_is_one_line_and_ends_nothing(home: Home) -> None:
     done = home.python(PROBLEMS, env={"WANDB_DATA_DIR": str(home.root / "data")})
     assert "ENDED" in done.stdout
+    why = "unless run is in a group or distributed_id is provided"
+    kinds = ["ValueError"] * 5 + ["TypeError", "ValueError", "ValueError", "TypeError", "ValueError"]
+    refused = [*kinds, f"Cannot upsert artifact {why}", f"Cannot finish artifact {why}"]
+    assert f"REFUSED {refused}" in done.stdout
     lines = [line for line in done.stderr.splitlines() if "ERROR" in line]
     assert len(lines) == 2
     assert "`left` is not logged" in lines[0]

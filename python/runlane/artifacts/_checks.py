@@ -14,8 +14,9 @@ _RESERVED_PREFIX = "wandb-"
 #: Type -> what names of it that this library makes begin with.
 _RESERVED_NAMES = {"run_table": "run-", "code": "source-"}
 METADATA_KEYS = 100
+#: What one call gives to a version at most.
 ALIASES = 100
-TAGS = 100
+TAGS = 20
 
 
 def text(what: str, value: Any) -> str:
@@ -80,37 +81,37 @@ def entry_path(name: Any) -> str:
         raise ValueError(f"Invalid artifact path: {given!r}: {error}") from None
 
 
-def aliases(names: Iterable[str] | None) -> list[str]:
+def aliases(names: Iterable[str] | None, most: int | None = None) -> list[str]:
     """Aliases, each once, in order.
 
     Raises:
         TypeError: One is no string, or all are one string.
-        ValueError: One breaks a rule, or there are too many.
+        ValueError: One breaks a rule, or there are more than `most`.
     """
-    found = _names("alias", "aliases", names, ALIASES)
+    found = _names("alias", "aliases", names, most)
     for alias in found:
         if alias[0] == "v" and alias[1:].isdecimal() and alias.isascii():
             raise ValueError(f"alias `{alias}` is a version, which only the server gives")
     return found
 
 
-def tags(names: Iterable[str] | None) -> list[str]:
+def tags(names: Iterable[str] | None, most: int | None = None) -> list[str]:
     """Tags, each once, in order.
 
     Raises:
         TypeError: One is no string, or all are one string.
-        ValueError: One breaks a rule, or there are too many.
+        ValueError: One breaks a rule, or there are more than `most`.
     """
-    return _names("tag", "tags", names, TAGS)
+    return _names("tag", "tags", names, most)
 
 
-def _names(kind: str, plural: str, names: Iterable[str] | None, most: int) -> list[str]:
+def _names(kind: str, plural: str, names: Iterable[str] | None, most: int | None) -> list[str]:
     if names is None:
         return []
     if isinstance(names, str):
         raise TypeError(f"`{plural}` must be a list of strings, got the string {names!r}")
     found = list(dict.fromkeys(_core.check_artifact_text(kind, text(f"each {kind}", name)) for name in names))
-    if len(found) > most:
+    if most is not None and len(found) > most:
         raise ValueError(f"at most {most} {plural} can be given at once, got {len(found)}")
     return found
 

@@ -21,9 +21,9 @@ export function RunCode() {
   }
   if (code?.some(({ name }) => name.startsWith("code/") || name.endsWith(".patch")) === false) {
     return (
-      <Notice title="No code" code={'run = runlane.init(save_code=True)\nrun.log_code(".")'}>
-        The program, uncommitted changes of its repository and other source files that a run saves show up
-        here.
+      <Notice title="No code" code={"run = runlane.init(save_code=True)"}>
+        The program and uncommitted changes of its repository that a run saves show up here. What
+        `run.log_code(&quot;.&quot;)` logs is an artifact.
       </Notice>
     );
   }
