@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ._core import HeldCall
 
 #: What a process that was told to end waits for its images.
-_TERM_SECS = 5.0
+_TERM_SECS = 9.0
 
 
 class MediaQueue:

@@ -72,6 +72,9 @@ def test_rows_are_the_same_however_the_process_ends(home: Home, reference: list[
     assert len(reference) > 30
     for ending in ENDINGS:
         run_dir = _run(home, "later", ending)
+        deadline = time.monotonic() + 20
+        while len(rows(log_of(run_dir))) < len(reference) and time.monotonic() < deadline:
+            time.sleep(0.05)
         home.stop_daemon()
         assert _content(run_dir) == reference, ending
 

@@ -377,6 +377,9 @@ class MediaFile:
         if source is None or source == target:
             return
         if self.is_temporary:
+            # Renaming a link over another one of the same file does nothing, and leaves both.
+            if os.path.exists(target) and os.path.samefile(source, target):
+                return
             _placed(target, lambda partial: _link_or_copy(source, partial))
             if temporary.owns(source):
                 self._path = target
