@@ -268,7 +268,7 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_mins(1);
 
     #[test]
     fn a_file_is_hashed_while_it_grows() {

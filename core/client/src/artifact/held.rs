@@ -300,7 +300,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_mins(1);
 
     fn digest(held: &Held) -> Digest {
         held.job.wait(LONG).expect("in time").expect("hashed")

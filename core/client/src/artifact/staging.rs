@@ -23,7 +23,7 @@ use thiserror::Error;
 use crate::fork::generation;
 
 /// How long a directory of a process that seems dead is left alone.
-const QUIET: Duration = Duration::from_secs(3_600);
+const QUIET: Duration = Duration::from_hours(1);
 const PREFIX: &str = "open-";
 /// Directories of a process.
 const SHARDS: u8 = 8;

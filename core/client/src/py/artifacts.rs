@@ -95,12 +95,12 @@ pub(crate) fn list_tree(
     most: usize,
     follow: bool,
 ) -> PyResult<(Vec<String>, Vec<String>)> {
-    let tree = py
-        .detach(|| tree::list(&root, most, follow))
-        .map_err(|error| match &error {
-            tree::TreeError::Unreadable { path, source } => os_error(path, source),
-            _ => PyValueError::new_err(error.to_string()),
-        })?;
+    let tree =
+        py.detach(move || tree::list(&root, most, follow))
+            .map_err(|error| match &error {
+                tree::TreeError::Unreadable { path, source } => os_error(path, source),
+                _ => PyValueError::new_err(error.to_string()),
+            })?;
     Ok((tree.files, tree.left_out))
 }
 
@@ -149,8 +149,8 @@ pub(crate) fn digest_file<'py>(
 ) -> PyResult<Bound<'py, PyBytes>> {
     let algorithm = self::algorithm(algorithm)?;
     let digest = py
-        .detach(|| hashing::hash_file(algorithm, &path))
-        .map_err(|error| os_error(&path, &error))?;
+        .detach(move || hashing::hash_file(algorithm, &path).map_err(StagingError::at(&path)))
+        .map_err(|error| staging_error(&error))?;
     Ok(PyBytes::new(py, &digest.0))
 }
 
@@ -162,7 +162,7 @@ pub(crate) struct PyStaging(Arc<Staging>);
 impl PyStaging {
     #[new]
     fn new(py: Python<'_>, root: PathBuf) -> PyResult<Self> {
-        let opened = py.detach(|| Staging::open(&root));
+        let opened = py.detach(move || Staging::open(&root));
         opened
             .map(|staging| Self(Arc::new(staging)))
             .map_err(|error| staging_error(&error))
@@ -188,7 +188,7 @@ impl PyStaging {
                 .map(|held| vec![StagedFile::new(held)])
                 .map_err(|error| staging_error(&error));
         }
-        in_parallel(py, &paths, |path, going_on| {
+        in_parallel(py, paths, |path, going_on| {
             Held::copied(&self.0, path, algorithm, going_on)
         })
     }
@@ -196,12 +196,12 @@ impl PyStaging {
     #[staticmethod]
     fn leave(py: Python<'_>, paths: Vec<PathBuf>, algorithm: &str) -> PyResult<Vec<StagedFile>> {
         let algorithm = self::algorithm(algorithm)?;
-        in_parallel(py, &paths, |path, _| Held::left(path, algorithm))
+        in_parallel(py, paths, |path, _| Held::left(path, algorithm))
     }
 
     fn adopt(&self, py: Python<'_>, path: PathBuf, algorithm: &str) -> PyResult<StagedFile> {
         let algorithm = self::algorithm(algorithm)?;
-        py.detach(|| Held::adopted(&self.0, &path, algorithm))
+        py.detach(move || Held::adopted(&self.0, &path, algorithm))
             .map(StagedFile::new)
             .map_err(|error| staging_error(&error))
     }
@@ -213,19 +213,17 @@ impl PyStaging {
 
 fn in_parallel(
     py: Python<'_>,
-    paths: &[PathBuf],
-    work: impl Fn(&Path, &dyn Fn() -> bool) -> Result<Held, StagingError> + Sync,
+    paths: Vec<PathBuf>,
+    work: impl Fn(&Path, &dyn Fn() -> bool) -> Result<Held, StagingError> + Sync + Send,
 ) -> PyResult<Vec<StagedFile>> {
     let mut raised = None;
-    let held = py.detach(|| {
-        parallel::for_each(
-            paths.len(),
-            |index, going_on| work(&paths[index], going_on),
-            || {
-                raised = Python::attach(|py| py.check_signals()).err();
-                raised.is_none()
-            },
-        )
+    let look = || {
+        Python::attach(|py| raised = py.check_signals().err());
+        raised.is_none()
+    };
+    let held = py.detach(move || {
+        let work = |index: usize, going_on: &dyn Fn() -> bool| work(&paths[index], going_on);
+        parallel::for_each(paths.len(), work, look)
     });
     if let Some(error) = raised {
         return Err(error);
@@ -285,7 +283,10 @@ pub(crate) fn hand_over_files(
     py: Python<'_>,
     files: Vec<Bound<'_, StagedFile>>,
 ) -> PyResult<Vec<OsString>> {
-    let files: Vec<Arc<Held>> = files.iter().map(|file| Arc::clone(&file.get().0)).collect();
+    let files: Vec<Arc<Held>> = files
+        .into_iter()
+        .map(|file| Arc::clone(&file.get().0))
+        .collect();
     py.detach(|| {
         files
             .iter()
