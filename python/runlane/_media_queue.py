@@ -4,8 +4,8 @@ The native part keeps the place of such a call: whatever this process logs after
 in the order of the calls; whoever has to wait for it (`flush`, `finish`, the end of the process) helps. What waits is bounded by the
 memory for media contents (`data_types._files.MEMORY_BYTES`): where that is full, images are encoded by the call itself.
 
-A process that is killed by SIGKILL loses the calls that wait, all or the last of them, never one in between. For SIGTERM there is a
-handler, as far as the program has none of its own: it makes what is missing, and ends the process as before.
+A process that is killed by SIGKILL loses the calls that wait, all or the last of them, never one in between. For SIGTERM and SIGHUP
+there is a handler, as far as the program has none of its own: it makes what is missing, and ends the process as before.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import threading
 import time
 from collections import deque
 
-from . import terminal
+from . import _core, terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: What a process that was told to end waits for its images.
 _TERM_SECS = 9.0
+#: And then for the daemon to take the rows.
+_FLUSH_SECS = 2.0
 
 
 class MediaQueue:
@@ -39,14 +41,15 @@ class MediaQueue:
         #: The thread that makes a call's values. One at a time: an image that several calls have is stored by the first of them.
         self._busy: int | None = None
         self._thread: threading.Thread | None = None
-        self._told_to_end = False
+        #: The signal that told the process to end while its main thread was making something.
+        self._told_to_end: int | None = None
 
     def take(self, call: HeldCall) -> None:
         """Have the missing values of a call made soon."""
         with self._changed:
             self._calls.append(call)
             if self._thread is None:
-                _on_sigterm()
+                _on_signals()
                 self._thread = threading.Thread(target=self._work, name="runlane-media", daemon=True)
                 self._thread.start()
             self._changed.notify()
@@ -66,16 +69,16 @@ class MediaQueue:
                 return False
             with self._changed:
                 self._changed.wait_for(lambda: self._busy is None, left)
-        if self._told_to_end and self._busy is None:
-            _terminated(signal.SIGTERM, None)
+        if self._told_to_end is not None and self._busy is None:
+            _terminated(self._told_to_end, None)
         return self.is_settled()
 
-    def end(self) -> bool:
+    def end(self, number: int) -> bool:
         """Make what is missing before the process ends; False if this very thread is at it, which ends the process then."""
         if self._busy == threading.get_ident():
-            self._told_to_end = True
+            self._told_to_end = number
             return False
-        self._told_to_end = False
+        self._told_to_end = None
         self.drain(_TERM_SECS)
         return True
 
@@ -131,15 +134,17 @@ def _forget() -> None:
 os.register_at_fork(after_in_child=_forget)
 
 
-def _on_sigterm() -> None:
-    if (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    ):
-        signal.signal(signal.SIGTERM, _terminated)
+def _on_signals() -> None:
+    """Have signals whose action is the default one wait for what is missing; the native part's handler does not know of it."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _terminated)
 
 
 def _terminated(number: int, _frame: FrameType | None) -> None:
-    if _queue.end():
+    if _queue.end(number):
+        _core.flush_at_exit(_FLUSH_SECS)
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)

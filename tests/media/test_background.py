@@ -42,6 +42,8 @@ ENDINGS = {
     "exit": "sys.exit(0)",
     "flush": "assert run.flush(timeout=30); os._exit(0)",
     "sigterm": "os.kill(os.getpid(), signal.SIGTERM); time.sleep(30)",
+    # While the main thread is waiting for images itself.
+    "sighup": "threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGHUP)).start(); run.flush(timeout=30); time.sleep(30)",
 }
 
 
@@ -58,7 +60,7 @@ def _content(run_dir: Path) -> list[dict[str, Any]]:
 def _run(home: Home, mode: str, ending: str) -> Path:
     known = set(home.run_dirs())
     done = home.python(BODY + ENDINGS[ending], check=False, env={"IMAGES": mode})
-    assert done.returncode in (0, -signal.SIGTERM), done.stderr
+    assert done.returncode in (0, -signal.SIGTERM, -signal.SIGHUP), done.stderr
     (made,) = set(home.run_dirs()) - known
     return made
 
