@@ -259,26 +259,24 @@ pub(crate) async fn complete(
     artifact_id: i64,
     upload_id: &str,
 ) -> Result<Digest, ApiError> {
-    let (upload, parts, is_there) = {
+    let (upload, parts) = {
         let mut reader = state.store.reader().await?;
         let upload = uploads::find(&mut reader, upload_id, false).await?;
         let upload = upload
             .filter(|upload| upload.artifact_id == artifact_id)
             .ok_or_else(gone)?;
-        let place = upload::pending(&mut reader, artifact_id, false).await?;
-        let blob = blobs::find(
-            &mut reader,
-            place.entity_id,
-            upload.algorithm,
-            upload.digest,
-        );
-        let is_there = blob.await?.is_some();
+        let place = blobs::place(&mut reader, artifact_id, false).await?;
+        let place = place.ok_or_else(gone)?;
+        let (algorithm, digest) = (upload.algorithm, upload.digest);
+        let blob = blobs::find(&mut reader, place.entity_id, algorithm, digest).await?;
+        if upload.completed && blob.is_some() {
+            // Whatever has become of the version since.
+            return Ok(digest);
+        }
+        upload::pending(&mut reader, artifact_id, false).await?;
         let parts = uploads::parts(&mut reader, upload.id).await?;
-        (upload, parts, is_there)
+        (upload, parts)
     };
-    if upload.completed && is_there {
-        return Ok(upload.digest);
-    }
     let digest = upload.digest;
     check_complete(&upload, &parts)?;
     let mut outcome = start(state, upload);
@@ -334,7 +332,9 @@ pub(super) fn check_complete(
 /// Begins to join the parts of an upload, if this process is not doing it already; what tells when that is over.
 fn start(state: &AppState, upload: Upload) -> watch::Receiver<Outcome> {
     let mut running = state.joins.running.lock();
-    if let Some(outcome) = running.get(&upload.public_id) {
+    // One whose task has ended without a word is begun again.
+    let alive = |outcome: &&watch::Receiver<Outcome>| outcome.has_changed().is_ok();
+    if let Some(outcome) = running.get(&upload.public_id).filter(alive) {
         return outcome.clone();
     }
     let (tell, outcome) = watch::channel(None);

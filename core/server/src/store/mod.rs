@@ -1,4 +1,4 @@
-//! The store: one database (metadata and the history tail) and one object store (files and Parquet history).
+//! The store: one database (metadata and the history tail) and one object store (files, content of artifacts, and Parquet history).
 //!
 //! Everything above this module is free of SQL, and all of it is one set for both databases ([`database`]).
 
@@ -49,7 +49,7 @@ pub(crate) struct Store {
     database: Arc<dyn Database>,
     /// The database, if other processes may use it as well.
     shared_url: Option<DatabaseUrl>,
-    /// Run files and Parquet history.
+    /// Run files, content of artifacts, and Parquet history.
     pub(crate) objects: Objects,
 }
 

@@ -5,6 +5,7 @@ use axum::http::Method;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use crate::artifact_client::objects;
 use crate::support::{Answer, HOST, TestServer};
 
 const MD5_OF_X: &str = "ndTkYSaMgDT1yFZOFVxnpg==";
@@ -40,24 +41,6 @@ async fn download(server: &TestServer, name: &str, headers: &[(&str, &str)]) -> 
             Body::empty(),
         )
         .await
-}
-
-fn objects(server: &TestServer) -> usize {
-    fn files(directory: &std::path::Path) -> usize {
-        std::fs::read_dir(directory)
-            .into_iter()
-            .flatten()
-            .filter_map(Result::ok)
-            .map(|entry| {
-                if entry.path().is_dir() {
-                    files(&entry.path())
-                } else {
-                    1
-                }
-            })
-            .sum()
-    }
-    files(&server.dir.path().join("objects"))
 }
 
 async fn with_a_file() -> (TestServer, String) {

@@ -1,4 +1,4 @@
-//! The object store: run files and Parquet history. Keys are made by the server, never from names that users choose.
+//! The object store: run files, Parquet history, and what artifacts are made of. Keys are made by the server, never from names that users choose.
 //!
 //! [`Objects`] is the one door to it, whatever is behind: a local directory, or a bucket of an S3-compatible store.
 //! Both keep the same promises, which `conformance` checks on both:
@@ -104,10 +104,10 @@ impl Objects {
         })
     }
 
-    /// A new key for an object of a run; `kind` is a plain word.
-    pub(crate) fn new_key(kind: &str, run_id: i64) -> String {
+    /// A new key for an object of a run or an entity; `kind` is a plain word.
+    pub(crate) fn new_key(kind: &str, owner_id: i64) -> String {
         format!(
-            "{kind}/{run_id}/{}",
+            "{kind}/{owner_id}/{}",
             token::hex(&token::random_bytes::<12>())
         )
     }
