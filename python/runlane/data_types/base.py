@@ -175,7 +175,6 @@ class Media(WBValue):
 
     #: Directory below `media` in the run's files and in artifacts.
     _kind: ClassVar[str] = ""
-
     #: The content; None until a type has made it.
     _file: MediaFile | None = None
     _caption: str | None = None

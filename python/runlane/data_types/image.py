@@ -9,14 +9,14 @@ from runlane import terminal
 
 from ._files import MediaFile
 from ._pixels import picture_of, size_of_file
-from .base import BatchableMedia, Media, is_artifact
+from .base import BatchableMedia, Media
 from .boxes import BoundingBoxes2D
 from .classes import Classes
 from .masks import ImageMask
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
 
@@ -322,11 +322,3 @@ def _read_layers(kind: Any, layers: Any, artifact: Any) -> Any:
     for key, layer in made.items():
         layer._key = key
     return made
-
-
-def images_of(values: Iterable[Any]) -> list[Image]:
-    """Images of arrays, pictures and paths."""
-    return [value if isinstance(value, Image) else Image(value) for value in values]
-
-
-__all__ = ("BoundingBoxes2D", "Classes", "Image", "ImageMask", "is_artifact")

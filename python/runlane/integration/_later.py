@@ -14,7 +14,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def later(*_args: Any, **_kwargs: Any) -> NoReturn:
-        refuse(name, "this integration and the media types it needs")
+        refuse(name, "integrations of this kind")
 
     later.__name__ = later.__qualname__ = name
     return globals().setdefault(name, later)
