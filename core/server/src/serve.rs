@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
+use crate::artifacts::commits::Commits;
 use crate::artifacts::sweep;
 use crate::auth::hosts::AllowedHosts;
 use crate::auth::{login, token};
@@ -85,16 +86,12 @@ impl Server {
         create_data_dir(&config.data_dir)?;
         let mut lock = DataDirLock::take(&config.data_dir)?;
         let address = SocketAddr::new(config.host, config.port);
-        let listener = TcpListener::bind(address)
-            .await
-            .map_err(|source| ServerError::Bind {
-                address: address.to_string(),
-                source,
-            })?;
-        let bound = listener.local_addr().map_err(|source| ServerError::Bind {
+        let unbound = |source| ServerError::Bind {
             address: address.to_string(),
             source,
-        })?;
+        };
+        let listener = TcpListener::bind(address).await.map_err(unbound)?;
+        let bound = listener.local_addr().map_err(unbound)?;
         let base_url = public_url(&config, bound)?;
         let objects = Objects::open(&config.objects, &config.data_dir).await?;
         let database = config.database_url.as_ref();
@@ -127,6 +124,7 @@ impl Server {
             run_tables: RunTables::new(config.run_table_bytes),
             signer: Signer::new(secret),
             joins: Joins::default(),
+            commits: Commits::default(),
             schema: graphql::schema(),
             hosts: AllowedHosts::new(
                 config.host,

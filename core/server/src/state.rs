@@ -8,6 +8,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
+use crate::artifacts::commits::Commits;
 use crate::auth::hosts::AllowedHosts;
 use crate::blobs::multipart::Joins;
 use crate::clock::Clock;
@@ -41,6 +42,8 @@ pub(crate) struct Inner {
     pub(crate) signer: Signer,
     /// Files whose parts are being joined.
     pub(crate) joins: Joins,
+    /// Versions of artifacts that are being committed.
+    pub(crate) commits: Commits,
     pub(crate) schema: ApiSchema,
     pub(crate) hosts: AllowedHosts,
     pub(crate) public_url: Option<String>,

@@ -5,30 +5,31 @@
 
 use std::sync::LazyLock;
 
-use runlane_model::artifact::digest::{Algorithm, Digest};
-use runlane_model::artifact::manifest::{Entry, Manifest};
+use runlane_model::artifact::digest::Algorithm;
+use runlane_model::artifact::manifest::Manifest;
 use tokio::sync::Semaphore;
 
 use super::create::{give_aliases, pending_aliases};
+use super::locate::located;
 use super::{contradiction, find, manifests as kinds};
 use crate::auth::access::Access;
 use crate::auth::token;
 use crate::blobs::{self, manifests::StoredManifest};
 use crate::error::{ApiError, StoreError};
-use crate::graphql::ids;
 use crate::state::AppState;
 use crate::store::Connection;
 use crate::store::artifacts::entries::{self, NewEntry};
 use crate::store::artifacts::manifests::{self, ManifestRow, NewManifest};
 use crate::store::artifacts::versions::{self, Committed, VersionRow};
 use crate::store::artifacts::{collections, lineage, memberships};
-use crate::store::blobs::{self as blob_rows, BlobRow};
+use crate::store::blobs as blob_rows;
 use crate::store::conflict::Retries;
 
 /// Entries in one transaction.
 const PIECE: usize = 5_000;
-/// Manifests that are read at the same time: they take a few times their bytes of memory.
-static READING: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(2));
+/// Manifests from this size on are read only so many at the same time: they take a few times their bytes of memory.
+const LARGE_BYTES: i64 = 4 << 20;
+static LARGE: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(2));
 
 /// What is to be committed.
 struct Draft {
@@ -46,8 +47,8 @@ enum Source {
     Merged(Vec<u8>),
 }
 
-/// Commits a version; the row id of the version that has the content, which may have been there before.
-pub(crate) async fn commit(access: Access<'_>, artifact_id: i64) -> Result<i64, ApiError> {
+/// Commits a version to its end; the row id of the version that has the content, which may have been there before.
+pub(super) async fn commit(access: Access<'_>, artifact_id: i64) -> Result<i64, ApiError> {
     let mut retries = Retries::default();
     loop {
         match attempt(access, artifact_id).await {
@@ -58,7 +59,7 @@ pub(crate) async fn commit(access: Access<'_>, artifact_id: i64) -> Result<i64, 
 }
 
 /// The version that a commit has led to already.
-fn outcome(version: &VersionRow) -> Result<Option<i64>, ApiError> {
+pub(super) fn outcome(version: &VersionRow) -> Result<Option<i64>, ApiError> {
     if let Some(other) = version.same_as {
         return Ok(Some(other));
     }
@@ -82,9 +83,14 @@ async fn attempt(access: Access<'_>, artifact_id: i64) -> Result<i64, ApiError> 
         let rows = manifests::of_version(&mut reader, version.id).await?;
         (version, rows)
     };
-    let _turn = READING.acquire().await.map_err(|_closed| {
-        ApiError::unavailable("the server is about to stop; commit the artifact again")
-    })?;
+    let bytes = rows.iter().map(|row| row.size_bytes);
+    let _turn = if bytes.fold(0, i64::saturating_add) < LARGE_BYTES {
+        None
+    } else {
+        Some(LARGE.acquire().await.map_err(|_closed| {
+            ApiError::unavailable("the server is about to stop; commit the artifact again")
+        })?)
+    };
     let draft = read(access, &version, rows).await?;
     if draft.entries.len() > PIECE {
         store_pieces(state, &version, &draft.entries).await?;
@@ -216,107 +222,6 @@ async fn base_of(
     }
 }
 
-fn fault(path: &str, what: &str) -> ApiError {
-    let shown: String = path
-        .chars()
-        .take(200)
-        .flat_map(char::escape_debug)
-        .collect();
-    ApiError::invalid(format!("entry `{shown}` of the manifest: {what}"))
-}
-
-/// The entries to store, with the bytes of those that are files.
-async fn located(
-    access: Access<'_>,
-    version: &VersionRow,
-    manifest: &Manifest,
-) -> Result<Vec<NewEntry>, ApiError> {
-    let contents: Vec<(Algorithm, Digest)> = manifest
-        .entries
-        .values()
-        .filter_map(|entry| Some((entry.algorithm(), entry.content()?)))
-        .collect();
-    let mut reader = access.state().store.reader().await?;
-    let mut known = blob_rows::find_many(&mut reader, version.entity_id, &contents).await?;
-    drop(reader);
-    let mut found = Vec::with_capacity(manifest.entries.len());
-    for (path, entry) in &manifest.entries {
-        let size = i64::try_from(entry.size)
-            .map_err(|_too_large| fault(path, "its size is no number of bytes"))?;
-        let birth = entry
-            .birth_artifact_id
-            .as_deref()
-            .and_then(|id| ids::parse_numbered("Artifact", id).ok());
-        let mut made = NewEntry {
-            path: path.clone(),
-            digest: entry.digest.clone(),
-            size_bytes: size,
-            blob_id: None,
-            reference: entry.reference.clone(),
-            birth_artifact_id: birth,
-        };
-        if let Some(digest) = entry.content() {
-            let key = (entry.algorithm(), digest);
-            if !known.contains_key(&key) {
-                let blob = foreign(access, version, birth, key).await?.ok_or_else(|| {
-                    fault(
-                        path,
-                        "its bytes were not uploaded; upload the file, then commit again",
-                    )
-                })?;
-                known.insert(key, blob);
-            }
-            let blob = &known[&key];
-            check_size(path, entry, blob)?;
-            made.size_bytes = blob.size_bytes;
-            made.blob_id = Some(blob.id);
-        }
-        found.push(made);
-    }
-    Ok(found)
-}
-
-fn check_size(path: &str, entry: &Entry, blob: &BlobRow) -> Result<(), ApiError> {
-    // Older clients say no size, which reads as 0.
-    if entry.size == 0 || i64::try_from(entry.size) == Ok(blob.size_bytes) {
-        return Ok(());
-    }
-    let what = format!(
-        "its size is {}, and {} bytes with its digest were uploaded",
-        entry.size, blob.size_bytes
-    );
-    Err(fault(path, &what))
-}
-
-/// Bytes of another entity, in a version that the caller may read: the version's own entity gets a row of the same object.
-async fn foreign(
-    access: Access<'_>,
-    version: &VersionRow,
-    birth: Option<i64>,
-    (algorithm, digest): (Algorithm, Digest),
-) -> Result<Option<BlobRow>, ApiError> {
-    let Some(birth) = birth else { return Ok(None) };
-    let state = access.state();
-    let mut writer = state.store.writer().await?;
-    let Some(source) = find::readable(access, &mut writer, birth).await? else {
-        return Ok(None);
-    };
-    let Some(blob) = blob_rows::find(&mut writer, source.entity_id, algorithm, digest).await?
-    else {
-        return Ok(None);
-    };
-    if !entries::has_blob(&mut writer, source.id, blob.id).await? {
-        return Ok(None);
-    }
-    let now = state.clock.now_micros();
-    let Some(id) = blob_rows::adopt(&mut writer, version.entity_id, &blob, now).await? else {
-        return Ok(None);
-    };
-    let own = blob_rows::by_id(&mut writer, id).await?;
-    writer.commit().await.map_err(StoreError::from)?;
-    Ok(own)
-}
-
 /// Marks the bytes of entries as wanted, and stores the entries.
 async fn store_entries(
     connection: &mut Connection,
@@ -386,21 +291,18 @@ async fn finish(
     let twin =
         versions::with_digest(&mut writer, current.sequence_id, algorithm, &draft.digest).await?;
     let run_id = current.run_id;
-    let id = match &twin {
-        Some(twin) => {
-            give_aliases(&mut writer, twin, &words).await?;
-            versions::merge_into(&mut writer, current.id, twin.id, now).await?;
-            collections::touch(&mut writer, current.sequence_id, now).await?;
-            if let Some(run_id) = run_id.filter(|_| twin.run_id != run_id) {
-                lineage::add_output(&mut writer, run_id, twin.id, now).await?;
-            }
-            twin.id
+    let id = if let Some(twin) = &twin {
+        give_aliases(&mut writer, twin, &words).await?;
+        versions::merge_into(&mut writer, current.id, twin.id, now).await?;
+        collections::touch(&mut writer, current.sequence_id, now).await?;
+        if let Some(run_id) = run_id.filter(|_| twin.run_id != run_id) {
+            lineage::add_output(&mut writer, run_id, twin.id, now).await?;
         }
-        None => {
-            publish(&mut writer, &current, draft, merged, now).await?;
-            give_aliases(&mut writer, &current, &words).await?;
-            current.id
-        }
+        twin.id
+    } else {
+        publish(&mut writer, &current, draft, merged, now).await?;
+        give_aliases(&mut writer, &current, &words).await?;
+        current.id
     };
     let runs: Vec<i64> = run_id.into_iter().collect();
     for &run_id in &runs {

@@ -8,7 +8,7 @@ use crate::auth::access::{Access, Action};
 use crate::error::{ApiError, StoreError};
 use crate::store::Connection;
 use crate::store::artifacts::collections::{self, CollectionRow, NewCollection};
-use crate::store::artifacts::versions::{self, NewVersion, VersionRow};
+use crate::store::artifacts::versions::{self, Named, NewVersion, VersionRow};
 use crate::store::artifacts::{aliases, lineage, memberships, tags, types};
 use crate::store::conflict::Retries;
 
@@ -98,20 +98,17 @@ async fn attempt(access: Access<'_>, new: &NewArtifact) -> Result<VersionRow, Ap
     let state = access.state();
     let now = state.clock.now_micros();
     let mut writer = state.store.writer().await?;
-    let (project_id, run_id) = match &new.run {
-        Some(run) => {
-            let path = (new.entity.as_str(), new.project.as_str(), run.as_str());
-            let run = access
-                .existing_run(&mut writer, path, Action::Write)
-                .await?;
-            (run.project_id, Some(run.id))
-        }
-        None => {
-            let (project, _new) = access
-                .project_for_runs(&mut writer, &new.entity, &new.project, now)
-                .await?;
-            (project.id, None)
-        }
+    let (project_id, run_id) = if let Some(run) = &new.run {
+        let path = (new.entity.as_str(), new.project.as_str(), run.as_str());
+        let run = access
+            .existing_run(&mut writer, path, Action::Write)
+            .await?;
+        (run.project_id, Some(run.id))
+    } else {
+        let (project, _new) = access
+            .project_for_runs(&mut writer, &new.entity, &new.project, now)
+            .await?;
+        (project.id, None)
     };
     let collection = sequence(&mut writer, project_id, new, now).await?;
     if let Some(id) = &new.sequence_client_id {
@@ -137,24 +134,21 @@ async fn sequence(
     now_micros: i64,
 ) -> Result<CollectionRow, ApiError> {
     let found = collections::find(connection, project_id, &new.collection).await?;
-    let collection = match found {
-        Some(found) => {
-            collections::lock(connection, found.id).await?;
-            collections::by_id(connection, found.id)
-                .await?
-                .ok_or(StoreError::Conflict("the collection was just deleted"))?
-        }
-        None => {
-            let type_id = types::ensure(connection, project_id, &new.type_name, now_micros).await?;
-            let made = NewCollection {
-                project_id,
-                type_id,
-                kind: collections::SEQUENCE,
-                name: &new.collection,
-                digest_algorithm: new.algorithm.on_wire(),
-            };
-            collections::ensure(connection, &made, now_micros).await?
-        }
+    let collection = if let Some(found) = found {
+        collections::lock(connection, found.id).await?;
+        collections::by_id(connection, found.id)
+            .await?
+            .ok_or(StoreError::Conflict("the collection was just deleted"))?
+    } else {
+        let type_id = types::ensure(connection, project_id, &new.type_name, now_micros).await?;
+        let made = NewCollection {
+            project_id,
+            type_id,
+            kind: collections::SEQUENCE,
+            name: &new.collection,
+            digest_algorithm: new.algorithm.on_wire(),
+        };
+        collections::ensure(connection, &made, now_micros).await?
     };
     if !collection.is_sequence() {
         return Err(contradiction(format!(
@@ -247,11 +241,10 @@ async fn by_client(
     new: &NewArtifact,
     client_id: &str,
 ) -> Result<Known, ApiError> {
-    let Some(named) = versions::by_client_id(connection, client_id).await? else {
-        return Ok(Known::Nothing);
-    };
-    let Some(id) = named else {
-        return Err(contradiction("`clientID` names a collection already"));
+    let id = match versions::by_client_id(connection, client_id).await? {
+        Named::Nothing => return Ok(Known::Nothing),
+        Named::Collection => return Err(contradiction("`clientID` names a collection already")),
+        Named::Version(id) => id,
     };
     let Some(version) = versions::standing_for(connection, id).await? else {
         return Ok(Known::Gone);

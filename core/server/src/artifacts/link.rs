@@ -80,16 +80,13 @@ async fn attempt(
             version.sequence
         )));
     }
-    let place = match memberships::find(&mut writer, portfolio.id, version.id).await? {
-        Some(place) => place,
-        None => {
-            let index = collections::take_version(&mut writer, portfolio.id, now).await?;
-            let id = memberships::insert(&mut writer, portfolio.id, version.id, index, now).await?;
-            memberships::by_id(&mut writer, id)
-                .await?
-                .ok_or_else(|| ApiError::unavailable("the new link is missing"))?
-        }
-    };
+    let mut place = memberships::find(&mut writer, portfolio.id, version.id).await?;
+    if place.is_none() {
+        let index = collections::take_version(&mut writer, portfolio.id, now).await?;
+        let id = memberships::insert(&mut writer, portfolio.id, version.id, index, now).await?;
+        place = memberships::by_id(&mut writer, id).await?;
+    }
+    let place = place.ok_or_else(|| ApiError::unavailable("the new link is missing"))?;
     for alias in new.aliases.iter().map(String::as_str).chain([LATEST]) {
         aliases::give(&mut writer, portfolio.id, place.id, alias).await?;
     }
@@ -125,28 +122,24 @@ async fn portfolio(
             let (project, _new) = access
                 .project_for_runs(connection, entity, project, now_micros)
                 .await?;
-            match collections::find(connection, project.id, name).await? {
-                Some(found) => {
-                    lock_both(connection, found.id).await?;
-                    collections::by_id(connection, found.id)
-                        .await?
-                        .ok_or(StoreError::Conflict("the collection was just deleted"))?
-                }
-                None => {
-                    let source = types::by_id(connection, version.type_id).await?;
-                    let type_name = source.map(|row| row.name).unwrap_or_default();
-                    let type_id =
-                        types::ensure(connection, project.id, &type_name, now_micros).await?;
-                    collections::lock(connection, version.sequence_id).await?;
-                    let made = NewCollection {
-                        project_id: project.id,
-                        type_id,
-                        kind: collections::PORTFOLIO,
-                        name,
-                        digest_algorithm: &version.digest_algorithm,
-                    };
-                    collections::ensure(connection, &made, now_micros).await?
-                }
+            if let Some(found) = collections::find(connection, project.id, name).await? {
+                lock_both(connection, found.id).await?;
+                collections::by_id(connection, found.id)
+                    .await?
+                    .ok_or(StoreError::Conflict("the collection was just deleted"))?
+            } else {
+                let source = types::by_id(connection, version.type_id).await?;
+                let type_name = source.map(|row| row.name).unwrap_or_default();
+                let type_id = types::ensure(connection, project.id, &type_name, now_micros).await?;
+                collections::lock(connection, version.sequence_id).await?;
+                let made = NewCollection {
+                    project_id: project.id,
+                    type_id,
+                    kind: collections::PORTFOLIO,
+                    name,
+                    digest_algorithm: &version.digest_algorithm,
+                };
+                collections::ensure(connection, &made, now_micros).await?
             }
         }
     };

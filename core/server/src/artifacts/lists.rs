@@ -80,7 +80,7 @@ fn collection_key(name: &str) -> Result<Key, String> {
 }
 
 /// A key and whether the largest comes first.
-fn order_of<'a>(order: Option<&'a str>) -> Option<(&'a str, bool)> {
+fn order_of(order: Option<&str>) -> Option<(&str, bool)> {
     let order = order.map(str::trim).filter(|order| !order.is_empty())?;
     Some(match order.strip_prefix('-') {
         Some(key) => (key, true),

@@ -5,19 +5,21 @@
 //! 1. [`create`]: it is known by an id, and so are the aliases that it is to get; or its content is there already, and then the aliases
 //!    move to the version that has it. Nobody else sees it yet.
 //! 2. [`manifests`]: a file says what is in it. Its bytes, and those of the entries, come by signed URLs ([`crate::blobs`]).
-//! 3. [`commit`]: the manifest is read and every entry found; from then on the version has an index, is complete, and is never changed.
+//! 3. [`commits`]: the manifest is read and every entry found; from then on the version has an index, is complete, and is never changed.
 //! 4. [`delete`]: by somebody, or by the sweep when its time is over. The index is not used again.
 //!
 //! Every change is one transaction that locks the collection first, so what happens to the aliases of a collection has one order, which
 //! is that of the commits. Whatever is repeated has the result that it had the first time.
 
 pub(crate) mod collections;
-pub(crate) mod commit;
+mod commit;
+pub(crate) mod commits;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod find;
 pub(crate) mod link;
 pub(crate) mod lists;
+mod locate;
 pub(crate) mod manifests;
 pub(crate) mod sweep;
 pub(crate) mod update;

@@ -12,11 +12,10 @@ use crate::store::artifacts::{aliases, collections, lineage, memberships, tags};
 /// New values of a version, checked as far as words go; `None` leaves the old one.
 #[derive(Debug, Default)]
 pub(crate) struct Change {
-    /// The inner `None`: none.
-    pub(crate) description: Option<Option<String>>,
+    pub(crate) description: versions::Change<String>,
     pub(crate) metadata: Option<String>,
-    /// The inner `None`: as the collection's.
-    pub(crate) ttl_seconds: Option<Option<i64>>,
+    /// None: as the collection's.
+    pub(crate) ttl_seconds: versions::Change<i64>,
     pub(crate) tags_to_add: Vec<String>,
     pub(crate) tags_to_delete: Vec<String>,
     /// Aliases of its sequence that it gets.
@@ -32,7 +31,13 @@ pub(crate) async fn update(
     if let Some(metadata) = &change.metadata {
         names::check_metadata(metadata)?;
     }
-    check_description(change.description.as_ref().and_then(Option::as_deref))?;
+    let description = match &change.description {
+        versions::Change::Kept => versions::Change::Kept,
+        versions::Change::Set(text) => versions::Change::Set(text.as_deref()),
+    };
+    if let versions::Change::Set(text) = description {
+        check_description(text)?;
+    }
     let state = access.state();
     let now = state.clock.now_micros();
     let mut writer = state.store.writer().await?;
@@ -41,7 +46,7 @@ pub(crate) async fn update(
         return Err(ApiError::not_found("there is no artifact with this id"));
     }
     let values = VersionChange {
-        description: change.description.as_ref().map(Option::as_deref),
+        description,
         metadata: change.metadata.as_deref(),
         ttl_seconds: change.ttl_seconds,
     };

@@ -140,6 +140,11 @@ impl<'a> Access<'a> {
         self.state
     }
 
+    /// Who asks.
+    pub(crate) const fn account(&self) -> &'a Account {
+        self.account
+    }
+
     /// Row id of the user who asks.
     pub(crate) const fn user_id(&self) -> i64 {
         self.account.user_id

@@ -14,6 +14,7 @@ use crate::artifacts::update::{self, AliasOf, Change};
 use crate::artifacts::{checked_aliases, collections, delete, ttl_of};
 use crate::error::ApiError;
 use crate::store::artifacts::collections::{PORTFOLIO, SEQUENCE};
+use crate::store::artifacts::versions;
 
 #[derive(InputObject)]
 pub(crate) struct UpdateArtifactInput {
@@ -158,14 +159,14 @@ impl ChangeMutation {
         let ttl = input.ttl_duration_seconds.map(|seconds| seconds.0);
         let change = Change {
             description: match input.description {
-                MaybeUndefined::Undefined => None,
-                MaybeUndefined::Null => Some(None),
-                MaybeUndefined::Value(text) => Some(Some(text)),
+                MaybeUndefined::Undefined => versions::Change::Kept,
+                MaybeUndefined::Null => versions::Change::Set(None),
+                MaybeUndefined::Value(text) => versions::Change::Set(Some(text)),
             },
             metadata: input.metadata.map(|text| text.0),
             ttl_seconds: match ttl {
-                None => None,
-                ttl => Some(ttl_of(ttl)?),
+                None => versions::Change::Kept,
+                ttl => versions::Change::Set(ttl_of(ttl)?),
             },
             tags_to_add: tag_words(input.tags_to_add)?,
             tags_to_delete: tag_words(input.tags_to_delete)?,

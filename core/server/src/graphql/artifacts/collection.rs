@@ -1,10 +1,5 @@
 //! Collections: sequences and portfolios, which have nearly everything in common.
 
-#![expect(
-    clippy::unused_async,
-    reason = "resolvers are asynchronous by contract"
-)]
-
 use std::marker::PhantomData;
 
 use async_graphql::{Context, ID, Interface, Object, SimpleObject};
@@ -214,6 +209,10 @@ impl<K: Send + Sync> Collection<K> {
 }
 
 /// A collection of either kind.
+#[expect(
+    clippy::duplicated_attributes,
+    reason = "fields of one interface have arguments of the same names"
+)]
 #[derive(Interface)]
 #[graphql(
     name = "ArtifactCollection",

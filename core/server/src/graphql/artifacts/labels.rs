@@ -1,10 +1,5 @@
 //! Tags and aliases.
 
-#![expect(
-    clippy::unused_async,
-    reason = "resolvers are asynchronous by contract"
-)]
-
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

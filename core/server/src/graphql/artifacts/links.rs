@@ -12,7 +12,7 @@ use super::{artifact_id, collection_id};
 use crate::artifacts::checked_aliases;
 use crate::artifacts::link::{self, NewLink, Target};
 use crate::error::ApiError;
-use crate::store::artifacts::versions;
+use crate::store::artifacts::versions::{self, Named};
 
 /// Characters of what a run uses a version as.
 const USED_AS_CHARACTERS: usize = 1_024;
@@ -56,6 +56,10 @@ pub(crate) struct LinkArtifactPayload {
 }
 
 #[derive(InputObject)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the names are those of the protocol"
+)]
 pub(crate) struct UnlinkArtifactInput {
     #[graphql(name = "artifactID")]
     artifact_id: ID,
@@ -71,9 +75,12 @@ impl LinkArtifactInput {
             (None, Some(client_id)) => {
                 let mut reader = scope.state.store.reader().await?;
                 let named = versions::by_client_id(&mut reader, &client_id).await?;
-                named.flatten().ok_or_else(|| {
-                    ApiError::not_found("there is no artifact with this `clientID`")
-                })?
+                let Named::Version(id) = named else {
+                    return Err(ApiError::not_found(
+                        "there is no artifact with this `clientID`",
+                    ));
+                };
+                id
             }
             (None, None) => {
                 return Err(ApiError::invalid("`artifactID` or `clientID` is needed"));

@@ -1,6 +1,7 @@
 //! Logging a version: from its announcement to its commit.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Slot;
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use runlane_model::artifact::digest::{Algorithm, Digest};
@@ -20,7 +21,7 @@ use super::words::{CompleteMultipartAction, DigestAlgorithm, ManifestType, Stora
 use super::{MANIFEST, artifact_id};
 use crate::artifacts::create::{self, NewArtifact};
 use crate::artifacts::manifests::{self, Announced};
-use crate::artifacts::{checked_aliases, commit, find, ttl_of};
+use crate::artifacts::{checked_aliases, commits, find, ttl_of};
 use crate::blobs;
 use crate::error::{ApiError, StoreError};
 use crate::store::artifacts::versions::VersionRow;
@@ -170,16 +171,15 @@ fn filled(text: Option<String>) -> Option<String> {
 
 impl CreateArtifactInput {
     fn read(self) -> Result<NewArtifact, ApiError> {
-        let named = filled(self.artifact_collection_name);
-        let mut names: Vec<String> = named
+        let mut collections: Vec<String> = filled(self.artifact_collection_name)
             .into_iter()
             .chain(self.artifact_collection_names.unwrap_or_default())
             .collect();
-        names.dedup();
-        let [collection] = <[String; 1]>::try_from(names).map_err(|names| {
+        collections.dedup();
+        let [collection] = <[String; 1]>::try_from(collections).map_err(|collections| {
             ApiError::invalid(format!(
                 "an artifact is logged to one collection, and {} are named; link it to others",
-                names.len()
+                collections.len()
             ))
         })?;
         if let Some(region) = filled(self.storage_region).filter(|region| region != "default") {
@@ -380,7 +380,7 @@ impl LoggingMutation {
     ) -> Result<ArtifactPayload, ApiError> {
         let scope = Scope::of(context)?;
         let id = artifact_id(&input.artifact_id)?;
-        let id = commit::commit(scope.access(), id).await?;
+        let id = commits::commit(scope.access(), id).await?;
         Ok(ArtifactPayload {
             artifact: Some(Artifact::changed(scope, id).await?),
         })
@@ -396,9 +396,8 @@ async fn upload_files(scope: &Scope, wanted: Vec<Wanted>) -> Result<Vec<ContentF
     {
         let mut reader = state.store.reader().await?;
         for file in &wanted {
-            if !versions.contains_key(&file.artifact_id) {
-                let version = find::pending(scope.access(), &mut reader, file.artifact_id).await?;
-                versions.insert(file.artifact_id, version);
+            if let Slot::Vacant(free) = versions.entry(file.artifact_id) {
+                free.insert(find::pending(scope.access(), &mut reader, file.artifact_id).await?);
             }
         }
         for (id, version) in &versions {
@@ -408,9 +407,10 @@ async fn upload_files(scope: &Scope, wanted: Vec<Wanted>) -> Result<Vec<ContentF
                 .map(|file| (file.algorithm, file.digest))
                 .collect();
             let found = blob_rows::find_many(&mut reader, version.entity_id, &digests).await?;
-            for ((algorithm, digest), blob) in found {
-                here.insert((*id, algorithm, digest), blob.id);
-            }
+            let found = found.into_iter();
+            here.extend(
+                found.map(|((algorithm, digest), blob)| ((*id, algorithm, digest), blob.id)),
+            );
         }
     }
     if !here.is_empty() {

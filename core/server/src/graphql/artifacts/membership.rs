@@ -1,10 +1,5 @@
 //! Places of versions in collections.
 
-#![expect(
-    clippy::unused_async,
-    reason = "resolvers are asynchronous by contract"
-)]
-
 use async_graphql::{Context, ID, Object, SimpleObject};
 
 use super::super::files::FileConnection;

@@ -1,5 +1,10 @@
 //! Where artifacts are found: by id, in projects, and with runs.
 
+#![expect(
+    clippy::used_underscore_binding,
+    reason = "the derived code hands over arguments that are only taken for their callers' sake"
+)]
+
 use async_graphql::{Context, ID, Object, SimpleObject};
 
 use super::super::Scope;
@@ -15,7 +20,8 @@ use crate::artifacts::find;
 use crate::error::ApiError;
 use crate::store::artifacts::collection_list::Within;
 use crate::store::artifacts::version_list::{self, Part};
-use crate::store::artifacts::{collections, types, versions};
+use crate::store::artifacts::versions::{self, Named};
+use crate::store::artifacts::{collections, types};
 
 /// The version that a client's own id names.
 #[derive(SimpleObject)]
@@ -70,7 +76,7 @@ impl QueryArtifacts {
         let scope = Scope::of(context)?;
         let mut reader = scope.state.store.reader().await?;
         let named = versions::by_client_id(&mut reader, &client_id).await?;
-        let Some(id) = named.flatten() else {
+        let Named::Version(id) = named else {
             return Ok(None);
         };
         let version = find::readable(scope.access(), &mut reader, id).await?;

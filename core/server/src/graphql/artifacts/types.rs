@@ -1,10 +1,5 @@
 //! Types of artifacts.
 
-#![expect(
-    clippy::unused_async,
-    reason = "resolvers are asynchronous by contract"
-)]
-
 use async_graphql::{Context, ID, Object, SimpleObject};
 
 use super::super::page::{Page, PageInfo, complexity};

@@ -283,14 +283,36 @@ pub(crate) async fn set_pending_aliases(
     Ok(())
 }
 
+/// What becomes of a value that may be missing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Change<T> {
+    /// It stays as it is.
+    #[default]
+    Kept,
+    /// It is this one, or none.
+    Set(Option<T>),
+}
+
+impl<T> Change<T> {
+    fn is_set(&self) -> bool {
+        matches!(self, Self::Set(_))
+    }
+
+    fn value(self) -> Option<T> {
+        match self {
+            Self::Kept => None,
+            Self::Set(value) => value,
+        }
+    }
+}
+
 /// New values of a version; `None` leaves the old one.
 #[derive(Debug, Default)]
 pub(crate) struct VersionChange<'a> {
-    /// The inner `None`: none.
-    pub(crate) description: Option<Option<&'a str>>,
+    pub(crate) description: Change<&'a str>,
     pub(crate) metadata: Option<&'a str>,
-    /// The inner `None`: as the collection's.
-    pub(crate) ttl_seconds: Option<Option<i64>>,
+    /// None: as the collection's.
+    pub(crate) ttl_seconds: Change<i64>,
 }
 
 /// Changes what is given.
@@ -309,12 +331,12 @@ pub(crate) async fn update(
         WHERE id = $1",
     )
     .bind(id)
-    .bind(change.description.flatten())
+    .bind(change.description.value())
     .bind(change.metadata)
-    .bind(i64::from(change.ttl_seconds.is_some()))
-    .bind(change.ttl_seconds.flatten())
+    .bind(i64::from(change.ttl_seconds.is_set()))
+    .bind(change.ttl_seconds.value())
     .bind(now_micros)
-    .bind(i64::from(change.description.is_some()))
+    .bind(i64::from(change.description.is_set()))
     .execute(connection)
     .await?;
     Ok(())
@@ -390,16 +412,30 @@ pub(crate) async fn rename_by_client(
     Ok(())
 }
 
-/// The row id of the version that `client_id` names; the outer `None`: it names nothing, the inner one: it names a collection.
+/// What a client's id names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Named {
+    Nothing,
+    /// The version with this row id, which may be gone.
+    Version(i64),
+    Collection,
+}
+
+/// What `client_id` names.
 pub(crate) async fn by_client_id(
     connection: &mut Connection,
     client_id: &str,
-) -> Result<Option<Option<i64>>, StoreError> {
-    let id = sqlx::query_scalar("SELECT artifact_id FROM artifact_client_ids WHERE client_id = $1")
-        .bind(client_id)
-        .fetch_optional(connection)
-        .await?;
-    Ok(id)
+) -> Result<Named, StoreError> {
+    let found: Option<(Option<i64>,)> =
+        sqlx::query_as("SELECT artifact_id FROM artifact_client_ids WHERE client_id = $1")
+            .bind(client_id)
+            .fetch_optional(connection)
+            .await?;
+    Ok(match found {
+        None => Named::Nothing,
+        Some((Some(id),)) => Named::Version(id),
+        Some((None,)) => Named::Collection,
+    })
 }
 
 /// Versions to be swept away at `now_micros`, at most `limit`: committed ones whose time, counted from their creation, is over, unless
