@@ -80,7 +80,7 @@ def test_reserved_types_take_other_names() -> None:
         {"storage_region": 5},
         {"digest_algorithm": 5},
     ],
-    ids=str,
+    ids=lambda arguments: "-".join(arguments),
 )
 def test_arguments_of_a_wrong_type_are_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(TypeError):
@@ -96,7 +96,7 @@ def test_arguments_of_a_wrong_type_are_refused(arguments: dict[str, Any]) -> Non
         {"storage_region": ""},
         {"digest_algorithm": "SHA1"},
     ],
-    ids=lambda arguments: str(arguments)[:40],
+    ids=lambda arguments: "-".join(arguments),
 )
 def test_arguments_that_break_a_rule_are_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r".+"):

@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections import deque
+from weakref import WeakSet
 
 from runlane import _core, terminal
 from runlane._json_text import encode
@@ -80,6 +81,7 @@ class Saving:
             raise ValueError(f"artifact `{self._name}` was not logged: {self._error}") from self._error
         if self._run._finished:
             return self._known_to_server()
+        told = ""
         while True:
             left = _left(end)
             answer = self._ask(_ASK_SECS if left is None else min(_ASK_SECS, left))
@@ -90,6 +92,9 @@ class Saving:
                 return str(answer["artifact_id"])
             if left is not None and left <= 0:
                 raise self._timed_out(timeout, problem)
+            if problem and problem != told:
+                told = problem
+                terminal.termwarn(f"artifact `{self._name}` is not stored yet: {problem}")
 
     def _ask(self, timeout_secs: float) -> dict[str, Any]:
         return self._run._ask("artifact", {"client_id": self._client_id}, timeout_secs)
@@ -121,7 +126,7 @@ class HandOver:
         self._waiting: deque[tuple[Artifact, Callable[[], None]]] = deque()
         self._thread: threading.Thread | None = None
         self._pid = os.getpid()
-        _open.append(self)
+        _open.add(self)
 
     def submit(self, artifact: Artifact, publish: Callable[[], None]) -> None:
         """Call `publish` when everything of the artifact is hashed: now, if it is and nothing waits before it."""
@@ -169,12 +174,12 @@ class HandOver:
 
 
 #: Those of this process, and of those that it was forked from.
-_open: list[HandOver] = []
+_open: WeakSet[HandOver] = WeakSet()
 
 
 def hand_over_all() -> None:
     """Wait until the daemon has every artifact that this process logged. The process ends."""
-    for one in _open:
+    for one in list(_open):
         one.wait()
 
 
