@@ -84,8 +84,7 @@ class Objects:
 
     def _written(self, obj: WBValue, path: str) -> ArtifactManifestEntry:
         write = getattr(obj, "_write_artifact_form", None)
-        with _staging.scratch() as directory:
-            target = os.path.join(directory, "object")
+        with _staging.scratch_file() as target:
             if write is not None:
                 with open(target, "wb") as binary:
                     write(self, binary)

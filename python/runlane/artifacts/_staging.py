@@ -76,7 +76,7 @@ def take(paths: Sequence[str], algorithm: ArtifactDigestAlgorithm, *, copy: bool
 
 
 def adopt(path: str, algorithm: ArtifactDigestAlgorithm) -> _core.StagedFile:
-    """Take over a file that was written to a path of `scratch`."""
+    """Take over a file that was written to a path of `scratch`, or to `scratch_file`."""
     return _opened().adopt(path, algorithm.short)
 
 
@@ -96,6 +96,30 @@ class scratch:  # noqa: N801 - used as a function
         import shutil
 
         shutil.rmtree(self._path, ignore_errors=True)
+
+
+class scratch_file:  # noqa: N801 - used as a function
+    """A path in this process's part of the staging directory; gone if nobody has taken the file over.
+
+    Removing a directory may take longer than all the rest: an object that is one file needs none.
+    """
+
+    def __enter__(self) -> str:
+        import tempfile
+
+        try:
+            descriptor, self._path = tempfile.mkstemp(prefix="new-", dir=_opened().directory)
+        except OSError as error:
+            raise _explained(error) from error
+        os.close(descriptor)
+        return self._path
+
+    def __exit__(self, *_error: object) -> None:
+        try:
+            os.unlink(self._path)
+        except OSError:
+            # Taken over; or left to the end of the process.
+            return
 
 
 def _explained(error: OSError) -> OSError:
