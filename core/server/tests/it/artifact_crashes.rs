@@ -168,3 +168,41 @@ async fn a_run_is_deleted_with_its_artifacts_if_asked() {
         assert_eq!(facts(&client).await["artifacts"]["totalCount"], 1, "{run}");
     }
 }
+
+/// A commit that takes longer than a request may goes on; asked again, its outcome is told.
+#[tokio::test]
+async fn a_long_commit_goes_on_without_its_request() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let server = TestServer::start_in(dir, |config| {
+        config.limits.join_wait = std::time::Duration::ZERO;
+    })
+    .await;
+    let client = Client::owner(&server);
+    let (manifest, digest) = references(MANY);
+    let id = client.create("ds", &digest).await;
+    client.send_manifest(&id, manifest, "FULL").await;
+    let first = client.commit(&id).await;
+    assert_eq!(first.status, 503, "W&B's client asks again at this status");
+    assert_eq!(
+        first.json()["errors"][0]["extensions"]["code"],
+        "in_progress"
+    );
+    let deadline = std::time::Instant::now() + std::time::Duration::from_mins(1);
+    loop {
+        let answer = client.commit(&id).await;
+        if answer.status == 200 {
+            let done = answer.json();
+            assert_eq!(
+                done["data"]["commitArtifact"]["artifact"]["state"], "COMMITTED",
+                "{done}"
+            );
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(
+        facts(&client).await["artifacts"]["edges"][0]["node"]["fileCount"],
+        json!(MANY)
+    );
+}

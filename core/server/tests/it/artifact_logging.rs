@@ -13,7 +13,7 @@ const VERSIONS: &str = "{ project(name: \"p\", entityName: \"me\") { artifactCol
     artifacts(order: \"+version_index\") { totalCount edges { version node { id digest size fileCount aliases { alias } } } } } } }";
 const MAPPING: &str = "query M($id: ID!) { clientIDMapping(clientID: $id) { serverID } }";
 
-fn input(digest: &str, more: Value) -> Value {
+fn input(digest: &str, more: &Value) -> Value {
     let mut input = json!({
         "entityName": "me", "projectName": "p", "artifactTypeName": "dataset", "artifactCollectionName": "ds",
         "artifactCollectionNames": null, "digest": digest, "digestAlgorithm": "MANIFEST_MD5", "runName": null,
@@ -52,7 +52,7 @@ async fn new_content_is_pending_and_known_content_is_committed() {
     let digest = "22572f4f3494bd013f0af76b2bdf1598";
     assert_eq!(manifest_digest(Algorithm::Md5, &files), digest);
     let made = client
-        .ask(CREATE, json!({"input": input(digest, json!({}))}))
+        .ask(CREATE, json!({"input": input(digest, &json!({}))}))
         .await;
     let artifact = &made["createArtifact"]["artifact"];
     assert_eq!(artifact["state"], "PENDING");
@@ -67,7 +67,7 @@ async fn new_content_is_pending_and_known_content_is_committed() {
     assert_eq!(client.committed(&id).await, id);
     let more = json!({"aliases": [{"alias": "best", "artifactCollectionName": "ds"}]});
     let again = client
-        .ask(CREATE, json!({"input": input(digest, more)}))
+        .ask(CREATE, json!({"input": input(digest, &more)}))
         .await;
     let expected =
         json!({"id": id, "state": "COMMITTED", "artifactSequence": {"latestArtifact": {"id": id}}});
@@ -278,7 +278,7 @@ async fn words_are_checked_before_anything_is_made() {
     ] {
         let mut more = json!({"aliases": []});
         more[name] = value.clone();
-        let given = input(&good, more);
+        let given = input(&good, &more);
         let answer = client.refusal(CREATE, json!({"input": given})).await;
         assert!(answer.contains(said), "{name} {value}: {answer}");
     }
@@ -291,7 +291,7 @@ async fn words_are_checked_before_anything_is_made() {
     assert_eq!(found["project"], Value::Null);
     // All versions of an artifact have one type.
     client.log_as("ds", &[("a", b"1")], json!({})).await;
-    let given = input(&good, json!({"artifactTypeName": "model"}));
+    let given = input(&good, &json!({"artifactTypeName": "model"}));
     let said = client.refusal(CREATE, json!({"input": given})).await;
     assert!(
         said.contains("`ds` has type `dataset`, and `model` was given"),

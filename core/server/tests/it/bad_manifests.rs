@@ -16,6 +16,10 @@ fn manifest(contents: &str) -> String {
 }
 
 #[tokio::test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "a table of cases and one loop over it"
+)]
 async fn what_cannot_be_a_version_is_refused_with_its_entry() {
     let server = TestServer::start().await;
     let client = Client::owner(&server);
