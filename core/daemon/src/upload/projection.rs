@@ -67,7 +67,7 @@ pub(crate) struct Projection {
     /// Records of what cannot be uploaded from a log: directories of TensorBoard that another client followed.
     pub(crate) kept: u64,
     /// The step of the last row.
-    pub(crate) last_step: Option<i64>,
+    last_step: Option<i64>,
     /// Rows, lines and other data that could not be kept, by the log's markers.
     pub(crate) lost: u64,
     pub(crate) format: LineFormat,
@@ -378,6 +378,17 @@ impl Projection {
         ConsoleLines {
             lines: lines.collect(),
             fixed,
+        }
+    }
+
+    /// The step at which an artifact was logged, as W&B's client tells it: the one before that of the row being made; none before
+    /// the first row.
+    pub(crate) fn step_of(&self, record: &pb::ArtifactRecord) -> Option<i64> {
+        if self.is_ours {
+            let step = record.runlane_next_step - 1;
+            (step >= 0).then_some(step + self.shift.step)
+        } else {
+            self.last_step
         }
     }
 

@@ -401,6 +401,9 @@ pub struct ArtifactRecord {
     pub incremental_beta1: bool,
     #[prost(message, optional, tag = "200")]
     pub info: ::core::option::Option<RecordInfo>,
+    /// The step of the row after it, by the one who logs it.
+    #[prost(int64, tag = "2000")]
+    pub runlane_next_step: i64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ArtifactManifest {

@@ -7,6 +7,25 @@ use runlane_proto::wandb_internal::record::RecordType;
 
 use super::super::encode::{Mark, put_mark};
 use super::{EntryError, Remark, RunState, merge_run};
+use crate::wire::put_varint;
+
+/// The fields that `put_next_step` writes: `Record.artifact` and `ArtifactRecord.runlane_next_step`.
+const ARTIFACT: u64 = 8;
+const NEXT_STEP: u64 = 2000;
+
+/// Says of an artifact's record when it was logged: to a reader, a message that stands there twice is one with the fields of both,
+/// and that with the manifest need not be written anew.
+fn put_next_step(out: &mut Vec<u8>, step: i64) {
+    let Ok(step) = u64::try_from(step) else {
+        return;
+    };
+    let mut inner = Vec::new();
+    put_varint(&mut inner, NEXT_STEP << 3);
+    put_varint(&mut inner, step);
+    put_varint(out, ARTIFACT << 3 | 2);
+    put_varint(out, inner.len() as u64);
+    out.extend_from_slice(&inner);
+}
 
 impl RunState {
     /// Takes a record of the client: into the log with its mark, then into the state.
@@ -34,6 +53,8 @@ impl RunState {
             // Requests are never stored; the others are the daemon's to write.
             return Ok(());
         }
+        let is_artifact = matches!(kind, RecordType::Artifact(_));
+        let next_step = is_artifact.then(|| self.next_step_of(mark.writer));
         self.batch.push_with(|out| {
             // `num` is the log's to give. Other fields, unknown ones included, stay byte for byte.
             if record.num == 0 {
@@ -46,6 +67,9 @@ impl RunState {
                     }
                     .encode_to_vec(),
                 );
+            }
+            if let Some(step) = next_step {
+                put_next_step(out, step);
             }
             put_mark(out, mark);
         });
@@ -142,5 +166,31 @@ impl RunState {
             ..Default::default()
         };
         self.batch.push(&record.encode_to_vec());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_step_is_a_field_of_the_artifact() {
+        let artifact = pb::ArtifactRecord {
+            name: "data".to_owned(),
+            manifest: Some(pb::ArtifactManifest::default()),
+            ..Default::default()
+        };
+        let record = |artifact| pb::Record {
+            record_type: Some(RecordType::Artifact(artifact)),
+            ..Default::default()
+        };
+        let mut bytes = record(artifact.clone()).encode_to_vec();
+        put_next_step(&mut bytes, 300);
+        let read = pb::Record::decode(&*bytes).expect("a record");
+        let expected = pb::ArtifactRecord {
+            runlane_next_step: 300,
+            ..artifact
+        };
+        assert_eq!(read, record(expected));
     }
 }

@@ -184,7 +184,7 @@ impl Site {
             "aliases": aliases.collect::<Vec<_>>(),
             "metadata": some(&record.metadata),
             "ttlDurationSeconds": (record.ttl_duration_seconds != 0).then_some(record.ttl_duration_seconds),
-            "historyStep": step.filter(|step| *step > 0),
+            "historyStep": step,
             "enableDigestDeduplication": true,
             "distributedID": some(&record.distributed_id),
             "clientID": some(&record.client_id),

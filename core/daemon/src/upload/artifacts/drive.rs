@@ -117,104 +117,127 @@ struct Work {
 /// Saves one artifact, however long the server is away.
 pub(in crate::upload) async fn save(errand: Errand) -> Saved {
     let item = errand.item.clone();
-    let work = match blocking(|| Work::read(errand)) {
-        Ok(work) => Arc::new(work),
-        Err(problem) => {
-            return Saved {
-                item,
-                outcome: Ended::Failed(problem),
-            };
-        }
+    let outcome = match blocking(|| Work::read(errand)) {
+        Ok(work) => Saving::new(work).run().await,
+        Err(problem) => Ended::Failed(problem),
     };
-    let clock = Arc::clone(&work.errand.clock);
-    let mut saver = Saver::new(Facts {
-        finalize: work.record.finalize,
-        uses: work.record.use_after_commit,
-        base_id: Some(work.record.base_id.clone()).filter(|id| !id.is_empty()),
-    });
-    let mut fates = None;
-    let mut manifest: Option<Arc<ManifestFile>> = None;
-    let mut measurer = Some(Measurer::new(&work.source, &work.errand));
-    let mut calls: JoinSet<(u32, Done)> = JoinSet::new();
-    loop {
-        while let Some(call) = saver.next(clock.now()) {
-            let (round, work) = (saver.round(), Arc::clone(&work));
-            match call {
-                Call::Measure { count, from_start } => {
-                    let measurer = measurer.take().filter(|_| !from_start);
-                    let mut measurer =
-                        measurer.unwrap_or_else(|| Measurer::new(&work.source, &work.errand));
-                    calls.spawn(async move {
-                        let measured = measurer.measure(count).await;
-                        (round, Done::Measured(Box::new(measurer), measured))
-                    });
-                }
-                Call::WriteManifest {
-                    fates: found,
-                    resolved,
-                } => {
-                    fates = Some(Arc::clone(&found));
-                    calls.spawn(async move {
-                        let region = storage_region(&work.record);
-                        let (source, path) = (&work.source, &work.manifest_path);
-                        let written = blocking(|| {
-                            manifest_file::write(source, path, &found, &resolved, region.as_deref())
-                        });
-                        (round, Done::Manifest(written))
-                    });
-                }
-                Call::PutManifest { place } => {
-                    let manifest = manifest.clone();
-                    calls.spawn(async move {
-                        let outcome = work.put_manifest(place, manifest.as_deref()).await;
-                        (round, Done::Answer(Answer::ManifestPut(outcome)))
-                    });
-                }
-                call => {
-                    calls.spawn(async move { (round, Done::Answer(work.perform(call).await)) });
-                }
-            }
+    Saved { item, outcome }
+}
+
+/// One artifact on its way: the steps, and what their calls share.
+struct Saving {
+    work: Arc<Work>,
+    saver: Saver,
+    calls: JoinSet<(u32, Done)>,
+    /// While no call has it.
+    measurer: Option<Box<Measurer>>,
+    manifest: Option<Arc<ManifestFile>>,
+    fates: Option<Arc<Fates>>,
+}
+
+impl Saving {
+    fn new(work: Work) -> Self {
+        let base_id = Some(work.record.base_id.clone());
+        let saver = Saver::new(Facts {
+            finalize: work.record.finalize,
+            uses: work.record.use_after_commit,
+            base_id: base_id.filter(|id| !id.is_empty()),
+        });
+        Self {
+            work: Arc::new(work),
+            saver,
+            calls: JoinSet::new(),
+            measurer: None,
+            manifest: None,
+            fates: None,
         }
-        work.errand.progress.show(&saver, &item.name);
-        if let Some(outcome) = saver.outcome() {
-            let outcome = work.ended(outcome.clone(), fates);
-            return Saved { item, outcome };
-        }
-        let wake = saver.wake();
-        let sleep = async {
-            match wake {
-                Some(at) => clock.sleep_until(at).await,
-                None => std::future::pending().await,
+    }
+
+    async fn run(mut self) -> Ended {
+        let clock = Arc::clone(&self.work.errand.clock);
+        loop {
+            while let Some(call) = self.saver.next(clock.now()) {
+                self.start(call);
             }
-        };
-        tokio::select! {
-            Some(done) = calls.join_next(), if !calls.is_empty() => {
-                let (round, done) = match done {
-                    Ok(done) => done,
+            let errand = &self.work.errand;
+            errand.progress.show(&self.saver, &errand.item.name);
+            if let Some(outcome) = self.saver.outcome() {
+                return self.work.ended(outcome.clone(), self.fates.take());
+            }
+            let wake = self.saver.wake();
+            let sleep = async {
+                match wake {
+                    Some(at) => clock.sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                Some(done) = self.calls.join_next(), if !self.calls.is_empty() => match done {
+                    Ok((round, done)) if round == self.saver.round() => {
+                        let answer = self.answer(done);
+                        self.saver.take(answer, clock.now(), rand::random());
+                    }
+                    // What was begun before everything began anew.
+                    Ok(_) => {}
                     Err(error) => {
                         tracing::error!(%error, "a step of an artifact ended abnormally");
-                        let outcome = Ended::Failed("a step of it ended abnormally".to_owned());
-                        return Saved { item, outcome };
+                        return Ended::Failed("a step of it ended abnormally".to_owned());
                     }
-                };
-                if round != saver.round() {
-                    continue;
-                }
-                let answer = match done {
-                    Done::Answer(answer) => answer,
-                    Done::Measured(back, measured) => {
-                        measurer = Some(*back);
-                        Answer::Measured(measured)
-                    }
-                    Done::Manifest(written) => Answer::ManifestWritten(written.map(|file| {
-                        let md5 = file.md5.base64();
-                        manifest = Some(Arc::new(file));
-                        Written { md5 }
-                    })),
-                };
-                saver.take(answer, clock.now(), rand::random());
+                },
+                () = sleep => {}
             }
-            () = sleep => {}
+        }
+    }
+
+    fn start(&mut self, call: Call) {
+        let (round, work) = (self.saver.round(), Arc::clone(&self.work));
+        match call {
+            Call::Measure { count, from_start } => {
+                let known = self.measurer.take().filter(|_| !from_start);
+                let mut measurer =
+                    known.unwrap_or_else(|| Box::new(Measurer::new(&work.source, &work.errand)));
+                self.calls.spawn(async move {
+                    let files = measurer.measure(count).await;
+                    (round, Done::Measured(measurer, files))
+                });
+            }
+            Call::WriteManifest { fates, resolved } => {
+                self.fates = Some(Arc::clone(&fates));
+                self.calls.spawn(async move {
+                    let region = storage_region(&work.record);
+                    let (source, path) = (&work.source, &work.manifest_path);
+                    let written = blocking(|| {
+                        manifest_file::write(source, path, &fates, &resolved, region.as_deref())
+                    });
+                    (round, Done::Manifest(written))
+                });
+            }
+            Call::PutManifest { place } => {
+                let manifest = self.manifest.clone();
+                self.calls.spawn(async move {
+                    let outcome = work.put_manifest(place, manifest.as_deref()).await;
+                    (round, Done::Answer(Answer::ManifestPut(outcome)))
+                });
+            }
+            call => {
+                self.calls
+                    .spawn(async move { (round, Done::Answer(work.perform(call).await)) });
+            }
+        }
+    }
+
+    fn answer(&mut self, done: Done) -> Answer {
+        match done {
+            Done::Answer(answer) => answer,
+            Done::Measured(measurer, files) => {
+                self.measurer = Some(measurer);
+                Answer::Measured(files)
+            }
+            Done::Manifest(written) => Answer::ManifestWritten(written.map(|file| {
+                let md5 = file.md5.base64();
+                self.manifest = Some(Arc::new(file));
+                Written { md5 }
+            })),
         }
     }
 }

@@ -14,7 +14,7 @@ pub(in crate::upload) struct Item {
     pub(in crate::upload) end: u64,
     pub(in crate::upload) name: String,
     pub(in crate::upload) client_id: String,
-    /// The last row's step before it.
+    /// The step at which it was logged.
     pub(in crate::upload) step: Option<i64>,
 }
 

@@ -82,7 +82,7 @@ impl Engine {
                 end,
                 name: record.name.clone(),
                 client_id: record.client_id.clone(),
-                step: self.projection.last_step,
+                step: self.projection.step_of(record),
             });
         }
     }
@@ -171,7 +171,7 @@ impl Engine {
                     .spawn(async move { blocking(|| leftovers.put_by()) });
             }
             Err(error) => {
-                tracing::warn!(%error, "upload cursor cannot be saved: staged files stay")
+                tracing::warn!(%error, "upload cursor cannot be saved: staged files stay");
             }
         }
     }

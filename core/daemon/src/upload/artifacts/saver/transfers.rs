@@ -307,26 +307,24 @@ impl Transfers {
                 continue;
             }
             let mut bytes = work.wanted.size;
-            match place.parts.clone().filter(|_| work.wanted.parts.is_some()) {
-                Some(places) => {
-                    let mut parts = PartsWork::default();
-                    for part in places.parts {
-                        let known = work.wanted.part(part.part_number);
-                        match known.filter(|_| part.is_stored == Some(true)) {
-                            Some((known, md5)) => {
-                                bytes = bytes.saturating_sub(known.length);
-                                parts.done.insert(part.part_number, md5.hex());
-                            }
-                            None => parts.waiting.push_back(part),
+            let places = place.parts.clone();
+            if let Some(places) = places.filter(|_| work.wanted.parts.is_some()) {
+                let mut parts = PartsWork::default();
+                for part in places.parts {
+                    let known = work.wanted.part(part.part_number);
+                    match known.filter(|_| part.is_stored == Some(true)) {
+                        Some((known, md5)) => {
+                            bytes = bytes.saturating_sub(known.length);
+                            parts.done.insert(part.part_number, md5.hex());
                         }
+                        None => parts.waiting.push_back(part),
                     }
-                    work.state = State::Cut(place, parts);
-                    self.cut.insert(file);
                 }
-                None => {
-                    work.state = State::Whole(place);
-                    self.ready.push_back(file);
-                }
+                work.state = State::Cut(place, parts);
+                self.cut.insert(file);
+            } else {
+                work.state = State::Whole(place);
+                self.ready.push_back(file);
             }
             if !std::mem::replace(&mut work.is_counted, true) {
                 self.bytes += bytes;
