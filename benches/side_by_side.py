@@ -14,6 +14,7 @@ from artifacts import compare_artifacts
 from bench_world import Report, World, adopt_orphans, median
 from durable import compare_durable, measure_idle_daemon
 from ingest import DATABASES, measure_ingest
+from media import compare_media
 from public_api import compare_public_api
 from run_table import measure_queries
 from sampling import compare_sampling
@@ -21,7 +22,18 @@ from tables import compare_tables
 from watch_cost import compare_watch
 
 PROBE = "probe.py"
-PARTS = ("calls", "durable", "ingest", "reading", "queries", "watch", "sampling", "tables", "artifacts")
+PARTS = (
+    "calls",
+    "durable",
+    "ingest",
+    "reading",
+    "queries",
+    "watch",
+    "sampling",
+    "media",
+    "tables",
+    "artifacts",
+)
 
 
 def compare_imports(ours: World, peer: World, rounds: int, report: Report) -> None:
@@ -103,10 +115,13 @@ def main() -> int:
                 measure_queries(database, report, rounds=2 * arguments.rounds + 1)
         if "reading" in arguments.only:
             compare_public_api(ours, peer, arguments.rounds, report)
-        if "tables" in arguments.only:
-            compare_tables(ours, peer, max(1, arguments.rounds // 2), report)
-        if "artifacts" in arguments.only:
-            compare_artifacts(ours, peer, max(1, arguments.rounds // 2), report)
+        for part, compare in (
+            ("media", compare_media),
+            ("tables", compare_tables),
+            ("artifacts", compare_artifacts),
+        ):
+            if part in arguments.only:
+                compare(ours, peer, max(1, arguments.rounds // 2), report)
         if "watch" in arguments.only:
             compare_watch(max(3, arguments.rounds // 2), report)
     finally:

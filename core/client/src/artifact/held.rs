@@ -31,7 +31,8 @@ enum Origin {
     Staged {
         home: Arc<Staging>,
         name: String,
-        is_logged: AtomicBool,
+        /// The daemon has the only link.
+        is_given: AtomicBool,
     },
     Left {
         path: PathBuf,
@@ -147,7 +148,7 @@ impl Held {
             origin: Origin::Staged {
                 home: Arc::clone(home),
                 name,
-                is_logged: AtomicBool::new(false),
+                is_given: AtomicBool::new(false),
             },
             size,
             job,
@@ -160,9 +161,9 @@ impl Held {
             Origin::Staged {
                 home,
                 name,
-                is_logged,
+                is_given,
             } => {
-                if is_logged.load(Ordering::Relaxed) {
+                if is_given.load(Ordering::Relaxed) {
                     home.logged(name)
                 } else {
                     home.unlogged(name)
@@ -190,19 +191,26 @@ impl Held {
             Origin::Staged {
                 home,
                 name,
-                is_logged,
+                is_given,
             } => {
                 let from = self.path();
                 let fault = StagingError::at(&from);
-                if home.is_ours() && !is_logged.load(Ordering::Relaxed) {
-                    let to = home.logged(name);
-                    fs::rename(&from, &to).map_err(&fault)?;
-                    is_logged.store(true, Ordering::Relaxed);
-                    return Ok(to);
-                }
-                // It goes to the daemon a second time, or belongs to the process that this one was forked from.
                 let to = home.logged(&home.new_name().map_err(&fault)?);
-                fs::hard_link(&from, &to).map_err(&fault)?;
+                // The own link stays for another time: the daemon moves or removes what it is given. A process that was forked from
+                // the owner leaves its file alone.
+                match fs::hard_link(&from, &to) {
+                    Err(error)
+                        if error.kind() != io::ErrorKind::NotFound
+                            && home.is_ours()
+                            && !is_given.load(Ordering::Relaxed) =>
+                    {
+                        let to = home.logged(name);
+                        fs::rename(&from, &to).map_err(&fault)?;
+                        is_given.store(true, Ordering::Relaxed);
+                        return Ok(to);
+                    }
+                    linked => linked.map_err(&fault)?,
+                }
                 Ok(to)
             }
         }
@@ -215,10 +223,10 @@ impl Drop for Held {
         if let Origin::Staged {
             home,
             name,
-            is_logged,
+            is_given,
         } = &self.origin
             && home.is_ours()
-            && !is_logged.load(Ordering::Relaxed)
+            && !is_given.load(Ordering::Relaxed)
         {
             drop(fs::remove_file(home.unlogged(name)));
         }
@@ -352,11 +360,13 @@ mod tests {
         let copied = |_| Held::copied(&staging, &source, Algorithm::Md5, &|| true).expect("copied");
         let [dropped, logged] = [1, 2].map(copied);
         let (gone, kept) = (dropped.path(), logged.hand_over().expect("handed over"));
-        assert_eq!(logged.path(), kept);
+        // What the daemon does with it once it is stored.
+        fs::remove_file(&kept).expect("removed");
         let again = logged.hand_over().expect("handed over again");
         assert_ne!(again, kept);
+        let own = logged.path();
         drop((dropped, logged));
-        assert!(!gone.exists() && kept.exists() && again.exists());
+        assert!(!gone.exists() && !own.exists() && again.exists());
     }
 
     #[test]
