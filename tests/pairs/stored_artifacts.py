@@ -32,7 +32,7 @@ _CHECKED_NAME = re.compile(r"^(run-\(run\)-.*)-[\w-]{6}$")
 # The two clients ran in two places.
 _PLACE = re.compile(r"^file:///\S*?/work/")
 # Entries of incremental tables carry the time.
-_INCREMENT = re.compile(r"^(None|\d+)-\d{13}\.")
+_INCREMENT = re.compile(r"(^|/)(None|\d+)-\d{13}\.")
 _BYTES = ("sha256", "size", "md5")
 
 
@@ -54,7 +54,7 @@ def name_without_hash(name: str, run_id: str) -> str:
     """A path or name without what is random or made from the bytes of a PNG."""
     name = _CLIENT_ID.sub(r"\1(id)", name).replace(run_id, "(run)")
     name = _PLACE.sub("file://(work)/", _CHECKED_NAME.sub(r"\1-(sum)", name))
-    return _INCREMENT.sub(r"\1-(time).", _HASHED_PNG.sub(r"\1(hash)\2", name))
+    return _INCREMENT.sub(r"\1\2-(time).", _HASHED_PNG.sub(r"\1(hash)\2", name))
 
 
 def value_without_hash(value: Any, run_id: str) -> Any:
