@@ -215,12 +215,17 @@ async fn a_link_shows_the_version_and_hides_where_it_comes_from() {
         world.ask("boss", open, json!({})).await["errors"],
         Value::Null
     );
+    let using = format!("mutation {{ useArtifact{} }}", arguments("useArtifact"));
+    assert_eq!(
+        world.ask("member", &using, json!({})).await["errors"],
+        Value::Null
+    );
     let read = "{ project(name: \"open\", entityName: \"team\") { artifactCollectionMembership(name: \"shown:latest\") { artifact {
         id size
         aliases { alias artifactCollection { name } }
         artifactSequence { name description project { name } latestArtifact { id } tags { edges { node { name } } }
             aliases { totalCount } artifacts { totalCount } artifactMembership(aliasName: \"v0\") { id } }
-        createdBy { __typename } usedBy { edges { node { name } } }
+        createdBy { __typename } usedBy { totalCount edges { node { name } } }
         artifactMemberships { edges { node { artifactCollection { name } } } }
         files { edges { node { name directUrl } } }
     } } } }";
@@ -231,6 +236,7 @@ async fn a_link_shows_the_version_and_hides_where_it_comes_from() {
         "aliases": {"totalCount": 0}, "artifacts": {"totalCount": 0}, "artifactMembership": null});
     assert_eq!(artifact["artifactSequence"], sequence);
     assert_eq!(artifact["createdBy"], Value::Null);
+    assert_eq!(artifact["usedBy"], json!({"totalCount": 0, "edges": []}));
     let places = json!({"edges": [{"node": {"artifactCollection": {"name": "shown"}}}]});
     assert_eq!(artifact["artifactMemberships"], places);
     assert_eq!(

@@ -232,8 +232,10 @@ impl Artifact {
                 });
             }
         }
+        // What the caller may not see is not counted either, as far as this page tells.
+        let hidden = shown - i64::try_from(edges.len()).unwrap_or(0);
         Ok(RunConnection {
-            total_count: total,
+            total_count: total - hidden,
             page_info: PageInfo::new(page.offset, shown, total),
             edges,
         })
