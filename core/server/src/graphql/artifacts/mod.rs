@@ -36,7 +36,6 @@ fn artifact_id(id: &ID) -> Result<i64, ApiError> {
 }
 
 fn collection_id(id: &ID) -> Result<i64, ApiError> {
-    ids::parse_numbered(COLLECTION, id).map_err(|_other| {
-        ApiError::invalid("this is not the id of an artifact collection")
-    })
+    ids::parse_numbered(COLLECTION, id)
+        .map_err(|_other| ApiError::invalid("this is not the id of an artifact collection"))
 }
