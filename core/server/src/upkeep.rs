@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures::TryStreamExt as _;
+use futures::StreamExt as _;
 use runlane_model::run_state::RunState;
 use tokio::sync::watch;
 
@@ -16,6 +16,8 @@ use crate::store::{Store, alerts, files, runs};
 
 /// How often a store that several servers share is looked through for leftovers.
 const LEFTOVERS_INTERVAL: Duration = Duration::from_hours(6);
+/// Objects that are looked up at a time: a store may have millions, and the embedded one is looked through before anything is served.
+const LEFTOVERS_BATCH: usize = 500;
 
 /// How long upkeep waits between looks, and what it looks for.
 #[derive(Debug, Clone, Copy)]
@@ -105,20 +107,32 @@ impl Upkeep {
         // Compared with times that the object store wrote, hence the system's clock. Younger objects may belong to work
         // in progress.
         let old = chrono::Utc::now() - store.leftover_age();
-        let mut keys = std::pin::pin!(store.objects.written_before(old));
+        let keys = store.objects.written_before(old).chunks(LEFTOVERS_BATCH);
+        let mut keys = std::pin::pin!(keys);
         let mut removed = 0;
-        while let Some(key) = keys.try_next().await? {
-            let used = {
-                let mut reader = store.reader().await?;
-                files::is_object_used(&mut reader, &key).await?
-            };
-            if !used {
-                store.objects.remove(&key).await;
-                removed += 1;
-            }
+        while let Some(batch) = keys.next().await {
+            let batch: Vec<String> = batch.into_iter().collect::<Result<_, _>>()?;
+            removed += Self::remove_unused(store, &batch).await?;
         }
         if removed > 0 {
             tracing::info!(removed, "objects of interrupted uploads removed");
+        }
+        Ok(removed)
+    }
+
+    /// Removes those of the objects `keys` that no row names; how many.
+    pub(crate) async fn remove_unused(store: &Store, keys: &[String]) -> Result<usize, StoreError> {
+        if keys.is_empty() {
+            return Ok(0);
+        }
+        let used = {
+            let mut reader = store.reader().await?;
+            files::used_objects(&mut reader, keys).await?
+        };
+        let mut removed = 0;
+        for key in keys.iter().filter(|key| !used.contains(*key)) {
+            store.objects.remove(key).await;
+            removed += 1;
         }
         Ok(removed)
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::error::StoreError;
 use crate::store::Store;
 use crate::store::blobs::unwanted;
-use crate::store::files;
+use crate::upkeep::Upkeep;
 
 /// How long content is kept that no version has, a version that nobody goes on with, and what a deleted version was made of.
 pub(crate) const GRACE: Duration = Duration::from_hours(24);
@@ -146,16 +146,9 @@ async fn remove_objects(store: &Store, mut keys: Vec<String>) -> Result<usize, S
     keys.sort();
     keys.dedup();
     let mut removed = 0;
-    for key in keys {
+    for batch in keys.chunks(unwanted::BATCH) {
         // Another entity may have a row of the same object. A new one could only be made from a row that is still there.
-        let used = {
-            let mut reader = store.reader().await?;
-            files::is_object_used(&mut reader, &key).await?
-        };
-        if !used {
-            store.objects.remove(&key).await;
-            removed += 1;
-        }
+        removed += Upkeep::remove_unused(store, batch).await?;
     }
     Ok(removed)
 }

@@ -1,7 +1,11 @@
 //! Run files: which object holds the current bytes of a name.
 
-use super::{Connection, blobs};
-use super::database::Flag;
+use std::collections::HashSet;
+
+use sqlx::AssertSqlSafe;
+
+use super::Connection;
+use super::blobs::placeholders;
 use crate::error::StoreError;
 
 /// One file of a run.
@@ -105,24 +109,29 @@ pub(crate) async fn count(connection: &mut Connection, run_id: i64) -> Result<i6
     )
 }
 
-/// Whether anything is in the object `key`: a file, a piece of history, or something of artifacts.
-pub(crate) async fn is_object_used(
+/// The tables whose rows name objects.
+const OBJECT_TABLES: [&str; 5] = [
+    "run_files",
+    "history_objects",
+    "blobs",
+    "artifact_manifests",
+    "artifact_upload_parts",
+];
+
+/// Those of the objects `keys` that something is in: a file, a piece of history, or something of artifacts.
+pub(crate) async fn used_objects(
     connection: &mut Connection,
-    key: &str,
-) -> Result<bool, StoreError> {
-    if blobs::is_object_used(connection, key).await? {
-        return Ok(true);
+    keys: &[String],
+) -> Result<HashSet<String>, StoreError> {
+    let list = placeholders(1, keys.len());
+    let of_table = |table| format!("SELECT object_key FROM {table} WHERE object_key IN ({list})");
+    let sql = OBJECT_TABLES.map(of_table).join(" UNION ");
+    let mut query = sqlx::query_scalar(AssertSqlSafe(sql));
+    for key in keys {
+        query = query.bind(key);
     }
-    let used: Flag = sqlx::query_scalar(
-        "SELECT CASE
-            WHEN EXISTS (SELECT 1 FROM run_files WHERE object_key = $1)
-                OR EXISTS (SELECT 1 FROM history_objects WHERE object_key = $1)
-            THEN 1 ELSE 0 END",
-    )
-    .bind(key)
-    .fetch_one(connection)
-    .await?;
-    Ok(used.into())
+    let used: Vec<String> = query.fetch_all(connection).await?;
+    Ok(used.into_iter().collect())
 }
 
 /// Row id of the project that a file belongs to.

@@ -59,7 +59,7 @@ const fn column(algorithm: Algorithm) -> &'static str {
 }
 
 /// `$from, …`: placeholders of `count` values.
-fn placeholders(from: usize, count: usize) -> String {
+pub(super) fn placeholders(from: usize, count: usize) -> String {
     let list: Vec<String> = (from..from + count)
         .map(|number| format!("${number}"))
         .collect();
@@ -337,22 +337,4 @@ pub(crate) async fn note_activity(
         .execute(connection)
         .await?;
     Ok(())
-}
-
-/// Whether content of artifacts, a manifest or a part of an upload is in the object `key`.
-pub(crate) async fn is_object_used(
-    connection: &mut Connection,
-    key: &str,
-) -> Result<bool, StoreError> {
-    let used: super::database::Flag = sqlx::query_scalar(
-        "SELECT CASE
-            WHEN EXISTS (SELECT 1 FROM blobs WHERE object_key = $1)
-                OR EXISTS (SELECT 1 FROM artifact_manifests WHERE object_key = $1)
-                OR EXISTS (SELECT 1 FROM artifact_upload_parts WHERE object_key = $1)
-            THEN 1 ELSE 0 END",
-    )
-    .bind(key)
-    .fetch_one(connection)
-    .await?;
-    Ok(used.into())
 }
