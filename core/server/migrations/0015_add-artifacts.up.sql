@@ -14,6 +14,7 @@ CREATE TABLE blobs (
 );
 
 CREATE INDEX blobs_by_xxh128 ON blobs (xxh128, entity_id);
+CREATE INDEX blobs_by_size ON blobs (entity_id, size_bytes);
 CREATE INDEX blobs_by_object ON blobs (object_key);
 
 CREATE TABLE artifact_types (

@@ -63,7 +63,7 @@ pub(super) async fn join(state: &AppState, upload: &Upload) -> Result<(), ApiErr
             Ok(())
         }
         Err(error) => {
-            state.store.objects.remove(&key).await;
+            state.objects_give_up(&key, &error).await;
             Err(error)
         }
     }

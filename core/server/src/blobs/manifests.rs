@@ -65,7 +65,7 @@ pub(crate) async fn put(
             Ok(upload::answer(received))
         }
         Err(error) => {
-            state.store.objects.remove(&key).await;
+            state.objects_give_up(&key, &error).await;
             Err(error)
         }
     }

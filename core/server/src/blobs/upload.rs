@@ -47,11 +47,15 @@ pub(crate) async fn put(
             done => break done,
         }
     };
-    // A row that was there already has its own object.
-    if done.as_ref().map_or(true, |used| *used != key) {
-        state.store.objects.remove(&key).await;
+    match done {
+        // A row that was there already has its own object.
+        Ok(used) if used != key => state.store.objects.remove(&key).await,
+        Ok(_) => {}
+        Err(error) => {
+            state.objects_give_up(&key, &error).await;
+            return Err(error);
+        }
     }
-    done?;
     Ok(answer(received))
 }
 

@@ -81,6 +81,14 @@ async fn commit(
 }
 
 impl AppState {
+    /// Removes the object of a row that was refused with `error`. After a failure of the database it stays: the commit's answer may be
+    /// what was lost, and then the row names it. What no row names goes with the leftovers.
+    pub(crate) async fn objects_give_up(&self, key: &str, error: &ApiError) {
+        if error.status.is_client_error() {
+            self.store.objects.remove(key).await;
+        }
+    }
+
     /// Removes an object that nothing refers to.
     pub(crate) async fn objects_remove(&self, key: &str) {
         self.store.objects.remove(key).await;
