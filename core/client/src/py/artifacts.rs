@@ -206,8 +206,8 @@ impl PyStaging {
             .map_err(|error| staging_error(&error))
     }
 
-    fn close(&self) {
-        self.0.close();
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.0.close());
     }
 }
 
