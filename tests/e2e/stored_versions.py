@@ -15,7 +15,7 @@ QUERY = """
 query Versions($entity: String, $project: String!, $run: String!) {
   project(name: $project, entityName: $entity) { run(name: $run) {
     outputArtifacts(first: 100) { edges { node {
-      id digest state versionIndex artifactType { name } artifactSequence { name } aliases { alias } tags { name }
+      id digest state versionIndex historyStep artifactType { name } artifactSequence { name } aliases { alias } tags { name }
       currentManifest { file { directUrl } }
     } } }
     inputArtifacts(first: 100) { edges { node { id } } }
@@ -62,6 +62,7 @@ class StoredVersion:
     digest: str
     aliases: list[str]
     tags: list[str]
+    step: int | None
     manifest: dict[str, Any]
     urls: dict[str, str]
 
@@ -81,6 +82,7 @@ def _version(server: Server, node: dict[str, Any]) -> StoredVersion:
         digest=node["digest"],
         aliases=sorted(alias["alias"] for alias in node["aliases"] or ()),
         tags=sorted(tag["name"] for tag in node["tags"]),
+        step=node["historyStep"],
         manifest=json.loads(fetched(manifest["file"]["directUrl"])) if manifest else {},
         urls={edge["node"]["name"]: edge["node"]["directUrl"] for edge in files},
     )

@@ -205,3 +205,28 @@ def test_terminal_without_unicode(monkeypatch):
     terminal.termlog("▁ done")
     assert terminal.emoji("🚀") == ""
     assert raw.getvalue() == b"runlane: ? done\n"
+
+
+def test_artifacts_show_in_the_progress_and_in_what_is_left():
+    state = {"rows_uploaded": 3, "rows_total": 4, "bytes_uploaded": 500_000, "bytes_total": 1_000_000}
+    assert _closing.progress_line(state) == "uploading: 3 of 4 rows, 0.5 of 1.0 MB"
+    more = {
+        **state,
+        "artifacts_left": 2,
+        "artifact_bytes_uploaded": 1_500_000,
+        "artifact_bytes_total": 9_000_000,
+    }
+    assert _closing.progress_line(more).endswith("1.0 MB, 2 artifacts: 1.5 of 9.0 MB")
+    assert _closing.progress_line({**more, "artifacts_left": 1}).endswith(", 1 artifact: 1.5 of 9.0 MB")
+
+    assert _closing.unfinished_line({}, "dir") is None
+    assert _closing.unfinished_line({"complete": True}, "dir") is None
+    waits = _closing.unfinished_line({"complete": False, "problem": "no answer"}, "dir")
+    assert waits is not None
+    assert "not complete yet: no answer" in waits
+    failed = _closing.unfinished_line(
+        {"complete": False, "uploaded": True, "problem": "artifact `a`: gone"}, "dir"
+    )
+    assert failed is not None
+    assert failed.startswith("the run is uploaded, but not all of its artifacts: artifact `a`: gone\n")
+    assert "`runlane sync dir` tries them again" in failed

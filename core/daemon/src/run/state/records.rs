@@ -7,24 +7,32 @@ use runlane_proto::wandb_internal::record::RecordType;
 
 use super::super::encode::{Mark, put_mark};
 use super::{EntryError, Remark, RunState, merge_run};
-use crate::wire::put_varint;
+use crate::wire::{Field, Fields, put_varint};
 
-/// The fields that `put_next_step` writes: `Record.artifact` and `ArtifactRecord.runlane_next_step`.
-const ARTIFACT: u64 = 8;
-const NEXT_STEP: u64 = 2000;
+/// The fields that `put_with_step` deals with: `Record.artifact` and `ArtifactRecord.runlane_next_step`.
+const ARTIFACT: u32 = 8;
+const NEXT_STEP: u32 = 2000;
 
-/// Says of an artifact's record when it was logged: to a reader, a message that stands there twice is one with the fields of both,
-/// and that with the manifest need not be written anew.
-fn put_next_step(out: &mut Vec<u8>, step: i64) {
-    let Ok(step) = u64::try_from(step) else {
-        return;
-    };
-    let mut inner = Vec::new();
-    put_varint(&mut inner, NEXT_STEP << 3);
-    put_varint(&mut inner, step);
-    put_varint(out, ARTIFACT << 3 | 2);
-    put_varint(out, inner.len() as u64);
-    out.extend_from_slice(&inner);
+/// Writes the encoded record of an artifact with the step at which it was logged, without decoding its manifest.
+fn put_with_step(out: &mut Vec<u8>, bytes: &[u8], step: u64) {
+    let mut added = Vec::new();
+    put_varint(&mut added, u64::from(NEXT_STEP) << 3);
+    put_varint(&mut added, step);
+    let mut fields = Fields::new(bytes);
+    let mut start = 0;
+    while let Ok(Some((number, field))) = fields.next_field() {
+        let end = fields.position();
+        match field {
+            Field::Bytes(artifact) if number == ARTIFACT => {
+                put_varint(out, u64::from(ARTIFACT) << 3 | 2);
+                put_varint(out, (artifact.len() + added.len()) as u64);
+                out.extend_from_slice(artifact);
+                out.extend_from_slice(&added);
+            }
+            _ => out.extend_from_slice(&bytes[start..end]),
+        }
+        start = end;
+    }
 }
 
 impl RunState {
@@ -54,22 +62,21 @@ impl RunState {
             return Ok(());
         }
         let is_artifact = matches!(kind, RecordType::Artifact(_));
-        let next_step = is_artifact.then(|| self.next_step_of(mark.writer));
+        let next_step = u64::try_from(self.next_step_of(mark.writer)).unwrap_or(0);
         self.batch.push_with(|out| {
             // `num` is the log's to give. Other fields, unknown ones included, stay byte for byte.
-            if record.num == 0 {
-                out.extend_from_slice(bytes);
+            let numbered = (record.num != 0).then(|| {
+                pb::Record {
+                    num: 0,
+                    ..record.clone()
+                }
+                .encode_to_vec()
+            });
+            let bytes = numbered.as_deref().unwrap_or(bytes);
+            if is_artifact {
+                put_with_step(out, bytes, next_step);
             } else {
-                out.extend_from_slice(
-                    &pb::Record {
-                        num: 0,
-                        ..record.clone()
-                    }
-                    .encode_to_vec(),
-                );
-            }
-            if let Some(step) = next_step {
-                put_next_step(out, step);
+                out.extend_from_slice(bytes);
             }
             put_mark(out, mark);
         });
@@ -184,13 +191,21 @@ mod tests {
             record_type: Some(RecordType::Artifact(artifact)),
             ..Default::default()
         };
-        let mut bytes = record(artifact.clone()).encode_to_vec();
-        put_next_step(&mut bytes, 300);
+        let mut given = record(artifact.clone()).encode_to_vec();
+        put_varint(&mut given, 19 << 3 | 2);
+        put_varint(&mut given, 2);
+        given.extend_from_slice(b"id");
+        let mut bytes = Vec::new();
+        put_with_step(&mut bytes, &given, 300);
         let read = pb::Record::decode(&*bytes).expect("a record");
         let expected = pb::ArtifactRecord {
             runlane_next_step: 300,
             ..artifact
         };
-        assert_eq!(read, record(expected));
+        let expected = pb::Record {
+            uuid: "id".to_owned(),
+            ..record(expected)
+        };
+        assert_eq!(read, expected);
     }
 }
