@@ -83,6 +83,8 @@ impl Server {
                 post(file_stream),
             )
             .route("/put/{*name}", put(store_file))
+            // As stores do: files have no bound of 2 MiB.
+            .layer(axum::extract::DefaultBodyLimit::disable())
             .with_state((Arc::clone(&server), url.clone()));
         tokio::spawn(async move { axum::serve(listener, app).await.expect("serving") });
         (server, url)
