@@ -303,7 +303,7 @@ class RunBase:
         `pause`, `resume` → {"is_paused"}, `system_metrics` → {"metrics": {key: ([seconds], [float])}},
         `flush` {level: "logged"|"synced"|"uploaded"} → {"reached"} (False when the time is over), `status` → the fields of `Status`,
         `artifact` {client_id} → {"done", "artifact_id", "error", "bytes_uploaded", "bytes_total"} when the upload of an artifact has ended (an
-        error says why it is not stored), or the time is over, or uploads are paused (both without "done").
+        error says why it is not stored), or the time is over (without "done").
 
         Raises:
             DaemonError: no answer in time, or the connection broke.

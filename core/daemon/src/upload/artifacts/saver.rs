@@ -4,21 +4,21 @@
 //! again, and the version has one name for both sides, the record's client id. So it does not matter whether an answer is lost, or the
 //! whole process: the version is committed once or not at all, and whoever begins anew ends at the same place.
 
+mod exchange;
 #[cfg(test)]
 mod tests;
 mod transfers;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use runlane_model::backoff::{Backoff, UPLOAD, Verdict};
 
+pub(super) use self::exchange::{Answer, Call, Facts, Fates, Measured, Outcome, Written};
 use self::transfers::Transfers;
 use super::super::http::CallError;
 use super::super::put::Failed;
-use super::calls::{Created, ManifestPlace, PartPlace, Place};
-use super::wanted::Wanted;
+use super::calls::{Created, ManifestPlace};
 
 /// An artifact that another one refers to is looked for so long.
 const REFERENCE_PATIENCE: Duration = Duration::from_mins(1);
@@ -29,166 +29,6 @@ const MOST_REFERENCES: usize = 10_000;
 const RESTARTS: u32 = 1;
 /// Tries of a manifest's upload that fails for itself.
 const OWN_TRIES: u32 = 5;
-
-/// What the steps depend on.
-#[derive(Debug, Clone)]
-pub(super) struct Facts {
-    pub(super) finalize: bool,
-    /// The run uses the version once it is there.
-    pub(super) uses: bool,
-    /// The version that a draft began as a copy of.
-    pub(super) base_id: Option<String>,
-}
-
-/// What became of each file, by its index.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Fates {
-    /// Versions with which files were stored first.
-    births: Vec<Arc<str>>,
-    numbers: BTreeMap<Arc<str>, u32>,
-    /// Per file the version's number.
-    of_files: Vec<u32>,
-    /// Per file whether its bytes went out and so are known to be right.
-    sent: Vec<bool>,
-}
-
-impl Fates {
-    pub(super) fn set_birth(&mut self, index: usize, id: &str) {
-        let number = self.numbers.get(id).copied().unwrap_or_else(|| {
-            let (id, number): (Arc<str>, _) = (id.into(), u32::try_from(self.births.len()));
-            let number = number.unwrap_or(u32::MAX);
-            self.births.push(Arc::clone(&id));
-            self.numbers.insert(id, number);
-            number
-        });
-        if self.of_files.len() <= index {
-            self.of_files.resize(index + 1, u32::MAX);
-        }
-        self.of_files[index] = number;
-    }
-
-    fn set_sent(&mut self, index: usize) {
-        if self.sent.len() <= index {
-            self.sent.resize(index + 1, false);
-        }
-        self.sent[index] = true;
-    }
-
-    /// The version with which a file was stored first.
-    pub(super) fn birth(&self, index: usize) -> Option<&str> {
-        let number = usize::try_from(*self.of_files.get(index)?).ok()?;
-        self.births.get(number).map(AsRef::as_ref)
-    }
-
-    pub(super) fn was_sent(&self, index: usize) -> bool {
-        self.sent.get(index).copied().unwrap_or(false)
-    }
-}
-
-/// A manifest file on disk.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Written {
-    /// Base64.
-    pub(super) md5: String,
-}
-
-/// Something to do outside.
-#[derive(Debug, Clone)]
-pub(super) enum Call {
-    Create,
-    BeginManifest {
-        artifact_id: String,
-        base_id: Option<String>,
-    },
-    /// Measure the next files, so many at most.
-    Measure {
-        count: usize,
-        from_start: bool,
-    },
-    Places {
-        artifact_id: String,
-        manifest_id: String,
-        files: Vec<Arc<Wanted>>,
-    },
-    Put {
-        file: Arc<Wanted>,
-        place: Place,
-    },
-    PutPart {
-        file: Arc<Wanted>,
-        part: PartPlace,
-        headers: Vec<String>,
-    },
-    CompleteParts {
-        file: usize,
-        artifact_id: String,
-        storage_path: String,
-        upload_id: String,
-        parts: Vec<(u64, String)>,
-    },
-    Resolve {
-        client_id: String,
-    },
-    WriteManifest {
-        fates: Arc<Fates>,
-        resolved: BTreeMap<String, String>,
-    },
-    PlaceManifest {
-        artifact_id: String,
-        manifest_id: String,
-        base_id: Option<String>,
-        digest: String,
-    },
-    PutManifest {
-        place: ManifestPlace,
-    },
-    Commit {
-        artifact_id: String,
-    },
-    Use {
-        artifact_id: String,
-    },
-}
-
-/// The next files of a manifest, and what its references need.
-#[derive(Debug, Default)]
-pub(super) struct Measured {
-    pub(super) files: Vec<Wanted>,
-    /// Client ids in references.
-    pub(super) client_ids: Vec<String>,
-    pub(super) is_last: bool,
-}
-
-/// What came of a call.
-#[derive(Debug)]
-pub(super) enum Answer {
-    Created(Result<Created, CallError>),
-    ManifestBegun(Result<ManifestPlace, CallError>),
-    Measured(Result<Measured, String>),
-    Places(Vec<usize>, Result<Vec<Place>, CallError>),
-    Put(usize, Result<(), Failed>),
-    /// With the part's `ETag`.
-    PutPart(usize, u64, Result<String, Failed>),
-    PartsCompleted(usize, Result<(), CallError>),
-    /// Also whether the run is about to log it.
-    Resolved(Result<Option<String>, CallError>, bool),
-    ManifestWritten(Result<Written, String>),
-    ManifestPlaced(Result<ManifestPlace, CallError>),
-    ManifestPut(Result<(), Failed>),
-    Committed(Result<(), CallError>),
-    Used(Result<(), CallError>),
-}
-
-/// How it ended.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Outcome {
-    /// Stored; the server may have had the same content already.
-    Stored { existed: bool },
-    /// It will not be stored, and why.
-    Failed(String),
-    /// The server refuses the key.
-    Unauthorized(CallError),
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 enum Stage {

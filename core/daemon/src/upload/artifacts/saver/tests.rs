@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use runlane_model::artifact::digest::{Algorithm, Digest};
 use runlane_model::artifact::parts::{PartDigest, Parts};
 
-use super::super::calls::PartPlaces;
+use super::super::calls::{PartPlace, PartPlaces, Place};
+use super::super::wanted::Wanted;
 use super::*;
 
 /// A file of the version: its content, and into how many parts it goes.
