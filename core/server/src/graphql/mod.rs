@@ -38,7 +38,7 @@ use self::mutation::Mutation;
 use self::query::Query;
 use crate::auth::access::{Access, Action};
 use crate::auth::{Caller, credential, host_header};
-use crate::error::{ApiError, IN_PROGRESS};
+use crate::error::ApiError;
 use crate::extract::ApiBytes;
 use crate::extract::body::require_json;
 use crate::state::AppState;
@@ -138,7 +138,13 @@ impl Scope {
         let mut reader = self.state.store.reader().await?;
         let access = self.access();
         let row = match projects::by_id(&mut reader, project_id).await? {
-            Some(row) if access.check_project(&mut reader, &row, Action::Read).await? => Some(row),
+            Some(row)
+                if access
+                    .check_project(&mut reader, &row, Action::Read)
+                    .await? =>
+            {
+                Some(row)
+            }
             _ => None,
         };
         known.insert(project_id, row.clone());
@@ -256,14 +262,26 @@ fn is_bad_request(answer: &async_graphql::Response) -> bool {
     answer.is_err() && answer.errors.iter().all(is_bad)
 }
 
-/// Whether something goes on that a change was to end with: W&B's client asks again at 503, and takes an error in a document for the end.
-fn is_in_progress(answer: &async_graphql::Response) -> bool {
-    let code = Some(async_graphql::Value::from(IN_PROGRESS));
+/// Whether the same may succeed when it is asked again: a change goes on, or the server is short of something for a moment. Clients ask
+/// again at the HTTP status 503, and take an error in a document for the end. Of a query that has several parts, those that could be
+/// answered are.
+fn is_passing(answer: &async_graphql::Response, reads: bool) -> bool {
+    let status = StatusCode::SERVICE_UNAVAILABLE.as_u16();
+    let status = Some(async_graphql::Value::from(status));
     let is_it = |error: &async_graphql::ServerError| {
         let extensions = error.extensions.as_ref();
-        extensions.and_then(|extensions| extensions.get("code")) == code.as_ref()
+        extensions.and_then(|extensions| extensions.get("status")) == status.as_ref()
     };
-    answer.errors.iter().any(is_it)
+    if !reads {
+        return answer.errors.iter().any(is_it);
+    }
+    let is_empty = match &answer.data {
+        async_graphql::Value::Object(fields) => fields
+            .values()
+            .all(|value| *value == async_graphql::Value::Null),
+        data => *data == async_graphql::Value::Null,
+    };
+    is_empty && answer.is_err() && answer.errors.iter().all(is_it)
 }
 
 /// Executes one operation.
@@ -335,7 +353,7 @@ pub(crate) async fn post(
     }
     let status = if refused || (reads && is_bad_request(&answer)) {
         StatusCode::BAD_REQUEST
-    } else if is_in_progress(&answer) {
+    } else if is_passing(&answer, reads) {
         StatusCode::SERVICE_UNAVAILABLE
     } else {
         StatusCode::OK
