@@ -12,8 +12,8 @@ pub const METADATA_BYTES: usize = 1 << 20;
 pub const ALIASES: usize = 100;
 /// Tags of one call.
 pub const TAGS: usize = 20;
-/// Bytes of an entry's path.
-pub const PATH_BYTES: usize = 4_096;
+/// Bytes of an entry's path: a row of an index of PostgreSQL, whose keys have it, holds about 2,700.
+pub const PATH_BYTES: usize = 2_000;
 /// Bytes of a component of it.
 const COMPONENT_BYTES: usize = 255;
 
