@@ -34,6 +34,7 @@ mod routes;
 mod run_table;
 mod serve;
 mod signer;
+mod single_flight;
 mod state;
 mod store;
 mod upkeep;

@@ -8,6 +8,7 @@ use crate::auth::access::Access;
 use crate::error::{ApiError, StoreError};
 use crate::store::artifacts::collections::{self, CollectionRow};
 use crate::store::artifacts::{memberships, tags, types};
+use crate::store::conflict::retried;
 
 /// Gives a collection another name or description; `None` leaves the old one.
 pub(crate) async fn update(
@@ -17,23 +18,42 @@ pub(crate) async fn update(
     description: Option<&str>,
 ) -> Result<CollectionRow, ApiError> {
     check_description(description)?;
+    if let Some(name) = name.filter(|name| !name.is_empty()) {
+        names::check_collection_name(name)?;
+    }
+    retried!(update_once(access, collection_id, name, description))
+}
+
+async fn update_once(
+    access: Access<'_>,
+    collection_id: i64,
+    name: Option<&str>,
+    description: Option<&str>,
+) -> Result<CollectionRow, ApiError> {
     let state = access.state();
     let now = state.clock.now_micros();
     let mut writer = state.store.writer().await?;
     let found = find::locked_collection(access, &mut writer, collection_id).await?;
     let name = name.filter(|name| !name.is_empty() && *name != found.name);
-    if let Some(name) = name {
-        names::check_collection_name(name)?;
-        if collections::find(&mut writer, found.project_id, name)
+    let taken = |name: &str| {
+        contradiction(format!(
+            "the project has an artifact collection `{name}` already"
+        ))
+    };
+    if let Some(name) = name
+        && collections::find(&mut writer, found.project_id, name)
             .await?
             .is_some()
-        {
-            return Err(contradiction(format!(
-                "the project has an artifact collection `{name}` already"
-            )));
-        }
+    {
+        return Err(taken(name));
     }
-    collections::update(&mut writer, found.id, name, description, now).await?;
+    match collections::update(&mut writer, found.id, name, description, now).await {
+        // Somebody else has just taken the name.
+        Err(StoreError::Sql(sqlx::Error::Database(refusal))) if refusal.is_unique_violation() => {
+            return Err(taken(name.unwrap_or_default()));
+        }
+        done => done?,
+    }
     let row = collections::by_id(&mut writer, found.id).await?;
     writer.commit().await.map_err(StoreError::from)?;
     Ok(row.unwrap_or(found))
@@ -46,6 +66,14 @@ pub(crate) async fn move_to_type(
     type_name: &str,
 ) -> Result<CollectionRow, ApiError> {
     names::check_artifact_type(type_name)?;
+    retried!(move_once(access, collection_id, type_name))
+}
+
+async fn move_once(
+    access: Access<'_>,
+    collection_id: i64,
+    type_name: &str,
+) -> Result<CollectionRow, ApiError> {
     let state = access.state();
     let now = state.clock.now_micros();
     let mut writer = state.store.writer().await?;
@@ -59,6 +87,15 @@ pub(crate) async fn move_to_type(
 
 /// Adds tags to a collection, or removes them; those that it has then.
 pub(crate) async fn set_tags(
+    access: Access<'_>,
+    path: [&str; 3],
+    words: &[String],
+    add: bool,
+) -> Result<Vec<String>, ApiError> {
+    retried!(set_tags_once(access, path, words, add))
+}
+
+async fn set_tags_once(
     access: Access<'_>,
     path: [&str; 3],
     words: &[String],
@@ -83,6 +120,14 @@ pub(crate) async fn set_tags(
 /// Deletes a collection: its name is free, and nobody finds it any more. Its versions go with it, those of a sequence by the sweep;
 /// a portfolio has only links.
 pub(crate) async fn delete(
+    access: Access<'_>,
+    collection_id: i64,
+    kind: &str,
+) -> Result<CollectionRow, ApiError> {
+    retried!(delete_once(access, collection_id, kind))
+}
+
+async fn delete_once(
     access: Access<'_>,
     collection_id: i64,
     kind: &str,

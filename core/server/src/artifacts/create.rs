@@ -10,7 +10,7 @@ use crate::store::Connection;
 use crate::store::artifacts::collections::{self, CollectionRow, NewCollection};
 use crate::store::artifacts::versions::{self, Named, NewVersion, VersionRow};
 use crate::store::artifacts::{aliases, lineage, memberships, tags, types};
-use crate::store::conflict::Retries;
+use crate::store::conflict::retried;
 
 /// Characters of an id that a client makes up.
 const CLIENT_ID_CHARACTERS: usize = 256;
@@ -85,13 +85,7 @@ pub(crate) fn check_description(description: Option<&str>) -> Result<(), ApiErro
 /// The version to upload (pending), or the one that has the content already (committed).
 pub(crate) async fn create(access: Access<'_>, new: &NewArtifact) -> Result<VersionRow, ApiError> {
     new.check()?;
-    let mut retries = Retries::default();
-    loop {
-        match attempt(access, new).await {
-            Err(error) if retries.again(&error).await => {}
-            done => return done,
-        }
-    }
+    retried!(attempt(access, new))
 }
 
 async fn attempt(access: Access<'_>, new: &NewArtifact) -> Result<VersionRow, ApiError> {
@@ -194,7 +188,19 @@ async fn version(
     }
     let (id, run_changed) = match found {
         Some(version) if version.is_committed() => {
-            let run_changed = log_again(connection, &version, new, run_id, now).await?;
+            let is_repeated = matches!(known, Known::Version(_))
+                && match run_id {
+                    Some(id) if version.run_id != run_id => {
+                        lineage::has_output(connection, id, version.id).await?
+                    }
+                    Some(_) | None => true,
+                };
+            let run_changed = if is_repeated {
+                log_repeated(connection, &version, new).await?;
+                false
+            } else {
+                log_again(connection, &version, new, run_id, now).await?
+            };
             (version.id, run_changed)
         }
         Some(version) => {
@@ -277,6 +283,27 @@ async fn log_again(
         lineage::add_output(connection, run_id, version.id, now).await?;
     }
     Ok(run_id.is_some())
+}
+
+/// The same client logs it in the same run again, most likely as the answer was lost: the aliases that it had moved may have moved on
+/// since, and stay there. Those that nobody has are new words for it.
+async fn log_repeated(
+    connection: &mut Connection,
+    version: &VersionRow,
+    new: &NewArtifact,
+) -> Result<(), ApiError> {
+    let mut free = Vec::new();
+    for alias in &new.aliases {
+        if memberships::with_alias(connection, version.sequence_id, alias)
+            .await?
+            .is_none()
+        {
+            free.push(alias.clone());
+        }
+    }
+    give_aliases(connection, version, &free).await?;
+    tags::add(connection, tags::Of::Version(version.id), &new.tags).await?;
+    Ok(())
 }
 
 /// Moves aliases of a locked sequence to one of its versions.

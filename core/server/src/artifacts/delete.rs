@@ -9,7 +9,7 @@ use crate::store::Connection;
 use crate::store::artifacts::memberships::{self, MembershipRow};
 use crate::store::artifacts::versions::{self, VersionRow};
 use crate::store::artifacts::{aliases, collections, lineage};
-use crate::store::conflict::Retries;
+use crate::store::conflict::retried;
 
 /// Deletes a version. One that has aliases, in any collection, is deleted only `with_aliases`.
 pub(crate) async fn delete(
@@ -17,13 +17,7 @@ pub(crate) async fn delete(
     artifact_id: i64,
     with_aliases: bool,
 ) -> Result<VersionRow, ApiError> {
-    let mut retries = Retries::default();
-    loop {
-        match attempt(access, artifact_id, with_aliases).await {
-            Err(error) if retries.again(&error).await => {}
-            done => return done,
-        }
-    }
+    retried!(attempt(access, artifact_id, with_aliases))
 }
 
 async fn attempt(

@@ -11,7 +11,7 @@ use crate::store::artifacts::collections::{self, CollectionRow, NewCollection};
 use crate::store::artifacts::memberships::{self, MembershipRow};
 use crate::store::artifacts::versions::{self, VersionRow};
 use crate::store::artifacts::{aliases, types};
-use crate::store::conflict::Retries;
+use crate::store::conflict::retried;
 
 /// What project names of registries begin with.
 const REGISTRY_PREFIX: &str = "wandb-registry-";
@@ -54,13 +54,7 @@ pub(crate) async fn link(
             ));
         }
     }
-    let mut retries = Retries::default();
-    loop {
-        match attempt(access, new).await {
-            Err(error) if retries.again(&error).await => {}
-            done => return done,
-        }
-    }
+    retried!(attempt(access, new))
 }
 
 async fn attempt(
@@ -165,6 +159,14 @@ pub(crate) async fn unlink(
     artifact_id: i64,
     portfolio_id: i64,
 ) -> Result<bool, ApiError> {
+    retried!(unlink_once(access, artifact_id, portfolio_id))
+}
+
+async fn unlink_once(
+    access: Access<'_>,
+    artifact_id: i64,
+    portfolio_id: i64,
+) -> Result<bool, ApiError> {
     let state = access.state();
     let now = state.clock.now_micros();
     let mut writer = state.store.writer().await?;
@@ -187,6 +189,15 @@ pub(crate) async fn unlink(
 
 /// Notes that a run used a version.
 pub(crate) async fn use_by_run(
+    access: Access<'_>,
+    artifact_id: i64,
+    path: (&str, &str, &str),
+    used_as: Option<&str>,
+) -> Result<VersionRow, ApiError> {
+    retried!(use_once(access, artifact_id, path, used_as))
+}
+
+async fn use_once(
     access: Access<'_>,
     artifact_id: i64,
     path: (&str, &str, &str),

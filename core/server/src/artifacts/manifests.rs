@@ -34,9 +34,9 @@ pub(crate) fn announced_md5(digest: &str) -> Result<Option<Digest>, ApiError> {
     if digest.is_empty() {
         return Ok(None);
     }
-    Digest::from_base64(digest).map(Some).ok_or_else(|| {
-        ApiError::invalid("`digest` of a manifest is base64 of the MD5 of its file")
-    })
+    Digest::from_base64(digest)
+        .map(Some)
+        .ok_or_else(|| ApiError::invalid("`digest` of a manifest is base64 of the MD5 of its file"))
 }
 
 /// Makes a manifest of a pending version. There is one full one: another one takes its place.
@@ -108,13 +108,7 @@ pub(crate) async fn update(
         find::existing(access, &mut writer, base_id).await?;
     }
     let digest = digest.filter(|digest| !digest.is_empty());
-    manifests::announce(
-        &mut writer,
-        row.id,
-        digest.unwrap_or(&row.digest),
-        base_id,
-    )
-    .await?;
+    manifests::announce(&mut writer, row.id, digest.unwrap_or(&row.digest), base_id).await?;
     let row = manifests::by_id(&mut writer, row.id).await?;
     writer.commit().await.map_err(StoreError::from)?;
     row.ok_or_else(none)

@@ -1,18 +1,18 @@
-//! The sweep: versions whose time is over, and those of deleted collections.
+//! The sweep: versions whose time is over, and those of deleted collections and projects.
 
 use super::delete::{lock_places, remove};
 use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::live::LiveHub;
 use crate::store::Store;
+use crate::store::artifacts::lineage;
 use crate::store::artifacts::versions::{self, VersionRow};
-use crate::store::artifacts::{collections, lineage};
 use crate::store::conflict::Retries;
 
 /// Versions that one look takes.
 const SWEPT: i64 = 500;
 
-/// Deletes versions whose time is over, and those of deleted collections; how many. Each is a transaction of its own: nobody waits for
+/// Deletes versions whose time is over, and those of deleted collections and projects; how many. Each is a transaction of its own: nobody waits for
 /// the sweep.
 pub(crate) async fn sweep(
     store: &Store,
@@ -45,7 +45,7 @@ pub(crate) async fn sweep(
     if swept > 0 {
         tracing::info!(
             swept,
-            "versions of artifacts deleted: their time is over, or their collection is gone"
+            "versions of artifacts deleted: their time is over, or their collection or project is gone"
         );
     }
     Ok(swept)
@@ -61,7 +61,6 @@ async fn sweep_one(store: &Store, id: i64, now: i64) -> Result<Option<VersionRow
     let Some(version) = versions::by_id(&mut writer, id).await? else {
         return Ok(None);
     };
-    let sequence = collections::by_id(&mut writer, version.sequence_id).await?;
     let is_linked = places
         .iter()
         .any(|place| place.collection_id != version.sequence_id);
@@ -71,7 +70,7 @@ async fn sweep_one(store: &Store, id: i64, now: i64) -> Result<Option<VersionRow
             let end = seconds.saturating_mul(1_000_000);
             seconds > 0 && version.created_at_micros.saturating_add(end) <= now
         });
-    if version.state == versions::DELETED || !(is_over || sequence.is_none()) {
+    if version.state == versions::DELETED || !(is_over || version.place_deleted) {
         return Ok(None);
     }
     remove(&mut writer, &version, &places, now).await?;

@@ -6,8 +6,9 @@ use super::create::check_description;
 use super::{contradiction, find};
 use crate::auth::access::Access;
 use crate::error::{ApiError, StoreError};
-use crate::store::artifacts::versions::{self, VersionChange};
+use crate::store::artifacts::versions::{self, VersionChange, VersionRow};
 use crate::store::artifacts::{aliases, collections, lineage, memberships, tags};
+use crate::store::conflict::retried;
 
 /// New values of a version, checked as far as words go; `None` leaves the old one.
 #[derive(Debug, Default)]
@@ -38,12 +39,24 @@ pub(crate) async fn update(
     if let versions::Change::Set(text) = description {
         check_description(text)?;
     }
+    retried!(update_once(access, artifact_id, change, description))
+}
+
+async fn update_once(
+    access: Access<'_>,
+    artifact_id: i64,
+    change: &Change,
+    description: versions::Change<&str>,
+) -> Result<i64, ApiError> {
     let state = access.state();
     let now = state.clock.now_micros();
     let mut writer = state.store.writer().await?;
     let version = find::locked(access, &mut writer, artifact_id).await?;
     if version.is_deleted() {
         return Err(ApiError::not_found("there is no artifact with this id"));
+    }
+    if version.is_pending() && !change.aliases.is_empty() {
+        return Err(no_aliases_yet(&version));
     }
     let values = VersionChange {
         description,
@@ -67,6 +80,13 @@ pub(crate) async fn update(
     Ok(version.id)
 }
 
+fn no_aliases_yet(version: &VersionRow) -> ApiError {
+    contradiction(format!(
+        "artifact `{}` cannot get aliases before it is committed",
+        version.sequence
+    ))
+}
+
 /// An alias of a collection.
 #[derive(Debug)]
 pub(crate) struct AliasOf {
@@ -84,15 +104,21 @@ pub(crate) async fn set_aliases(
     give: bool,
 ) -> Result<(), ApiError> {
     super::checked_aliases(words.iter().map(|word| word.alias.clone()).collect())?;
+    retried!(set_aliases_once(access, artifact_id, words, give))
+}
+
+async fn set_aliases_once(
+    access: Access<'_>,
+    artifact_id: i64,
+    words: &[AliasOf],
+    give: bool,
+) -> Result<(), ApiError> {
     let state = access.state();
     let now = state.clock.now_micros();
     let mut writer = state.store.writer().await?;
     let version = find::existing(access, &mut writer, artifact_id).await?;
     if version.is_pending() {
-        return Err(contradiction(format!(
-            "artifact `{}` cannot get aliases before it is committed",
-            version.sequence
-        )));
+        return Err(no_aliases_yet(&version));
     }
     // Locked in the order of their row ids.
     let mut places: Vec<(i64, &AliasOf)> = Vec::new();

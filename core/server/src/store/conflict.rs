@@ -13,6 +13,21 @@
 
 use std::time::Duration;
 
+/// Runs a transaction, given as the call that is one, until it goes through, fails for another reason, or has lost too often.
+macro_rules! retried {
+    ($transaction:expr) => {{
+        let mut retries = $crate::store::conflict::Retries::default();
+        loop {
+            match $transaction.await {
+                Err(error) if retries.again(&error).await => {}
+                done => break done,
+            }
+        }
+    }};
+}
+
+pub(crate) use retried;
+
 use crate::auth::token;
 
 /// How often a transaction is done again.

@@ -9,6 +9,8 @@
     reason = "the derived code hands over arguments that are only taken for their callers' sake"
 )]
 
+use std::sync::Arc;
+
 use async_graphql::{Context, ID, Object, SimpleObject, Union};
 use runlane_model::artifact::digest::Digest;
 
@@ -38,21 +40,25 @@ use crate::store::artifacts::{aliases, collections, lineage, manifests, membersh
 use crate::store::{runs, users};
 
 /// A version that the caller may see, through its own project or that of a portfolio.
-pub(crate) struct Artifact(pub(crate) VersionRow);
+pub(crate) struct Artifact(pub(crate) Arc<VersionRow>);
 
 impl Artifact {
+    pub(super) fn of(row: VersionRow) -> Self {
+        Self(Arc::new(row))
+    }
+
     /// The version with row id `id`, if the caller may see it.
     pub(super) async fn find(scope: &Scope, id: i64) -> Result<Option<Self>, ApiError> {
         let mut reader = scope.state.store.reader().await?;
         let row = find::readable(scope.access(), &mut reader, id).await?;
-        Ok(row.map(Self))
+        Ok(row.map(Self::of))
     }
 
     /// The version with row id `id`, which the caller has just changed.
     pub(super) async fn changed(scope: &Scope, id: i64) -> Result<Self, ApiError> {
         let mut reader = scope.state.store.reader().await?;
         let row = versions::by_id(&mut reader, id).await?;
-        row.map(Self)
+        row.map(Self::of)
             .ok_or_else(|| ApiError::not_found("the artifact is gone"))
     }
 }

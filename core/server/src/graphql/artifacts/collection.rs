@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use async_graphql::{Context, ID, Interface, Object, SimpleObject};
 
-use super::super::page::{Page, PageInfo};
+use super::super::page::{Page, PageInfo, complexity};
 use super::super::project::Project;
 use super::super::scalars::{DateTime, JsonString};
 use super::super::{Scope, ids};
@@ -105,6 +105,7 @@ impl<K: Send + Sync> Collection<K> {
     }
 
     /// In the order in which they were given first.
+    #[graphql(complexity = "complexity(first, child_complexity)")]
     async fn aliases(
         &self,
         context: &Context<'_>,
@@ -131,6 +132,7 @@ impl<K: Send + Sync> Collection<K> {
     }
 
     /// The committed versions, the newest first unless `order` says otherwise.
+    #[graphql(complexity = "complexity(first, child_complexity)")]
     async fn artifacts(
         &self,
         context: &Context<'_>,
@@ -161,7 +163,7 @@ impl<K: Send + Sync> Collection<K> {
         let shown = i64::try_from(rows.len()).unwrap_or(0);
         let edges = rows.into_iter().map(|row| VersionedArtifactEdge {
             version: format!("v{}", row.place_index),
-            node: Artifact(row.version),
+            node: Artifact::of(row.version),
         });
         Ok(Some(VersionedArtifactConnection {
             total_count: total,
@@ -199,7 +201,7 @@ impl<K: Send + Sync> Collection<K> {
             return Ok(None);
         };
         let row = versions::by_id(&mut reader, place.artifact_id).await?;
-        Ok(row.map(Artifact))
+        Ok(row.map(Artifact::of))
     }
 
     /// How the digest of its first version was made; clients make those of further ones in the same way.

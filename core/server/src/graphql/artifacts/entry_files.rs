@@ -1,5 +1,7 @@
 //! Files of versions: entries, manifests, and what is about to be uploaded.
 
+use std::sync::Arc;
+
 use async_graphql::{ID, InputObject, SimpleObject};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -41,7 +43,7 @@ pub(crate) struct ContentFile {
     pub(crate) storage_path: Option<String>,
     pub(crate) updated_at_micros: Option<i64>,
     /// The version that the file is of.
-    pub(crate) version: Option<VersionRow>,
+    pub(crate) version: Option<Arc<VersionRow>>,
 }
 
 impl ContentFile {
@@ -84,7 +86,7 @@ pub(super) fn storage_path(artifact_id: i64, path: &str) -> String {
     format!("wandb_artifacts/artifact/{artifact_id}/{path}")
 }
 
-fn file_of(scope: &Scope, version: &VersionRow, entry: EntryRow) -> File {
+fn file_of(scope: &Scope, version: &Arc<VersionRow>, entry: EntryRow) -> File {
     let direct_url = match (&entry.reference, &entry.object_key) {
         (Some(reference), _) => reference.clone(),
         (None, Some(key)) => blobs::urls::download(&scope.state, &scope.base_url, key, &entry.path),
@@ -99,7 +101,7 @@ fn file_of(scope: &Scope, version: &VersionRow, entry: EntryRow) -> File {
         md5: md5.map(Digest::base64),
         storage_path: Some(storage_path(version.id, &entry.path)),
         updated_at_micros: Some(version.created_at_micros),
-        version: Some(version.clone()),
+        version: Some(Arc::clone(version)),
         name: entry.path,
         ..ContentFile::default()
     }))
@@ -121,7 +123,7 @@ fn path_of(cursor: &str) -> Result<String, ApiError> {
 /// What is in a version by path, all of it or only what has these names.
 pub(super) async fn file_page(
     scope: &Scope,
-    version: &VersionRow,
+    version: &Arc<VersionRow>,
     names: Option<Vec<String>>,
     first: Option<i32>,
     after: Option<&str>,
@@ -147,10 +149,8 @@ pub(super) async fn file_page(
             }
             names.sort_unstable();
             names.dedup();
-            let mut rows = Vec::new();
-            for name in &names {
-                rows.extend(entries::find(&mut reader, version.id, name).await?);
-            }
+            let mut rows = entries::at(&mut reader, version.id, &names).await?;
+            rows.sort_unstable_by(|one, other| one.path.cmp(&other.path));
             let total = i64::try_from(rows.len()).unwrap_or(i64::MAX);
             rows.retain(|row| row.path > after);
             (rows, total)

@@ -134,7 +134,7 @@ impl LinkMutation {
         let id = artifact_id(&input.artifact_id)?;
         let version = link::use_by_run(scope.access(), id, path, used_as).await?;
         Ok(ArtifactPayload {
-            artifact: Some(Artifact(version)),
+            artifact: Some(Artifact::of(version)),
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
+use std::sync::Arc;
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use runlane_model::artifact::digest::{Algorithm, Digest};
@@ -292,7 +293,7 @@ impl LoggingMutation {
         let client_mutation_id = input.client_mutation_id.clone();
         let version = create::create(scope.access(), &input.read()?).await?;
         Ok(CreateArtifactPayload {
-            artifact: Artifact(version),
+            artifact: Artifact::of(version),
             client_mutation_id,
         })
     }
@@ -391,13 +392,14 @@ impl LoggingMutation {
 async fn upload_files(scope: &Scope, wanted: Vec<Wanted>) -> Result<Vec<ContentFile>, ApiError> {
     let state = &scope.state;
     let now = state.clock.now_micros();
-    let mut versions: BTreeMap<i64, VersionRow> = BTreeMap::new();
+    let mut versions: BTreeMap<i64, Arc<VersionRow>> = BTreeMap::new();
     let mut here: BTreeMap<(i64, Algorithm, Digest), i64> = BTreeMap::new();
     {
         let mut reader = state.store.reader().await?;
         for file in &wanted {
             if let Slot::Vacant(free) = versions.entry(file.artifact_id) {
-                free.insert(find::pending(scope.access(), &mut reader, file.artifact_id).await?);
+                let version = find::pending(scope.access(), &mut reader, file.artifact_id).await?;
+                free.insert(Arc::new(version));
             }
         }
         for (id, version) in &versions {
@@ -433,7 +435,7 @@ async fn upload_files(scope: &Scope, wanted: Vec<Wanted>) -> Result<Vec<ContentF
 async fn upload_file(
     scope: &Scope,
     file: Wanted,
-    versions: &BTreeMap<i64, VersionRow>,
+    versions: &BTreeMap<i64, Arc<VersionRow>>,
     is_here: bool,
 ) -> Result<ContentFile, ApiError> {
     let (state, base_url) = (&scope.state, scope.base_url.as_str());

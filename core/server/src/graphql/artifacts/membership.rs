@@ -1,5 +1,7 @@
 //! Places of versions in collections.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, ID, Object, SimpleObject};
 
 use super::super::files::FileConnection;
@@ -54,7 +56,7 @@ impl ArtifactCollectionMembership {
     }
 
     async fn artifact(&self, context: &Context<'_>) -> Result<Option<Artifact>, ApiError> {
-        Ok(self.version(Scope::of(context)?).await?.map(Artifact))
+        Ok(self.version(Scope::of(context)?).await?.map(Artifact::of))
     }
 
     /// What is in the version, by path.
@@ -68,7 +70,7 @@ impl ArtifactCollectionMembership {
     ) -> Result<Option<FileConnection>, ApiError> {
         let scope = Scope::of(context)?;
         match self.version(scope).await? {
-            Some(version) => file_page(scope, &version, names, first, after.as_deref())
+            Some(version) => file_page(scope, &Arc::new(version), names, first, after.as_deref())
                 .await
                 .map(Some),
             None => Ok(None),

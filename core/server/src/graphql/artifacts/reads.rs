@@ -104,7 +104,7 @@ impl ProjectArtifacts {
         match find::named(&mut reader, self.project_id, &name).await? {
             Some((_, place)) => {
                 let row = versions::by_id(&mut reader, place.artifact_id).await?;
-                Ok(row.filter(|row| !row.is_deleted()).map(Artifact))
+                Ok(row.filter(|row| !row.is_deleted()).map(Artifact::of))
             }
             None => Ok(None),
         }
@@ -222,7 +222,7 @@ async fn artifact_page(
     for row in rows {
         // A run may have used what this caller cannot see.
         let node = match scope.visible_project(row.project_id).await? {
-            Some(_) => Some(Artifact(row)),
+            Some(_) => Some(Artifact::of(row)),
             None => Artifact::find(scope, row.id).await?,
         };
         edges.push(ArtifactEdge { node });

@@ -1,11 +1,13 @@
 //! What is in versions: files and references by path.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use sqlx::AssertSqlSafe;
 
 use super::super::Connection;
+use super::super::blobs::placeholders;
 use crate::error::StoreError;
 
 /// Entries in one statement; others go one by one.
@@ -103,18 +105,6 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-/// Removes all entries of a version.
-pub(crate) async fn delete_all(
-    connection: &mut Connection,
-    artifact_id: i64,
-) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM artifact_entries WHERE artifact_id = $1")
-        .bind(artifact_id)
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
 /// How many entries a version has.
 pub(crate) async fn count(
     connection: &mut Connection,
@@ -147,35 +137,81 @@ pub(crate) async fn page(
     Ok(rows)
 }
 
-/// The entry at a path.
-pub(crate) async fn find(
+/// The entries at these paths, as far as there are any, in no order.
+pub(crate) async fn at(
+    connection: &mut Connection,
+    artifact_id: i64,
+    paths: &[String],
+) -> Result<Vec<EntryRow>, StoreError> {
+    let mut found = Vec::new();
+    for chunk in paths.chunks(BATCH) {
+        let list = placeholders(2, chunk.len());
+        let sql = format!(
+            concat!(
+                select_entries!("WHERE e.artifact_id = $1 AND e.path IN ("),
+                "{list})"
+            ),
+            list = list
+        );
+        let mut query = sqlx::query_as(AssertSqlSafe(sql)).bind(artifact_id);
+        for path in chunk {
+            query = query.bind(path);
+        }
+        found.extend(query.fetch_all(&mut *connection).await?);
+    }
+    Ok(found)
+}
+
+/// The paths of a version's entries behind `after`, in an order of the database's own.
+pub(crate) async fn paths(
+    connection: &mut Connection,
+    artifact_id: i64,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<String>, StoreError> {
+    let paths = sqlx::query_scalar(
+        "SELECT path FROM artifact_entries WHERE artifact_id = $1 AND path > $2 ORDER BY path LIMIT $3",
+    )
+    .bind(artifact_id)
+    .bind(after)
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    Ok(paths)
+}
+
+/// Removes the entry at a path.
+pub(crate) async fn delete(
     connection: &mut Connection,
     artifact_id: i64,
     path: &str,
-) -> Result<Option<EntryRow>, StoreError> {
-    let row = sqlx::query_as(select_entries!("WHERE e.artifact_id = $1 AND e.path = $2"))
+) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM artifact_entries WHERE artifact_id = $1 AND path = $2")
         .bind(artifact_id)
         .bind(path)
-        .fetch_optional(connection)
+        .execute(connection)
         .await?;
-    Ok(row)
+    Ok(())
 }
 
-/// Whether a version has a file with these bytes.
-pub(crate) async fn has_blob(
+/// Which of these bytes are files of a version.
+pub(crate) async fn having_blobs(
     connection: &mut Connection,
     artifact_id: i64,
-    blob_id: i64,
-) -> Result<bool, StoreError> {
-    let found: Option<i64> = sqlx::query_scalar(
-        "SELECT artifact_id
-        FROM artifact_entries
-        WHERE blob_id = $2 AND artifact_id = $1
-        LIMIT 1",
-    )
-    .bind(artifact_id)
-    .bind(blob_id)
-    .fetch_optional(connection)
-    .await?;
-    Ok(found.is_some())
+    blob_ids: &[i64],
+) -> Result<HashSet<i64>, StoreError> {
+    let mut found = HashSet::new();
+    for chunk in blob_ids.chunks(BATCH) {
+        let list = placeholders(2, chunk.len());
+        let sql = format!(
+            "SELECT DISTINCT blob_id FROM artifact_entries WHERE artifact_id = $1 AND blob_id IN ({list})"
+        );
+        let mut query = sqlx::query_scalar(AssertSqlSafe(sql)).bind(artifact_id);
+        for id in chunk {
+            query = query.bind(id);
+        }
+        let rows: Vec<i64> = query.fetch_all(&mut *connection).await?;
+        found.extend(rows);
+    }
+    Ok(found)
 }

@@ -46,6 +46,22 @@ pub(crate) async fn add_output(
     Ok(())
 }
 
+/// Whether a run is noted to have logged content that was there already.
+pub(crate) async fn has_output(
+    connection: &mut Connection,
+    run_id: i64,
+    artifact_id: i64,
+) -> Result<bool, StoreError> {
+    let found: Option<i64> = sqlx::query_scalar(
+        "SELECT artifact_id FROM artifact_outputs WHERE run_id = $1 AND artifact_id = $2",
+    )
+    .bind(run_id)
+    .bind(artifact_id)
+    .fetch_optional(connection)
+    .await?;
+    Ok(found.is_some())
+}
+
 /// A page of the runs that used a version, in that order, and how many there are; deleted ones are not among them.
 pub(crate) async fn users_of(
     connection: &mut Connection,

@@ -244,7 +244,7 @@ pub(crate) async fn commit(
     Ok(())
 }
 
-/// Gives up a pending version for the one that has its content already. Clients find that one by the ids that they gave.
+/// Gives up a pending version for the one that has its content already, which [`standing_for`] finds by either id.
 pub(crate) async fn merge_into(
     connection: &mut Connection,
     id: i64,
@@ -259,13 +259,8 @@ pub(crate) async fn merge_into(
     .bind(id)
     .bind(other)
     .bind(now_micros)
-    .execute(&mut *connection)
+    .execute(connection)
     .await?;
-    sqlx::query("UPDATE artifact_client_ids SET artifact_id = $2 WHERE artifact_id = $1")
-        .bind(id)
-        .bind(other)
-        .execute(connection)
-        .await?;
     Ok(())
 }
 
@@ -439,7 +434,7 @@ pub(crate) async fn by_client_id(
 }
 
 /// Versions to be swept away at `now_micros`, at most `limit`: committed ones whose time, counted from their creation, is over, unless
-/// a portfolio has them, and all of collections that are deleted.
+/// a portfolio has them, and all of collections or projects that are deleted.
 pub(crate) async fn to_sweep(
     connection: &mut Connection,
     now_micros: i64,
@@ -468,8 +463,21 @@ pub(crate) async fn to_sweep(
         LIMIT $1",
     )
     .bind(limit)
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await?;
     ids.extend(orphans);
+    let homeless: Vec<i64> = sqlx::query_scalar(
+        "SELECT a.id
+        FROM projects p
+        JOIN artifact_collections c ON c.project_id = p.id
+        JOIN artifacts a ON a.sequence_id = c.id
+        WHERE p.deleted_at_micros IS NOT NULL AND c.deleted_at_micros IS NULL AND a.state <> 'DELETED'
+        ORDER BY a.id
+        LIMIT $1",
+    )
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    ids.extend(homeless);
     Ok(ids)
 }
