@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::create::{give_aliases, pending_aliases};
 use super::locate::located;
-use super::{contradiction, find, manifests as kinds};
+use super::{blocking, contradiction, find, manifests as kinds};
 use crate::auth::access::Access;
 use crate::auth::token;
 use crate::blobs::{self, manifests::StoredManifest};
@@ -277,15 +277,6 @@ async fn read(
         size_bytes,
     };
     Ok((draft, file))
-}
-
-/// Work of some length.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, ApiError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_panic| ApiError::unavailable("the manifest could not be worked on"))
 }
 
 async fn parsed(state: &AppState, manifest_id: i64) -> Result<Manifest, ApiError> {

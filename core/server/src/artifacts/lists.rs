@@ -4,20 +4,24 @@
 //! of what passes no more than its place in the order.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use runlane_model::json::{Object, parse_object};
 use runlane_model::run_filter::{Cell, Field, Filter, Key, Values, path};
 
+use super::blocking;
 use crate::error::ApiError;
 use crate::run_table::parse_filter_with;
 use crate::store::artifacts::collection_list::{self, By, Within};
 use crate::store::artifacts::collections::{self, CollectionRow};
-use crate::store::artifacts::version_list::{self, MemberRow};
+use crate::store::artifacts::version_list::{self, MemberRow, Texts};
 use crate::store::artifacts::{aliases, memberships, tags};
 use crate::store::{Connection, Store};
 
 /// Rows read at a time.
 const PIECE: i64 = 500;
+/// As many with their texts, which are some megabytes each at most.
+const PIECE_WITH_TEXTS: i64 = 16;
 /// The filter that clients send when they want all versions.
 const COMMITTED: &str = r#"{"state":"COMMITTED"}"#;
 /// Keys without a field of their own among those of runs.
@@ -130,18 +134,44 @@ pub(crate) async fn versions(
         let total = memberships::count(&mut reader, collection_id).await?;
         return Ok((rows, total));
     }
+    let asks_for_texts = filter
+        .keys()
+        .iter()
+        .any(|key| matches!(key, Key::Metadata(_) | Key::Field(Field::Description)));
+    let (texts, piece) = if asks_for_texts && !everything {
+        (Texts::Read, PIECE_WITH_TEXTS)
+    } else {
+        (Texts::LeftOut, PIECE)
+    };
+    let filter = Arc::new(filter);
     let mut places: Vec<(i64, i64, i64)> = Vec::new();
     let mut after = -1;
     loop {
         let mut reader = store.reader().await?;
-        let rows = version_list::members_after(&mut reader, collection_id, after, PIECE).await?;
+        let rows =
+            version_list::members_after(&mut reader, collection_id, after, texts, piece).await?;
         let Some(last) = rows.last() else { break };
         after = last.place_index;
-        for row in &rows {
-            if everything || passes_version(&mut reader, &filter, row).await? {
-                places.push((key.of(row), row.place_index, row.place_id));
-            }
+        let place = move |row: &MemberRow| (key.of(row), row.place_index, row.place_id);
+        if everything {
+            places.extend(rows.iter().map(place));
+            continue;
         }
+        let mut candidates = Vec::with_capacity(rows.len());
+        for row in rows {
+            candidates.push(Candidate::of(&mut reader, &filter, row).await?);
+        }
+        drop(reader);
+        let filter = Arc::clone(&filter);
+        let passed = move || -> Vec<_> {
+            let passed = candidates.iter().filter(|one| one.passes(&filter));
+            passed.map(|one| place(&one.row)).collect()
+        };
+        places.extend(if texts == Texts::Read {
+            blocking(passed).await?
+        } else {
+            passed()
+        });
     }
     places.sort_unstable();
     if descending {
@@ -187,44 +217,58 @@ impl Sort {
     }
 }
 
-async fn passes_version(
-    connection: &mut Connection,
-    filter: &Filter,
-    row: &MemberRow,
-) -> Result<bool, ApiError> {
-    let asks = |key: &Key| filter.keys().contains(key);
-    let mut facts = VersionFacts {
-        keys: filter.keys(),
-        row,
-        version: format!("v{}", row.place_index),
-        tags: Vec::new(),
-        aliases: Vec::new(),
-        metadata: Object::default(),
-    };
-    if asks(&Key::Field(Field::Tags)) {
-        facts.tags = tags::list(connection, tags::Of::Version(row.version.id)).await?;
+/// A version of which is asked whether it passes.
+struct Candidate {
+    row: MemberRow,
+    version: String,
+    tags: Vec<String>,
+    aliases: Vec<String>,
+}
+
+impl Candidate {
+    /// With what the filter asks for.
+    async fn of(
+        connection: &mut Connection,
+        filter: &Filter,
+        row: MemberRow,
+    ) -> Result<Self, ApiError> {
+        let asks = |key: &Key| filter.keys().contains(key);
+        let mut candidate = Self {
+            version: format!("v{}", row.place_index),
+            tags: Vec::new(),
+            aliases: Vec::new(),
+            row,
+        };
+        let row = &candidate.row;
+        if asks(&Key::Field(Field::Tags)) {
+            candidate.tags = tags::list(connection, tags::Of::Version(row.version.id)).await?;
+        }
+        if asks(&Key::Summary(ALIASES.to_owned())) {
+            let rows = aliases::of_membership(connection, row.place_id).await?;
+            candidate.aliases = rows.into_iter().map(|row| row.alias).collect();
+        }
+        Ok(candidate)
     }
-    if asks(&Key::Summary(ALIASES.to_owned())) {
-        let rows = aliases::of_membership(connection, row.place_id).await?;
-        facts.aliases = rows.into_iter().map(|row| row.alias).collect();
+
+    fn passes(&self, filter: &Filter) -> bool {
+        let keys = filter.keys();
+        let metadata = if keys.iter().any(|key| matches!(key, Key::Metadata(_))) {
+            let text = self.row.version.metadata.as_deref().unwrap_or_default();
+            parse_object(text).unwrap_or_default()
+        } else {
+            Object::default()
+        };
+        filter.matches(&VersionFacts {
+            keys,
+            of: self,
+            metadata,
+        })
     }
-    if filter
-        .keys()
-        .iter()
-        .any(|key| matches!(key, Key::Metadata(_)))
-    {
-        let text = row.version.metadata.as_deref().unwrap_or_default();
-        facts.metadata = parse_object(text).unwrap_or_default();
-    }
-    Ok(filter.matches(&facts))
 }
 
 struct VersionFacts<'a> {
     keys: &'a [Key],
-    row: &'a MemberRow,
-    version: String,
-    tags: Vec<String>,
-    aliases: Vec<String>,
+    of: &'a Candidate,
     metadata: Object,
 }
 
@@ -234,20 +278,20 @@ fn texts(words: &[String]) -> Cell<'_> {
 
 impl Values for VersionFacts<'_> {
     fn cell(&self, key: usize) -> Cell<'_> {
-        let version = &self.row.version;
+        let version = &self.of.row.version;
         match &self.keys[key] {
             Key::Field(Field::State) => Cell::Text(&version.state),
             Key::Field(Field::CreatedAt) => Cell::Time(version.created_at_micros),
             Key::Field(Field::HeartbeatAt) => {
                 version.updated_at_micros.map_or(Cell::Missing, Cell::Time)
             }
-            Key::Field(Field::Tags) => texts(&self.tags),
+            Key::Field(Field::Tags) => texts(&self.of.tags),
             Key::Field(Field::Description) => Cell::of_text(version.description.as_deref()),
             Key::Metadata(inner) => Cell::of(path::in_object(&self.metadata, inner)),
             Key::Summary(own) => match own.as_str() {
-                ALIASES => texts(&self.aliases),
-                VERSION => Cell::Text(&self.version),
-                INDEX => Cell::Int(self.row.place_index),
+                ALIASES => texts(&self.of.aliases),
+                VERSION => Cell::Text(&self.of.version),
+                INDEX => Cell::Int(self.of.row.place_index),
                 SIZE => Cell::Int(version.size_bytes),
                 DIGEST => Cell::Text(&version.digest),
                 _ => Cell::Missing,

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use runlane_model::artifact::digest::{Algorithm, Digest};
 use runlane_model::artifact::manifest::{Entry, Manifest};
 
-use super::commit::blocking;
-use super::find;
+use super::{blocking, find};
 use crate::auth::access::Access;
 use crate::error::{ApiError, StoreError};
 use crate::graphql::ids;

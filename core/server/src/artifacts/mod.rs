@@ -96,6 +96,15 @@ pub(crate) fn checked_tags(tags: Vec<String>) -> Result<Vec<String>, ApiError> {
     Ok(checked)
 }
 
+/// Work of some length.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_panic| ApiError::unavailable("the work broke off; try again"))
+}
+
 /// Two things that cannot both be.
 pub(crate) fn contradiction(message: impl Into<String>) -> ApiError {
     ApiError::new(http::StatusCode::CONFLICT, "contradiction", message)

@@ -375,7 +375,23 @@ async fn artifacts_of_a_deleted_project_are_gone() {
         .refusal(UPDATE, json!({"input": {"artifactID": id}}))
         .await;
     assert!(refused.contains("no artifact with this id"), "{refused}");
+    assert_eq!(server.server.sweep_now().await.expect("swept"), 1);
+    assert_eq!(server.server.sweep_now().await.expect("swept"), 0);
     // A project of the same name is another one.
     let again = client.log_as("ds", &[("a", b"1")], json!({})).await;
     assert_ne!(again, id);
+}
+
+#[tokio::test]
+async fn a_version_that_is_not_committed_gets_no_aliases() {
+    let server = TestServer::start().await;
+    let client = Client::owner(&server);
+    let id = client.create("ds", &"0".repeat(32)).await;
+    let given =
+        json!({"artifactID": id, "aliases": [{"alias": "best", "artifactCollectionName": "ds"}]});
+    let refused = client.refusal(UPDATE, json!({"input": given})).await;
+    assert!(
+        refused.contains("cannot get aliases before it is committed"),
+        "{refused}"
+    );
 }

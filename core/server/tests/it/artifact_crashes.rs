@@ -97,6 +97,54 @@ async fn entries_of_a_broken_commit_do_not_get_into_the_version() {
     }
 }
 
+/// Entries of more than one statement, and names of more than one.
+#[tokio::test]
+async fn files_are_found_by_many_names() {
+    let server = TestServer::start().await;
+    let client = Client::owner(&server);
+    let (manifest, digest) = references(1_203);
+    let id = client.create("ds", &digest).await;
+    client.send_manifest(&id, manifest, "FULL").await;
+    client.committed(&id).await;
+    let names: Vec<String> = (0..2_000)
+        .rev()
+        .map(|number| format!("dir/{number:06}"))
+        .collect();
+    let query = "query F($id: ID!, $names: [String!]!) { artifact(id: $id) { filesByNames: files(names: $names, first: 1500) {
+        totalCount edges { node { name } } } } }";
+    let found = client.ask(query, json!({"id": id, "names": names})).await;
+    let files = &found["artifact"]["filesByNames"];
+    assert_eq!(files["totalCount"], 1_203);
+    let first: Vec<&str> = files["edges"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .take(2)
+        .filter_map(|edge| edge["node"]["name"].as_str())
+        .collect();
+    assert_eq!(first, ["dir/000000", "dir/000001"]);
+}
+
+/// A store that does not answer for a moment is no refusal: clients ask again at the HTTP status only.
+#[tokio::test]
+async fn a_store_that_is_away_is_asked_again() {
+    let server = TestServer::start().await;
+    let client = Client::owner(&server);
+    let (manifest, digest) = references(3);
+    let id = client.create("ds", &digest).await;
+    client.send_manifest(&id, manifest, "FULL").await;
+    let (objects, away) = (
+        server.dir.path().join("objects"),
+        server.dir.path().join("away"),
+    );
+    std::fs::rename(&objects, &away).expect("away");
+    let answer = client.commit(&id).await;
+    assert_eq!(answer.status, 503, "{}", answer.json());
+    std::fs::remove_dir_all(&objects).ok();
+    std::fs::rename(&away, &objects).expect("back");
+    assert_eq!(client.committed(&id).await, id);
+}
+
 /// The answer to the commit was lost, with the server or on the way: asked again, it is the same one, also by another server process.
 #[tokio::test]
 async fn a_commit_is_repeated_after_a_restart() {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::artifact_client::{Client, manifest_digest};
 use crate::support::TestServer;
-use runlane_model::artifact::digest::Algorithm;
+use runlane_model::artifact::digest::{Algorithm, Digest};
 
 const CREATE: &str =
     "mutation C($input: CreateArtifactInput!) { createArtifact(input: $input) { artifact {
@@ -355,4 +355,116 @@ async fn runs_have_what_they_logged_and_used() {
     let own = client.log_as("own", &[("a", b"1")], json!({})).await;
     let found = client.ask(read, json!({"id": own})).await;
     assert_eq!(found["artifact"]["createdBy"]["__typename"], "User");
+}
+
+/// The answer was lost, and the world has gone on: asked again, an announcement takes nothing back.
+#[tokio::test]
+async fn an_announcement_that_is_repeated_moves_no_alias_back() {
+    let server = TestServer::start().await;
+    let client = Client::owner(&server);
+    let one: [(&str, &[u8]); 1] = [("a", b"1")];
+    let digest = manifest_digest(Algorithm::Md5, &one);
+    let id = client.log_as("ds", &one, json!({"clientID": "c"})).await;
+    // Known content, from a client of its own.
+    let known = json!({"clientID": "d"});
+    client.create_as("ds", &digest, known.clone()).await;
+    client.log_as("ds", &[("a", b"2")], json!({})).await;
+    let more = json!([{"alias": "latest", "artifactCollectionName": "ds"},
+        {"alias": "best", "artifactCollectionName": "ds"}]);
+    for again in ["c", "d"] {
+        let given = json!({"clientID": again, "aliases": more.clone()});
+        let made = client.create_as("ds", &digest, given).await;
+        assert_eq!(made, json!({"id": id, "state": "COMMITTED"}));
+        let listed = versions(&client).await;
+        assert_eq!(aliases(&listed[0]), ["best"], "{again}");
+        assert_eq!(aliases(&listed[1]), ["latest"], "{again}");
+    }
+    // Another run logs it anew, whoever has made it.
+    server.create_run("r").await;
+    let given = json!({"clientID": "c", "runName": "r"});
+    client.create_as("ds", &digest, given).await;
+    let listed = versions(&client).await;
+    assert_eq!(aliases(&listed[0]), ["best", "latest"]);
+}
+
+#[tokio::test]
+async fn a_version_whose_content_comes_first_from_another_gives_it_its_tags() {
+    let server = TestServer::start().await;
+    let client = Client::owner(&server);
+    let files: [(&str, &[u8]); 1] = [("a", b"1")];
+    let digest = manifest_digest(Algorithm::Md5, &files);
+    let tagged = |tag: &str| json!({"tags": [{"tagName": tag}]});
+    let made = client.create_as("ds", &digest, tagged("mine")).await;
+    let other = client.log_as("ds", &files, tagged("theirs")).await;
+    let id = made["id"].as_str().expect("an id");
+    client.upload(id, &files, "FULL").await;
+    assert_eq!(client.committed(id).await, other);
+    let query = "query A($id: ID!) { artifact(id: $id) { tags { name } } }";
+    let found = client.ask(query, json!({"id": id})).await;
+    let expected = json!([{"name": "mine"}, {"name": "theirs"}]);
+    assert_eq!(found["artifact"]["tags"], expected);
+}
+
+#[tokio::test]
+async fn a_part_that_was_announced_and_never_came_is_missed() {
+    let server = TestServer::start().await;
+    let client = Client::owner(&server);
+    let part: [(&str, &[u8]); 1] = [("a", b"1")];
+    let digest = manifest_digest(Algorithm::Md5, &part);
+    let id = client
+        .create_as("ds", &digest, json!({"distributedID": "g"}))
+        .await["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    client.upload(&id, &part, "PATCH").await;
+    let second: [(&str, &[u8]); 1] = [("b", b"1")];
+    let file = client.manifest_of(&second);
+    let announce = |digest: String| {
+        json!({"input": {"artifactID": id, "name": "m.json", "digest": digest, "entityName": "me", "projectName": "p",
+            "runName": "", "type": "PATCH"}})
+    };
+    let create = "mutation M($input: CreateArtifactManifestInput!) { createArtifactManifest(input: $input) { artifactManifest { id } } }";
+    let md5 = crate::artifact_client::md5(file.as_bytes());
+    // One that has said nothing yet, and whose answer may have been lost, is nobody's.
+    client.ask(create, announce(String::new())).await;
+    client.ask(create, announce(md5.clone())).await;
+    let commit =
+        "mutation C($id: ID!) { commitArtifact(input: {artifactID: $id}) { artifact { id } } }";
+    let said = client.refusal(commit, json!({"id": id})).await;
+    assert!(
+        said.contains("1 of its writers' manifests") && said.contains(&md5),
+        "{said}"
+    );
+    // Its writer died and did it again.
+    client.send_manifest(&id, file, "PATCH").await;
+    client.committed(&id).await;
+    assert_eq!(versions(&client).await[0]["node"]["fileCount"], 2);
+}
+
+#[tokio::test]
+async fn paths_have_a_length_that_every_database_holds() {
+    let server = TestServer::start().await;
+    let client = Client::owner(&server);
+    // A text that no database makes smaller.
+    let pieces = (0_u32..).map(|number| {
+        let digest =
+            |salt: u32| Digest::of(Algorithm::Md5, &(number * 8 + salt).to_le_bytes()).hex();
+        (0..7).map(digest).collect::<String>()
+    });
+    let mut word = pieces.take(9).collect::<Vec<_>>().join("/");
+    word.truncate(2_001);
+    client
+        .log_as("ds", &[(&word[..2_000], b"1")], json!({}))
+        .await;
+    let longer: [(&str, &[u8]); 1] = [(&word, b"1")];
+    let digest = manifest_digest(Algorithm::Md5, &longer);
+    let id = client.create("ds", &digest).await;
+    client
+        .send_manifest(&id, client.manifest_of(&longer), "FULL")
+        .await;
+    let commit =
+        "mutation C($id: ID!) { commitArtifact(input: {artifactID: $id}) { artifact { id } } }";
+    let said = client.refusal(commit, json!({"id": id})).await;
+    assert!(said.contains("1 to 2000 bytes"), "{said}");
 }

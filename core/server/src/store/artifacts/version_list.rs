@@ -16,9 +16,12 @@ pub(crate) struct MemberRow {
 
 macro_rules! select_members {
     ($conditions:literal) => {
+        select_members!("a.description, a.metadata", $conditions)
+    };
+    ($texts:literal, $conditions:literal) => {
         concat!(
             "SELECT m.id AS place_id, m.version_index AS place_index, ",
-            version_columns!(),
+            version_columns!($texts),
             " FROM artifact_memberships m
             JOIN artifacts a ON a.id = m.artifact_id
             JOIN artifact_collections c ON c.id = a.sequence_id
@@ -53,21 +56,36 @@ pub(crate) async fn members(
     Ok(rows)
 }
 
+/// What of the versions in a list is read: description and metadata have up to 1 MiB each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Texts {
+    Read,
+    LeftOut,
+}
+
 /// The versions of a collection by their index in it, from the first one behind `after` on.
 pub(crate) async fn members_after(
     connection: &mut Connection,
     collection_id: i64,
     after: i64,
+    texts: Texts,
     limit: i64,
 ) -> Result<Vec<MemberRow>, StoreError> {
-    let rows = sqlx::query_as(select_members!(
-        "WHERE m.collection_id = $1 AND m.version_index > $2 ORDER BY m.version_index LIMIT $3"
-    ))
-    .bind(collection_id)
-    .bind(after)
-    .bind(limit)
-    .fetch_all(connection)
-    .await?;
+    let sql = match texts {
+        Texts::Read => select_members!(
+            "WHERE m.collection_id = $1 AND m.version_index > $2 ORDER BY m.version_index LIMIT $3"
+        ),
+        Texts::LeftOut => select_members!(
+            "CAST(NULL AS TEXT) AS description, CAST(NULL AS TEXT) AS metadata",
+            "WHERE m.collection_id = $1 AND m.version_index > $2 ORDER BY m.version_index LIMIT $3"
+        ),
+    };
+    let rows = sqlx::query_as(sql)
+        .bind(collection_id)
+        .bind(after)
+        .bind(limit)
+        .fetch_all(connection)
+        .await?;
     Ok(rows)
 }
 

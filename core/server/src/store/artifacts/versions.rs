@@ -64,11 +64,14 @@ impl VersionRow {
 /// The columns of [`VersionRow`]s.
 macro_rules! version_columns {
     () => {
-        "a.id, a.sequence_id, c.name AS sequence, c.type_id, c.project_id, p.entity_id, a.state, a.version_index,
-                a.digest, a.digest_algorithm, a.commit_hash, a.description, a.metadata, a.ttl_seconds, a.history_step,
+        $crate::store::artifacts::versions::version_columns!("a.description, a.metadata")
+    };
+    ($texts:literal) => {
+        concat!("a.id, a.sequence_id, c.name AS sequence, c.type_id, c.project_id, p.entity_id, a.state, a.version_index,
+                a.digest, a.digest_algorithm, a.commit_hash, ", $texts, ", a.ttl_seconds, a.history_step,
                 a.run_id, a.user_id, a.same_as, a.pending_aliases, a.size_bytes, a.file_count,
                 a.created_at_micros, a.updated_at_micros,
-                CASE WHEN c.deleted_at_micros IS NULL AND p.deleted_at_micros IS NULL THEN 0 ELSE 1 END AS place_deleted"
+                CASE WHEN c.deleted_at_micros IS NULL AND p.deleted_at_micros IS NULL THEN 0 ELSE 1 END AS place_deleted")
     };
 }
 
