@@ -19,8 +19,11 @@ LARGE_BYTES, PIECE_BYTES = 1 << 30, 16 << 20
 
 
 def allocated(folder: Path) -> int:
-    """Bytes that the files below a folder take on the disk."""
-    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
+    """Bytes that the files below a folder take on the disk; links to one file count once."""
+    # Blocks that wait to be written are not counted before.
+    os.sync()
+    found = (path.stat() for path in folder.rglob("*") if path.is_file())
+    return sum({(file.st_dev, file.st_ino): file.st_blocks * 512 for file in found}.values())
 
 
 def main() -> None:
