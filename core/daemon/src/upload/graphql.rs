@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use runlane_model::backoff::Verdict;
+use runlane_model::backoff::{Verdict, judge};
 use runlane_proto::local;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -332,11 +332,7 @@ impl Server {
             .as_array()
             .filter(|errors| !errors.is_empty())
         {
-            let told: Vec<&str> = errors
-                .iter()
-                .filter_map(|error| error["message"].as_str())
-                .collect();
-            return Err(CallError::refused(told.join("; ")));
+            return Err(told(errors));
         }
         // A proxy's `{}` is no answer to anything.
         if !reply["data"].is_object() {
@@ -510,7 +506,71 @@ impl Server {
     }
 }
 
+/// What the errors of an answer come to. Some say, as our servers do, which HTTP status they stand for: what may pass is tried
+/// again, though the answer as a whole came with 200.
+fn told(errors: &[Value]) -> CallError {
+    let passes = |error: &Value| {
+        let status = error["extensions"]["status"].as_u64();
+        let status = status.and_then(|status| u16::try_from(status).ok());
+        let code = error["extensions"]["code"].as_str();
+        status.map_or(
+            matches!(code, Some("in_progress" | "unavailable")),
+            |status| status >= 500 && judge(status) == Verdict::Retry,
+        )
+    };
+    let messages: Vec<&str> = errors
+        .iter()
+        .filter_map(|error| error["message"].as_str())
+        .collect();
+    let text = messages.join("; ");
+    if errors.iter().all(passes) {
+        CallError::retry(text)
+    } else {
+        CallError::refused(text)
+    }
+}
+
 pub(super) fn read<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, CallError> {
     serde_json::from_value(value)
         .map_err(|error| CallError::refused(format!("unexpected answer of the server: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_that_may_pass_are_tried_again() {
+        let verdict = |errors: Value| told(errors.as_array().expect("a list")).verdict;
+        let with = |extensions: Value| json!({"message": "no", "extensions": extensions});
+        let passing = with(json!({"code": "x", "status": 503}));
+        for (errors, expected) in [
+            (json!([passing]), Verdict::Retry),
+            (
+                json!([with(json!({"status": 500})), passing]),
+                Verdict::Retry,
+            ),
+            (
+                json!([with(json!({"code": "in_progress"}))]),
+                Verdict::Retry,
+            ),
+            (json!([with(json!({"status": 501}))]), Verdict::Refused),
+            (json!([with(json!({"status": 409}))]), Verdict::Refused),
+            (
+                json!([with(json!({"code": "unavailable", "status": 400}))]),
+                Verdict::Refused,
+            ),
+            (
+                json!([passing, {"message": "no such artifact"}]),
+                Verdict::Refused,
+            ),
+        ] {
+            assert_eq!(verdict(errors.clone()), expected, "{errors}");
+        }
+        let two = json!([passing, {"message": "and more"}]);
+        assert_eq!(
+            told(two.as_array().expect("a list")).message,
+            "no; and more"
+        );
+    }
 }

@@ -22,7 +22,7 @@ use super::manifest_file::{self, ManifestFile};
 use super::measurer::Measurer;
 use super::plan::{Coming, Item};
 use super::record::{Kind, storage_region};
-use super::saver::{Answer, Call, Facts, Fates, Outcome, Saver, Written};
+use super::saver::{Answer, Call, Facts, Fates, Outcome, RESTARTS, Saver, Written};
 use super::staged::Leftovers;
 use super::wanted::{Homes, Wanted, md5_of};
 use crate::clock::Clock;
@@ -111,7 +111,6 @@ struct Work {
     record: pb::ArtifactRecord,
     kind: Kind,
     source: Source,
-    manifest_path: PathBuf,
 }
 
 /// Saves one artifact, however long the server is away.
@@ -205,9 +204,9 @@ impl Saving {
                 self.fates = Some(Arc::clone(&fates));
                 self.calls.spawn(async move {
                     let region = storage_region(&work.record);
-                    let (source, path) = (&work.source, &work.manifest_path);
+                    let (source, path) = (&work.source, work.manifest_path(round));
                     let written = blocking(|| {
-                        manifest_file::write(source, path, &fates, &resolved, region.as_deref())
+                        manifest_file::write(source, &path, &fates, &resolved, region.as_deref())
                     });
                     (round, Done::Manifest(written))
                 });
@@ -268,15 +267,31 @@ impl Work {
                 source = Source::File(errand.homes.list(&manifest.manifest_file_path));
             }
         }
-        let mut manifest_path = errand.log.clone().into_os_string();
-        manifest_path.push(format!(".runlane-manifest-{}", errand.item.begin));
-        Ok(Self {
+        let work = Self {
             kind: Kind::of(&record),
             source,
-            manifest_path: PathBuf::from(manifest_path),
             record,
             errand,
-        })
+        };
+        // Whoever was killed has left what it had written.
+        for round in 0..=RESTARTS {
+            if let Err(error) = std::fs::remove_file(work.manifest_path(round))
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                tracing::debug!(%error, "manifest file of another process stays");
+            }
+        }
+        Ok(work)
+    }
+
+    /// Where the manifest is written: each round has its own, which goes when its round is given up.
+    fn manifest_path(&self, round: u32) -> PathBuf {
+        let mut path = self.errand.log.clone().into_os_string();
+        path.push(format!(
+            ".runlane-manifest-{}-{round}",
+            self.errand.item.begin
+        ));
+        PathBuf::from(path)
     }
 
     fn ended(&self, outcome: Outcome, fates: Option<Arc<Fates>>) -> Ended {

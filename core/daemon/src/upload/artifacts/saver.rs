@@ -26,7 +26,7 @@ const REFERENCE_INTERVAL: Duration = Duration::from_secs(1);
 /// Versions that the others of one may refer to.
 const MOST_REFERENCES: usize = 10_000;
 /// How often a version is begun anew because the server refuses something of it that it had taken.
-const RESTARTS: u32 = 1;
+pub(super) const RESTARTS: u32 = 1;
 /// Tries of a manifest's upload that fails for itself.
 const OWN_TRIES: u32 = 5;
 

@@ -500,3 +500,25 @@ async fn the_next_daemon_goes_on_wherever_the_last_one_was_killed() {
         assert_eq!(world.staged(), 0);
     }
 }
+
+#[tokio::test]
+async fn a_commit_that_is_refused_once_is_followed_by_the_whole_once_more() {
+    let world = World::new();
+    let record = world.artifact("data", "client", &[("a", b"hello")]);
+    let mut refusals = 0;
+    world.server.says(move |what, _request| {
+        refusals += usize::from(what == "CommitArtifact");
+        let refuses = what == "CommitArtifact" && refusals == 1;
+        refuses.then(|| Ok(answer(200, &json!({"errors": [{"message": "given up"}]}))))
+    });
+    let mut upload = world.upload("run", vec![record]);
+    world.complete(&upload, HOUR).await;
+    assert_eq!(upload.status().artifacts_failed, 0, "{:?}", upload.notices);
+    assert_eq!(world.server.stored().artifacts.commits, ["data"]);
+    let left = std::fs::read_dir(world.server.directory.path()).expect("there");
+    let left = left.map(|entry| entry.expect("readable").file_name());
+    let left: Vec<_> = left
+        .filter(|name| name.to_string_lossy().contains("manifest"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
