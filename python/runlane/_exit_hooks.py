@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import time
 from _thread import get_ident
 
 TYPE_CHECKING = False
@@ -99,14 +100,19 @@ def _interrupt_again() -> None:
 
 def flush_process(timeout_secs: float) -> bool:
     """Send what this process has logged; False if the time ran out."""
+    end = time.monotonic() + timeout_secs
+
+    def left() -> float:
+        return max(0.0, end - time.monotonic())
+
     media = sys.modules.get(f"{__package__}._media_queue")
     if media is not None:
-        media.drain(timeout_secs)
+        media.drain(left())
     artifacts = sys.modules.get(f"{__package__}.artifacts._logging")
     if artifacts is not None:
-        artifacts.hand_over_all()
+        artifacts.hand_over_all(left())
     core = sys.modules.get(f"{__package__}._core")
-    return core is None or bool(core.flush_at_exit(timeout_secs))
+    return core is None or bool(core.flush_at_exit(left()))
 
 
 def on_exit(finish_all: Callable[[int | None], None]) -> None:
@@ -121,6 +127,9 @@ def on_exit(finish_all: Callable[[int | None], None]) -> None:
             if staging is not None:
                 staging.close()
         flush_process(_FLUSH_SECS)
+        files = sys.modules.get(f"{__package__}.data_types._files")
+        if files is not None:
+            files.temporary.remove()
         if exit_code() == KEYBOARD_INTERRUPT_CODE:
             _interrupt_again()
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from ._core import HeldCall
 
+#: Signals that end the process, and whose action is the default one in most programs.
+_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 #: What a process that was told to end waits for its images.
 _TERM_SECS = 9.0
 #: And then for the daemon to take the rows.
@@ -92,8 +94,9 @@ class MediaQueue:
                 if not wait:
                     return False
                 self._changed.wait()
-            call = self._calls.popleft()
+            # In this order: who asks without the lock whether all is settled must not look in between.
             self._busy = threading.get_ident()
+            call = self._calls.popleft()
         try:
             call.complete()
         except Exception as error:  # noqa: BLE001, RUF100 - a thread of ours has nobody else to tell
@@ -126,9 +129,12 @@ def is_settled() -> bool:
 
 
 def _forget() -> None:
-    """In a child of `fork`: the calls are its parent's."""
+    """In a child of `fork`: the calls are its parent's, and so is what its end waits for."""
     global _queue  # noqa: PLW0603, RUF100 - one per process
     _queue = MediaQueue()
+    for number in _SIGNALS:
+        if signal.getsignal(number) is _terminated:
+            signal.signal(number, signal.SIG_DFL)
 
 
 os.register_at_fork(after_in_child=_forget)
@@ -138,7 +144,7 @@ def _on_signals() -> None:
     """Have signals whose action is the default one wait for what is missing; the native part's handler does not know of it."""
     if threading.current_thread() is not threading.main_thread():
         return
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in _SIGNALS:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _terminated)
 

@@ -154,3 +154,91 @@ run.finish()
     text = home.python(SLOW + timed).stdout
     (ratio,) = (float(line.split()[1]) for line in text.splitlines() if line.startswith("RATIO"))
     assert ratio < 0.5
+
+
+LOCKED = """
+import faulthandler, gc, os, signal, sys, threading, time
+import numpy as np
+import runlane as wandb
+from runlane.data_types._files import temporary
+
+faulthandler.dump_traceback_later(20, exit=True)
+small = np.zeros((8, 8), np.uint8)
+"""
+
+
+def test_objects_that_are_collected_anywhere_hang_nobody(home: Home) -> None:
+    """The collector runs in whatever thread makes the directory of temporary files."""
+    home.python(
+        LOCKED
+        + """
+class Holder:
+    pass
+
+for _ in range(50):
+    holder = Holder()
+    holder.me, holder.image = holder, wandb.Image(small)
+del holder
+gc.set_threshold(1)
+with temporary.lock:
+    gc.collect()
+assert os.path.isdir(os.path.dirname(temporary.path(".png")))
+"""
+    )
+
+
+def test_a_child_makes_images_though_a_thread_of_its_parent_was_at_it(home: Home) -> None:
+    text = home.python(
+        LOCKED
+        + """
+mine = temporary.path(".png")
+open(mine, "w").close()
+threading.Thread(target=lambda: temporary.lock.acquire() and time.sleep(1), daemon=True).start()
+while temporary.lock.acquire(blocking=False):
+    temporary.lock.release()
+child = os.fork()
+if child == 0:
+    wandb.Image(small)
+    path = temporary.path(".png")
+    assert os.path.dirname(path) != os.path.dirname(mine)
+    sys.exit()
+assert os.waitpid(child, 0)[1] == 0
+assert os.path.exists(mine)
+print(os.path.dirname(mine))
+"""
+    ).stdout
+    assert not Path(text.split()[-1]).exists()
+
+
+def test_a_signal_ends_a_process_whatever_its_main_thread_is_at(home: Home) -> None:
+    done = home.python(
+        LOCKED
+        + """
+run = wandb.init(mode="offline", settings=wandb.Settings(x_async_media=True))
+pixels = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
+for i in range(8):
+    run.log({"i": i, "image": wandb.Image(pixels)})
+temporary.lock.acquire()
+os.kill(os.getpid(), signal.SIGTERM)
+time.sleep(30)
+""",
+        check=False,
+    )
+    assert done.returncode == -signal.SIGTERM, done.stderr
+
+
+def test_a_child_ends_at_a_signal_as_any_other(home: Home) -> None:
+    """What its parent's end waits for is not the child's."""
+    home.python(
+        LOCKED
+        + """
+run = wandb.init(mode="offline", settings=wandb.Settings(x_async_media=True))
+run.log({"image": wandb.Image(np.zeros((300, 300, 3), np.uint8))})
+assert callable(signal.getsignal(signal.SIGTERM))
+child = os.fork()
+if child == 0:
+    os._exit(int(signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL))
+assert os.waitpid(child, 0)[1] == 0
+run.finish()
+"""
+    )

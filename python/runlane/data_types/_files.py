@@ -6,13 +6,15 @@ user's, or a file of a run. What is in memory is bounded over all objects togeth
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import sys
-from _thread import RLock, allocate_lock, get_ident
+from _thread import RLock, get_ident
 from contextlib import suppress
 from hashlib import sha256
 
+from runlane import _exit_hooks
 from runlane._json_text import without_surrogates
 
 TYPE_CHECKING = False
@@ -132,29 +134,49 @@ class _Temporary:
     """The directory of this process's temporary media files, and how much content is in memory."""
 
     def __init__(self) -> None:
-        self.lock = allocate_lock()
+        # Reentrant: the garbage collector and signal handlers give back memory in whatever thread holds it.
+        self.lock = RLock()
         self.memory_bytes = 0
-        self._directory: Any = None
+        self._directory: str | None = None
         self._pid = 0
         self._count = 0
 
     def path(self, extension: str) -> str:
         """A new path, in a directory that goes away with the process."""
+        directory = self._directory
+        if directory is None or self._pid != os.getpid():
+            directory = self._make_directory()
         with self.lock:
-            if self._directory is None or self._pid != os.getpid():
-                import tempfile
-
-                # The parent's directory is the parent's to remove.
-                self._directory = tempfile.TemporaryDirectory(
-                    prefix="runlane-media-", ignore_cleanup_errors=True
-                )
-                self._pid = os.getpid()
             self._count += 1
-            return os.path.join(self._directory.name, f"{self._count:08x}{extension}")
+            count = self._count
+        return os.path.join(directory, f"{count:08x}{extension}")
+
+    def _make_directory(self) -> str:
+        # Not under the lock, which a signal handler's thread may wait for.
+        import tempfile
+
+        made = tempfile.mkdtemp(prefix="runlane-media-")
+        with self.lock:
+            # The parent's directory is the parent's to remove.
+            if self._directory is None or self._pid != os.getpid():
+                self._directory, self._pid = made, os.getpid()
+                return made
+            known = self._directory
+        os.rmdir(made)
+        return known
+
+    def remove(self) -> None:
+        """Remove the directory of this process. It ends."""
+        directory = self._directory
+        if directory is not None and self._pid == os.getpid():
+            import shutil
+
+            self._directory = None
+            shutil.rmtree(directory, ignore_errors=True)
 
     def owns(self, path: str) -> bool:
         """Whether a file is one of this process's temporary files."""
-        return self._directory is not None and os.path.dirname(path) == self._directory.name
+        return self._directory is not None and os.path.dirname(path) == self._directory
 
     def take(self, size: int) -> bool:
         """Whether `size` more bytes may stay in memory."""
@@ -171,6 +193,21 @@ class _Temporary:
 
 
 temporary = _Temporary()
+
+
+def _at_exit() -> None:
+    # Runs that are finished at the end may still need the files: then they are removed after that.
+    if not _exit_hooks.will_run():
+        temporary.remove()
+
+
+def _after_fork() -> None:
+    # A thread of the parent may have held it.
+    temporary.lock = RLock()
+
+
+atexit.register(_at_exit)
+os.register_at_fork(after_in_child=_after_fork)
 
 
 class MediaFile:

@@ -110,7 +110,11 @@ export function artifactNode(artifact: MockArtifact) {
     updatedAt: null,
     artifactType: { name: type },
     artifactSequence: { name, project: home },
-    aliases: aliases.map((alias) => ({ alias, artifactCollection: { name } })),
+    aliases: [
+      ...aliases.map((alias) => ({ alias, artifactCollection: { name, project: home } })),
+      // linked to a collection of the same name elsewhere
+      { alias: "approved", artifactCollection: { name, project: { name: "registry", entityName: "ada" } } },
+    ],
     description: artifact.description === "" ? null : artifact.description,
     metadata: artifact.metadata,
     commitHash: "0123456789abcdef",
@@ -118,7 +122,10 @@ export function artifactNode(artifact: MockArtifact) {
     ttlDurationSeconds: type === "model" ? "2592000" : "-1",
     tags: type === "dataset" ? [{ name: "licensed" }] : [],
     createdBy: artifact.loggedBy === null ? { __typename: "User", username: "ada" } : run(artifact.loggedBy),
-    usedBy: { edges: artifact.usedBy.map((id) => ({ node: run(id) })) },
+    usedBy: {
+      totalCount: artifact.usedBy.length,
+      edges: artifact.usedBy.map((id) => ({ node: run(id) })),
+    },
   };
 }
 

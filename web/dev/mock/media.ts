@@ -103,6 +103,21 @@ export function everyMedia(steps: readonly number[]): MockMediaRun {
       },
     };
   });
+  add("crowd", "images/separated", (step) => {
+    const names = Array.from({ length: 108 }, (_, index) => `crowd_${step}_${index}`);
+    return {
+      filenames: names.map(
+        (name, index) => put(`media/images/${name}.png`, () => picture(scene(28, 28, index, step))).path,
+      ),
+      all_masks: names.map((name, index) => ({
+        prediction: put(`media/images/mask/${name}.png`, () => picture(sceneMask(28, 28, index, step))),
+      })),
+      count: 108,
+      width: 28,
+      height: 28,
+      format: "png",
+    };
+  });
   add("attention/map", "image-file", (step) => ({
     ...put(`media/images/attention_${step}.png`, () =>
       picture(png(16, 16, 1, (x, y) => [(x * y * 7 + step) % 256])),

@@ -48,7 +48,9 @@ export interface ArtifactDetail extends ArtifactRow {
   /** Seconds from its creation until it is removed; null for never. */
   readonly ttlSeconds: number | null;
   readonly loggedBy: RunLink | string | null;
+  /** The first {@link MAX_USERS} runs that used it, and how many there are. */
   readonly usedBy: readonly RunLink[];
+  readonly usedByTotal: number;
 }
 
 /** A path in a version. */
@@ -70,8 +72,11 @@ export interface Page<Item> {
 
 export type Direction = "outputs" | "inputs";
 
+const COLLECTION = "name project { name entityName }";
 const ROW = `id state versionIndex size digest fileCount createdAt artifactType { name }
-  artifactSequence { name project { name entityName } } aliases { alias artifactCollection { name } }`;
+  artifactSequence { ${COLLECTION} } aliases { alias artifactCollection { ${COLLECTION} } }`;
+/** Runs that are named as users of a version. */
+const MAX_USERS = 50;
 const RUN = "name displayName project { name entityName }";
 
 function runArtifacts(name: string, field: string) {
@@ -96,7 +101,7 @@ const ARTIFACT = operation(
       versionIndex aliases { alias } artifactCollection { name }
       artifact { ${ROW} description metadata digestAlgorithm commitHash historyStep updatedAt ttlDurationSeconds
         tags { name } createdBy { __typename ... on Run { ${RUN} } ... on User { username } }
-        usedBy { edges { node { ${RUN} } } } } } } }`,
+        usedBy(first: ${MAX_USERS}) { totalCount edges { node { ${RUN} } } } } } } }`,
 );
 
 const ENTRIES = operation(
@@ -134,6 +139,7 @@ export async function fetchArtifact(path: ArtifactPath, signal: AbortSignal): Pr
   if (membership === null || node === null) return null;
   const row = readArtifact(node);
   const creator = node.maybeFields("createdBy");
+  const usedBy = node.nodes("usedBy", readRun);
   const ttl = node.maybeNumber("ttlDurationSeconds") ?? 0;
   return {
     ...row,
@@ -150,7 +156,8 @@ export async function fetchArtifact(path: ArtifactPath, signal: AbortSignal): Pr
     // negative ones say that it is inherited, or switched off
     ttlSeconds: ttl > 0 ? ttl : null,
     loggedBy: creator === null ? null : readCreator(creator),
-    usedBy: node.nodes("usedBy", readRun),
+    usedBy,
+    usedByTotal: node.maybeFields("usedBy")?.maybeNumber("totalCount") ?? usedBy.length,
   };
 }
 
@@ -177,29 +184,36 @@ function readPage<Item>(parent: Fields | null, field: string, read: (node: Field
 }
 
 function readArtifact(node: Fields): ArtifactRow {
-  const sequence = node.fields("artifactSequence");
-  const name = sequence.text("name");
-  // null where only a link to the version may be seen
-  const home = sequence.maybeFields("project");
+  const { name, home } = readCollection(node.fields("artifactSequence"));
   const aliases = node.list("aliases", (item, at) => {
     const alias = new Fields(item, at);
-    return {
-      name: alias.text("alias"),
-      of: alias.maybeFields("artifactCollection")?.maybeText("name") ?? name,
-    };
+    const collection = alias.maybeFields("artifactCollection");
+    return { name: alias.text("alias"), of: collection === null ? null : readCollection(collection) };
   });
+  // a link may be in a collection of the same name in another project
+  const isOwn = ({ of }: (typeof aliases)[number]) =>
+    of?.name === name && of.home.entity === home.entity && of.home.project === home.project;
   return {
     id: node.text("id"),
     name,
-    home: { entity: home?.maybeText("entityName") ?? "", project: home?.maybeText("name") ?? "" },
+    home,
     type: node.fields("artifactType").text("name"),
     versionIndex: node.maybeNumber("versionIndex"),
     state: node.maybeText("state") ?? "COMMITTED",
-    aliases: aliases.filter((alias) => alias.of === name).map((alias) => alias.name),
+    aliases: aliases.filter(isOwn).map((alias) => alias.name),
     sizeBytes: node.maybeNumber("size") ?? 0,
     fileCount: node.maybeNumber("fileCount") ?? 0,
     digest: node.maybeText("digest") ?? "",
     createdAt: node.text("createdAt"),
+  };
+}
+
+function readCollection(node: Fields): { readonly name: string; readonly home: ProjectPath } {
+  // no project where only a link to the version may be seen
+  const project = node.maybeFields("project");
+  return {
+    name: node.text("name"),
+    home: { entity: project?.maybeText("entityName") ?? "", project: project?.maybeText("name") ?? "" },
   };
 }
 

@@ -14,6 +14,7 @@ import { batched } from "./batch";
 import { fetchFileState, fetchRunFiles, fetchTextPreview, fileUrl } from "./files";
 import { isMissing } from "./http";
 import { fetchLogs, type LogFilter, type LogSource } from "./logs";
+import { fetchMask } from "./masks";
 import { fetchKeySteps, fetchMediaValue, fetchMediaValues, type StepValue } from "./media";
 import { fetchProject, fetchProjects } from "./projects";
 import { fetchRecipe } from "./reproduce";
@@ -188,14 +189,31 @@ export function fileStateQuery(url: string, live: boolean) {
 /** Bytes of a file of boxes that are read. */
 const BOXES_BYTES = 8 * 1024 * 1024;
 
-export function boxesQuery(url: string, width: number, height: number) {
+/** The boxes in a file; null when there are too many of them to read. */
+export function boxesQuery(url: string, width: number, height: number, live: boolean) {
   return queryOptions({
     queryKey: ["boxes", url, width, height],
-    queryFn: async ({ signal }) =>
-      readBoxes((await fetchTextPreview(url, BOXES_BYTES, signal)).text, width, height),
+    queryFn: async ({ signal }) => {
+      const { text, cut } = await fetchTextPreview(url, BOXES_BYTES, signal);
+      return cut ? null : readBoxes(text, width, height);
+    },
     staleTime: Number.POSITIVE_INFINITY,
     gcTime: 60_000,
     retry: false,
+    refetchInterval: ({ state }) => (live && isMissing(state.error) ? UPLOAD_MILLIS : false),
+  });
+}
+
+/** Classes of the pixels of a mask; while its run is live, one that is missing is looked for again. */
+export function maskQuery(url: string, live: boolean) {
+  return queryOptions({
+    queryKey: ["mask", url],
+    queryFn: ({ signal }) => fetchMask(url, signal),
+    staleTime: Number.POSITIVE_INFINITY,
+    // pixels take megabytes, and the browser keeps the file
+    gcTime: 5_000,
+    retry: false,
+    refetchInterval: ({ state }) => (live && isMissing(state.error) ? UPLOAD_MILLIS : false),
   });
 }
 
@@ -283,14 +301,18 @@ export function artifactQuery({ entity, project, type, name, version }: Artifact
   });
 }
 
-/** What is in a version; it never changes, but the addresses of its files are good for an hour only. */
+/**
+ * What is in a version. It never changes, so nothing of it is asked for twice while it is shown: a refetch would ask for
+ * every page that was loaded. The addresses of its files are good for an hour only, so it is soon forgotten afterwards.
+ */
 export function artifactEntriesQuery(id: string) {
   return infiniteQueryOptions({
     queryKey: ["artifactEntries", id],
     queryFn: ({ pageParam, signal }) => fetchArtifactEntries(id, pageParam, signal),
     initialPageParam: FIRST_PAGE,
     getNextPageParam: (page) => page.next,
-    staleTime: 30 * 60_000,
+    staleTime: Number.POSITIVE_INFINITY,
+    gcTime: 60_000,
   });
 }
 

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { densityOf, heatAt, heatMapOf, ticksOf } from "./heat-map";
+import { densityOf, heatAt, heatMapOf, quantileOf, ticksOf } from "./heat-map";
 
 const MAP = heatMapOf([
   { step: 0, counts: [1, 3], edges: [0, 1, 2] },
@@ -25,6 +25,14 @@ it("compares bins of any width", () => {
   if (first === undefined || second === undefined || third === undefined) throw new Error("no columns");
   expect([densityOf(first, 1), densityOf(second, 0), densityOf(third, 0)]).toEqual([0.75, 0.25, 0]);
   expect(MAP?.densest).toBe(0.75);
+});
+
+it("finds quantiles, values spread evenly within their bins", () => {
+  const [first, second, third] = MAP?.columns ?? [];
+  if (first === undefined || second === undefined || third === undefined) throw new Error("no columns");
+  expect([0, 0.25, 0.5, 1].map((share) => quantileOf(first, share))).toEqual([0, 1, 1 + 1 / 3, 2]);
+  expect(quantileOf(second, 0.5)).toBe(1);
+  expect(quantileOf(third, 0.5)).toBeNaN();
 });
 
 it("finds the cell under the pointer", () => {

@@ -61,6 +61,21 @@ export function densityOf(column: HeatColumn, bin: number): number {
   return (column.counts[bin] ?? 0) / column.total / width;
 }
 
+/** The value below which a share of a histogram's values lies, spread evenly within each bin; NaN when it has none. */
+export function quantileOf({ counts, edges, total }: HeatColumn, share: number): number {
+  if (total <= 0) return Number.NaN;
+  const wanted = share * total;
+  let below = 0;
+  for (const [bin, count] of counts.entries()) {
+    if (count > 0 && below + count >= wanted) {
+      const [low = 0, high = 0] = [edges[bin], edges[bin + 1]];
+      return low + ((wanted - below) / count) * (high - low);
+    }
+    below += count;
+  }
+  return edges.at(-1) ?? Number.NaN;
+}
+
 export interface HeatHit {
   readonly column: HeatColumn;
   readonly bin: number;

@@ -79,9 +79,9 @@ it("shows whole numbers whole and others short", () => {
 
 it("writes CSV that no spreadsheet runs", () => {
   const data = readTable(
-    '{"columns": ["@x", "y"], "data": [["=1+1", -5], ["+a", null], ["-b\\n", "\\"q\\""], ["@c", {"k": 1}]]}',
+    '{"columns": ["@x", "y"], "data": [["=1+1", -5], ["+a", null], ["-b\\n", "\\"q\\""], ["@c", {"k": 1}], ["\\t=1", "\\r=1"]]}',
   );
-  expect(tableCsv(data, [0, 1, 2, 3])).toBe(
-    '\'@x,y\r\n\'=1+1,-5\r\n\'+a,\r\n"\'-b\n","""q"""\r\n\'@c,"{""k"": 1}"\r\n',
+  expect(tableCsv(data, [0, 1, 2, 3, 4])).toBe(
+    '\'@x,y\r\n\'=1+1,-5\r\n\'+a,\r\n"\'-b\n","""q"""\r\n\'@c,"{""k"": 1}"\r\n\'\t=1,"\'\r=1"\r\n',
   );
 });

@@ -171,7 +171,7 @@ function isNumeric(cell: Cell): cell is number | bigint {
 }
 
 /** What spreadsheets take for a formula. */
-const FORMULA = /^[=+\-@\t\r]/;
+const FORMULA = /^[=+\-@\t\r\n]/;
 
 /**
  * Rows as CSV (RFC 4180). Text that a spreadsheet would run as a formula gets an apostrophe in front; null is an empty

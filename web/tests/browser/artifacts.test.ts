@@ -11,6 +11,8 @@ describe("artifacts of a run", () => {
     await outputs.getByRole("link", { name: "segmenter:v1" }).waitFor();
     const row = outputs.getByRole("row", { name: /segmenter:v1/ });
     expect(await row.textContent()).toMatch(/model.*latest.*best.*94\.4 MB/);
+    // an alias of a link, in a collection of the same name elsewhere
+    expect(await outputs.getByText("approved").count()).toBe(0);
     await outputs.getByText("uploading…").waitFor();
     await page
       .getByRole("table", { name: "Inputs" })
@@ -73,6 +75,11 @@ describe("a version", () => {
 
   it("is not found where there is none", async () => {
     const { page } = await open("/ada/media/artifacts/dataset/street-scenes/v99");
+    await page.getByRole("heading", { name: "Nothing at this address" }).waitFor();
+  });
+
+  it("is not found under a type that it is not of", async () => {
+    const { page } = await open("/ada/media/artifacts/model/street-scenes/v3");
     await page.getByRole("heading", { name: "Nothing at this address" }).waitFor();
   });
 

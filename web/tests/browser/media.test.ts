@@ -84,6 +84,8 @@ describe("images", () => {
     const { page } = await open("/ada/media/runs/vision?m=street&panel=street");
     const dialog = page.getByRole("dialog");
     await dialog.getByText("sun · confidence 0.874").waitFor();
+    const boxes = dialog.getByRole("list", { name: "Boxes “found”" });
+    await boxes.getByRole("listitem").filter({ hasText: "sun · confidence 0.874" }).waitFor();
     const mask = dialog.locator("canvas");
     await mask.waitFor();
     const painted = () =>
@@ -125,6 +127,46 @@ describe("images", () => {
   });
 });
 
+describe("layers of images", () => {
+  it("are loaded only of images in sight", async () => {
+    const { page } = await open("/ada/media/runs/vision?m=crowd&panel=crowd");
+    const seen = fileRequests(page);
+    await page.reload();
+    const dialog = page.getByRole("dialog");
+    await dialog.locator("canvas").first().waitFor();
+    const masks = () => seen.filter((path) => path.includes("/mask/")).length;
+    const before = masks();
+    expect(before).toBeLessThan(60);
+    await dialog.getByRole("img", { name: "crowd, image 100", exact: true }).scrollIntoViewIfNeeded();
+    await expect.poll(masks).toBeGreaterThan(before);
+  });
+
+  it("say what is wrong with them", async () => {
+    const { page, server } = await open("/ada/media/runs/vision?m=street&panel=street", {
+      expectErrors: true,
+    });
+    const dialog = page.getByRole("dialog");
+    await dialog.locator("canvas").waitFor();
+    const run = server.run("media", "vision");
+    const json = (body: string) => ({ type: "application/json", bytes: new TextEncoder().encode(body) });
+    const boxes = "media/metadata/boxes2D/street_300.boxes2D.json";
+    const mask = "media/images/mask/street_300.mask.png";
+    const kept = run.files.get(mask);
+    run.files.delete(mask);
+    const box = '{"position": {"minX": 0, "maxX": 1, "minY": 0, "maxY": 1}, "class_id": 1},';
+    server.putFile(run, boxes, json(`{"box_data": [${box.repeat(1200).slice(0, -1)}]}`));
+    await page.reload();
+    await dialog.getByText("Mask “prediction”: not uploaded yet").waitFor();
+    await dialog.getByText("The first 1,000 of 1,200 boxes “found”").waitFor();
+    if (kept === undefined) throw new Error("no mask");
+    server.putFile(run, mask, kept);
+    server.putFile(run, boxes, json(`{"box_data": [${box.repeat(120_000).slice(0, -1)}]}`));
+    await dialog.locator("canvas").waitFor({ timeout: 8000 });
+    await page.reload();
+    await dialog.getByText("Boxes “found”: too many to show").waitFor();
+  });
+});
+
 describe("other media", () => {
   it("play, or say that their viewer is yet to come", async () => {
     const { page } = await open("/ada/media/runs/vision?m=speech|clip|report|figure");
@@ -152,6 +194,9 @@ describe("other media", () => {
     });
     await map.hover({ position: { x: 150, y: 100 } });
     await panel(page, "weights/w1").getByText(/%\)$/).waitFor();
+    const figures = panel(page, "weights/w1").getByRole("table", { name: "Quantiles of weights/w1" });
+    expect(await figures.getByRole("row").count()).toBe(5);
+    expect(await figures.getByRole("row", { name: /^300 / }).textContent()).toMatch(/^300[\d,.e+]+0\./);
   });
 
   it("are panels of their section, which closes with them, and keep their text readable", async () => {

@@ -69,6 +69,21 @@ describe("tables", () => {
     await page.getByRole("region", { name: "note, row 199" }).getByText("null").waitFor();
   });
 
+  it("keep the cell that the keys are at for assistive technology, wherever the screen is", async () => {
+    const { page } = await open("/ada/media/runs/vision?m=embeddings");
+    const grid = gridOf(page, "embeddings");
+    await grid.getByText("row 0", { exact: true }).waitFor();
+    await grid.evaluate((element) => element.scrollTo(element.scrollWidth, element.scrollHeight));
+    await grid.getByRole("columnheader", { name: "dim_298" }).waitFor();
+    const active = () =>
+      grid.evaluate((element) => {
+        const id = element.getAttribute("aria-activedescendant") ?? "";
+        return document.getElementById(id)?.textContent;
+      });
+    expect(await active()).toBe("row 0");
+    expect(await grid.getByRole("gridcell").count()).toBeLessThan(1200);
+  });
+
   it("are saved as CSV as they are shown, and as the file that was logged", async () => {
     const { page } = await open("/ada/media/runs/vision?m=^samples$&panel=samples&rows=checked&order=-id");
     await gridOf(page, "samples").waitFor();

@@ -100,13 +100,14 @@ fn invalid_order(key: &str, known: &str) -> ApiError {
     )
 }
 
-/// A page of the versions of a collection, and how many pass; by default the newest first.
+/// A page of the versions of a collection, and how many pass; by default the newest first. `texts`: what of those on the page.
 pub(crate) async fn versions(
     store: &Store,
     collection_id: i64,
     filters: Option<&str>,
     order: Option<&str>,
     part: Part,
+    texts: Texts,
 ) -> Result<(Vec<MemberRow>, i64), ApiError> {
     let filter = parse_filter_with(filters, &version_key)?;
     let (key, descending) = order_of(order).unwrap_or((INDEX, true));
@@ -127,8 +128,8 @@ pub(crate) async fn versions(
             &mut reader,
             collection_id,
             descending,
-            part.offset,
-            part.limit,
+            texts,
+            (part.offset, part.limit),
         )
         .await?;
         let total = memberships::count(&mut reader, collection_id).await?;
@@ -138,7 +139,7 @@ pub(crate) async fn versions(
         .keys()
         .iter()
         .any(|key| matches!(key, Key::Metadata(_) | Key::Field(Field::Description)));
-    let (texts, piece) = if asks_for_texts && !everything {
+    let (asked, piece) = if asks_for_texts && !everything {
         (Texts::Read, PIECE_WITH_TEXTS)
     } else {
         (Texts::LeftOut, PIECE)
@@ -149,7 +150,7 @@ pub(crate) async fn versions(
     loop {
         let mut reader = store.reader().await?;
         let rows =
-            version_list::members_after(&mut reader, collection_id, after, texts, piece).await?;
+            version_list::members_after(&mut reader, collection_id, after, asked, piece).await?;
         let Some(last) = rows.last() else { break };
         after = last.place_index;
         let place = move |row: &MemberRow| (key.of(row), row.place_index, row.place_id);
@@ -167,7 +168,7 @@ pub(crate) async fn versions(
             let passed = candidates.iter().filter(|one| one.passes(&filter));
             passed.map(|one| place(&one.row)).collect()
         };
-        places.extend(if texts == Texts::Read {
+        places.extend(if asked == Texts::Read {
             blocking(passed).await?
         } else {
             passed()
@@ -180,7 +181,7 @@ pub(crate) async fn versions(
     let mut reader = store.reader().await?;
     let mut rows = Vec::new();
     for (_, _, place_id) in cut(&places, part) {
-        rows.extend(version_list::member(&mut reader, *place_id).await?);
+        rows.extend(version_list::member(&mut reader, *place_id, texts).await?);
     }
     Ok((rows, total(&places)))
 }

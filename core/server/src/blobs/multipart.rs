@@ -4,17 +4,16 @@
 //! the one that was announced. An upload that is begun again (the same file of the same version) is the same upload: parts that are
 //! there are said to be, whichever process took them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use http::{HeaderMap, StatusCode};
-use parking_lot::Mutex;
 use runlane_model::artifact::digest::{Algorithm, Digest};
 use runlane_model::artifact::parts::{MOST_PARTS, PartDigest};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
 use super::{join, upload, urls};
 use crate::auth::token;
@@ -22,6 +21,7 @@ use crate::error::{ApiError, IN_PROGRESS, StoreError};
 use crate::extract::{ApiPath, ApiQuery};
 use crate::receive::{Announced, Received, receive};
 use crate::signer::{Access, Signature};
+use crate::single_flight::{Flights, Waited};
 use crate::state::AppState;
 use crate::store::blobs;
 use crate::store::blobs::uploads::{self, NewUpload, PartRow, Upload};
@@ -234,19 +234,16 @@ async fn commit_part(
     Ok(old)
 }
 
-/// What became of a file whose parts are being joined; none as long as they are.
-type Outcome = Option<Result<(), ApiError>>;
-
 /// The files whose parts this process is joining, by the id of the upload.
 pub(crate) struct Joins {
-    running: Mutex<HashMap<String, watch::Receiver<Outcome>>>,
+    running: Flights<String, Result<(), ApiError>>,
     turns: Arc<Semaphore>,
 }
 
 impl Default for Joins {
     fn default() -> Self {
         Self {
-            running: Mutex::default(),
+            running: Flights::default(),
             turns: Arc::new(Semaphore::new(JOINS)),
         }
     }
@@ -279,18 +276,24 @@ pub(crate) async fn complete(
     };
     let digest = upload.digest;
     check_complete(&upload, &parts)?;
-    let mut outcome = start(state, upload);
-    let done =
-        tokio::time::timeout(state.limits.join_wait, outcome.wait_for(Option::is_some)).await;
-    match done {
-        Ok(Ok(outcome)) => match &*outcome {
-            Some(Err(error)) => Err(error.clone()),
-            _ => Ok(digest),
-        },
-        Ok(Err(_stopped)) => Err(ApiError::unavailable(
+    let key = upload.public_id.clone();
+    // What breaks off leaves an object that no row names.
+    let work = || {
+        let state = state.clone();
+        async move {
+            let turn = Arc::clone(&state.joins.turns).acquire_owned().await;
+            let done = join::join(&state, &upload).await;
+            drop(turn);
+            done
+        }
+    };
+    let waited = state.joins.running.join(key, state.limits.join_wait, work);
+    match waited.await {
+        Waited::Done(done) => done.map(|()| digest),
+        Waited::BrokenOff => Err(ApiError::unavailable(
             "the parts were not joined; try again",
         )),
-        Err(_elapsed) => Err(ApiError::new(
+        Waited::Longer => Err(ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
             IN_PROGRESS,
             "the parts are being joined into one file; ask again",
@@ -327,26 +330,4 @@ pub(super) fn check_complete(
         upload.parts.len(),
         named.join(", ")
     )))
-}
-
-/// Begins to join the parts of an upload, if this process is not doing it already; what tells when that is over.
-fn start(state: &AppState, upload: Upload) -> watch::Receiver<Outcome> {
-    let mut running = state.joins.running.lock();
-    // One whose task has ended without a word is begun again.
-    let alive = |outcome: &&watch::Receiver<Outcome>| outcome.has_changed().is_ok();
-    if let Some(outcome) = running.get(&upload.public_id).filter(alive) {
-        return outcome.clone();
-    }
-    let (tell, outcome) = watch::channel(None);
-    running.insert(upload.public_id.clone(), outcome.clone());
-    let state = state.clone();
-    // Owned by nobody: it ends when the file is there or cannot be, and with the process, which leaves an object that no row names.
-    tokio::spawn(async move {
-        let turn = Arc::clone(&state.joins.turns).acquire_owned().await;
-        let done = join::join(&state, &upload).await;
-        drop(turn);
-        state.joins.running.lock().remove(&upload.public_id);
-        tell.send_replace(Some(done));
-    });
-    outcome
 }

@@ -3,11 +3,8 @@ import type { ReactNode } from "react";
 import type { ArtifactDetail, ArtifactPath, RunLink } from "../../api/artifacts";
 import { CopyButton } from "../../kit/notice";
 import { ValueTree } from "../../kit/value-tree";
-import { formatTime, parseTime } from "../../model/format";
+import { formatCount, formatTime, parseTime } from "../../model/format";
 import css from "./artifact.module.css";
-
-/** Runs listed as users of a version. */
-const MAX_RUNS = 50;
 
 interface ArtifactFactsProps {
   readonly artifact: ArtifactDetail;
@@ -18,8 +15,10 @@ interface ArtifactFactsProps {
 export function ArtifactFacts({ artifact, path }: ArtifactFactsProps) {
   const version = artifact.place === null ? path.version : `v${artifact.place}`;
   const full = `${path.entity}/${path.project}/${artifact.collection}:${version}`;
-  const source = artifact.collection === artifact.name ? null : `${artifact.name}:v${artifact.versionIndex}`;
-  const more = artifact.usedBy.length - MAX_RUNS;
+  const { home } = artifact;
+  const isHome =
+    artifact.collection === artifact.name && home.entity === path.entity && home.project === path.project;
+  const more = artifact.usedByTotal - artifact.usedBy.length;
   return (
     <div className={css.facts}>
       <dl>
@@ -30,17 +29,17 @@ export function ArtifactFacts({ artifact, path }: ArtifactFactsProps) {
         <Fact name="Aliases">{artifact.aliases.length > 0 && <Tags names={artifact.aliases} />}</Fact>
         <Fact name="Tags">{artifact.tags.length > 0 && <Tags names={artifact.tags} />}</Fact>
         <Fact name="Source">
-          {source !== null && artifact.home.project !== "" && (
+          {!isHome && home.project !== "" && (
             <Link
               to="/$entity/$project/artifacts/$type/$name/$version"
               params={{
-                ...artifact.home,
+                ...home,
                 type: artifact.type,
                 name: artifact.name,
                 version: `v${artifact.versionIndex}`,
               }}
             >
-              {source}
+              {sourceName(artifact, path)}
             </Link>
           )}
         </Fact>
@@ -53,12 +52,12 @@ export function ArtifactFacts({ artifact, path }: ArtifactFactsProps) {
         <Fact name="Used by">
           {artifact.usedBy.length > 0 && (
             <ul>
-              {artifact.usedBy.slice(0, MAX_RUNS).map((run) => (
+              {artifact.usedBy.map((run) => (
                 <li key={`${run.entity}/${run.project}/${run.run}`}>
                   <Run run={run} here={path} />
                 </li>
               ))}
-              {more > 0 && <li className={css.muted}>{more} more</li>}
+              {more > 0 && <li className={css.muted}>{formatCount(more)} more</li>}
             </ul>
           )}
         </Fact>
@@ -87,6 +86,13 @@ export function ArtifactFacts({ artifact, path }: ArtifactFactsProps) {
       />
     </div>
   );
+}
+
+/** The version by its home; one of another project says where it is. */
+function sourceName({ home, name, versionIndex }: ArtifactDetail, here: ArtifactPath): string {
+  const version = `${name}:v${versionIndex}`;
+  const isHere = home.entity === here.entity && home.project === here.project;
+  return isHere ? version : `${home.entity}/${home.project}/${version}`;
 }
 
 function Tags({ names }: { readonly names: readonly string[] }) {

@@ -14,7 +14,8 @@ import { EntryList } from "./entry-list";
 export function ArtifactPage() {
   const path = useParams({ from: "/$entity/$project/artifacts/$type/$name/$version" });
   const { data, error, refetch } = useQuery(artifactQuery(path));
-  if (data === null) return <NotFoundPage />;
+  // collections are found by their names alone
+  if (data === null || (data !== undefined && data.type !== path.type)) return <NotFoundPage />;
   if (data === undefined && error !== null) {
     return <Failure title="The artifact could not be loaded" error={error} onRetry={() => void refetch()} />;
   }
@@ -38,6 +39,16 @@ export function ArtifactPage() {
           </p>
         )}
       </header>
+      {error !== null && (
+        <div className={css.stale}>
+          <Failure
+            compact
+            title="The artifact could not be brought up to date"
+            error={error}
+            onRetry={() => void refetch()}
+          />
+        </div>
+      )}
       <div className={css.body}>
         {data === undefined ? (
           <div className={css.facts}>

@@ -1,6 +1,6 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useEffect, useRef } from "react";
+import { useEffect, useMemo, useRef } from "react";
 import type { ArtifactEntry } from "../../api/artifacts";
 import { artifactEntriesQuery } from "../../api/queries";
 import { Icon } from "../../kit/icon";
@@ -23,7 +23,7 @@ interface EntryListProps {
 export function EntryList({ id, total }: EntryListProps) {
   const scroller = useRef<HTMLDivElement>(null);
   const list = useInfiniteQuery(artifactEntriesQuery(id));
-  const entries = list.data?.pages.flatMap((page) => page.items) ?? [];
+  const entries = useMemo(() => list.data?.pages.flatMap((page) => page.items) ?? [], [list.data]);
   const virtual = useVirtualizer({
     count: entries.length,
     getScrollElement: () => scroller.current,

@@ -5,11 +5,21 @@ import type { RunPath } from "../../api/runs";
 import { plotThemeOf, useTheme } from "../../app/theme";
 import { Failure, Notice, Skeleton } from "../../kit/notice";
 import { formatNumber } from "../../model/format";
-import { densityOf, type HeatHit, type HeatMap, heatAt, heatMapOf, ticksOf } from "../../model/heat-map";
+import {
+  densityOf,
+  type HeatHit,
+  type HeatMap,
+  heatAt,
+  heatMapOf,
+  quantileOf,
+  ticksOf,
+} from "../../model/heat-map";
 import css from "./media.module.css";
 
 /** Histograms of a run that are drawn; more would be thinner than a pixel of a panel. */
 const SAMPLES = 200;
+/** Steps of the table that stands for the map; a screen reader reads them one by one. */
+const TABLE_STEPS = 20;
 /** Room for the axes, in CSS pixels. */
 const AXES = { left: 52, bottom: 22, top: 6, right: 6 };
 const LEAST_ALPHA = 0.08;
@@ -95,7 +105,46 @@ function HeatView({ map, metric }: { readonly map: HeatMap; readonly metric: str
         onPointerMove={onPointerMove}
         onPointerLeave={() => setPointed(null)}
       />
+      <HeatTable map={map} metric={metric} />
       {pointed !== null && <Tip {...pointed} />}
+    </div>
+  );
+}
+
+/** What the map shows, in figures, for those who do not see it. */
+function HeatTable({ map: { columns }, metric }: { readonly map: HeatMap; readonly metric: string }) {
+  const count = Math.min(TABLE_STEPS, columns.length);
+  const shown = Array.from({ length: count }, (_, at) =>
+    count === 1 ? 0 : Math.round((at * (columns.length - 1)) / (count - 1)),
+  );
+  return (
+    <div className="visually-hidden">
+      <table aria-label={`Quantiles of ${metric}`}>
+        <thead>
+          <tr>
+            <th>Step</th>
+            <th>Values</th>
+            <th>5 % below</th>
+            <th>Median</th>
+            <th>95 % below</th>
+          </tr>
+        </thead>
+        <tbody>
+          {shown.map((at) => {
+            const column = columns[at];
+            if (column === undefined) return null;
+            return (
+              <tr key={column.step}>
+                <th scope="row">{column.step}</th>
+                <td>{formatNumber(column.total)}</td>
+                <td>{formatNumber(quantileOf(column, 0.05), 4)}</td>
+                <td>{formatNumber(quantileOf(column, 0.5), 4)}</td>
+                <td>{formatNumber(quantileOf(column, 0.95), 4)}</td>
+              </tr>
+            );
+          })}
+        </tbody>
+      </table>
     </div>
   );
 }

@@ -1,66 +1,85 @@
-import { useQuery } from "@tanstack/react-query";
-import { useEffect, useRef, useState } from "react";
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { useEffect, useRef } from "react";
 import { layerKey } from "../../api/class-labels";
 import { fileUrl } from "../../api/files";
-import type { Layer } from "../../api/media";
-import { boxesQuery } from "../../api/queries";
-import { classColour, cssColour } from "../../model/classes";
-import { formatNumber } from "../../model/format";
+import { isMissing } from "../../api/http";
+import type { ImageItem, Layer } from "../../api/media";
+import { boxesQuery, maskQuery } from "../../api/queries";
+import { useNear } from "../../kit/use-near";
+import { type Box, classColour, cssColour } from "../../model/classes";
+import { formatCount, formatNumber } from "../../model/format";
+import type { ShownLayers } from "./layer-bar";
 import css from "./media.module.css";
 import type { MediaRun } from "./media-panel";
 
 /** Opacity of a class, 0 to 255. */
 const MASK_ALPHA = 150;
-/** Longer side of a mask as it is drawn; larger ones are drawn coarser. */
-const MAX_MASK_PIXELS = 1024;
 /** Boxes drawn over one image. */
 const MAX_BOXES = 1000;
+/** Layers of images this near to the screen are loaded. */
+const NEAR = "200px";
+
+interface ImageLayersProps {
+  readonly of: MediaRun;
+  readonly metric: string;
+  readonly image: ImageItem;
+  readonly shown: ShownLayers;
+  /** Width and height of the image in pixels. */
+  readonly size: readonly [number, number];
+}
+
+/** What lies over an image, while it is in sight; a layer that cannot be shown says so. */
+export function ImageLayers({ of, metric, image, shown, size }: ImageLayersProps) {
+  const frame = useRef<HTMLDivElement>(null);
+  const near = useNear(frame, NEAR);
+  const masks = image.masks.filter((layer) => shown.isOn("masks", layer.name));
+  const boxes = image.boxes.filter((layer) => shown.isOn("boxes", layer.name));
+  const hidden = shown.hiddenClasses;
+  return (
+    <div ref={frame} className={css.over}>
+      {near &&
+        masks.map((layer) => <MaskLayer key={`mask ${layer.name}`} of={of} layer={layer} hidden={hidden} />)}
+      {near &&
+        boxes.map((layer) => (
+          <BoxLayer
+            key={`boxes ${layer.name}`}
+            of={of}
+            metric={metric}
+            layer={layer}
+            size={size}
+            hidden={hidden}
+          />
+        ))}
+    </div>
+  );
+}
 
 interface MaskLayerProps {
-  readonly url: string;
+  readonly of: MediaRun;
+  readonly layer: Layer;
   /** Classes that are not painted. */
   readonly hidden: ReadonlySet<number>;
 }
 
 /** A mask over its image: the grey value of a pixel is its class. */
-export function MaskLayer({ url, hidden }: MaskLayerProps) {
+function MaskLayer({ of, layer, hidden }: MaskLayerProps) {
   const canvas = useRef<HTMLCanvasElement>(null);
-  const [classes, setClasses] = useState<ImageData | null>(null);
-  useEffect(() => {
-    let current = true;
-    const image = new Image();
-    image.src = url;
-    image
-      .decode()
-      .then(() => {
-        if (current) setClasses(pixelsOf(image));
-      })
-      // a mask that is not there leaves the image as it is
-      .catch(() => current && setClasses(null));
-    return () => {
-      current = false;
-    };
-  }, [url]);
+  const mask = useQuery({
+    ...maskQuery(fileUrl(of.path, layer.path), of.live),
+    // as the image: the one before stays until the next one is there
+    placeholderData: keepPreviousData,
+  });
+  const classes = mask.data;
   useEffect(() => {
     const context = canvas.current?.getContext("2d");
-    if (context == null || classes === null) return;
+    if (context == null || classes === undefined) return;
     context.putImageData(painted(classes, hidden), 0, 0);
   }, [classes, hidden]);
-  if (classes === null) return null;
+  if (mask.error !== null) {
+    return <LayerNote>{`Mask “${layer.name}”: ${troubleOf(mask.error, of.live)}`}</LayerNote>;
+  }
+  if (classes === undefined) return null;
   return <canvas ref={canvas} className={css.layer} width={classes.width} height={classes.height} />;
-}
-
-function pixelsOf(image: HTMLImageElement): ImageData | null {
-  const scale = Math.min(1, MAX_MASK_PIXELS / Math.max(image.naturalWidth, image.naturalHeight, 1));
-  const canvas = document.createElement("canvas");
-  canvas.width = Math.max(1, Math.round(image.naturalWidth * scale));
-  canvas.height = Math.max(1, Math.round(image.naturalHeight * scale));
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  if (context === null) return null;
-  // between two classes there is no third one
-  context.imageSmoothingEnabled = false;
-  context.drawImage(image, 0, 0, canvas.width, canvas.height);
-  return context.getImageData(0, 0, canvas.width, canvas.height);
 }
 
 function painted(classes: ImageData, hidden: ReadonlySet<number>): ImageData {
@@ -75,53 +94,87 @@ function painted(classes: ImageData, hidden: ReadonlySet<number>): ImageData {
   return result;
 }
 
-interface BoxLayerProps {
-  readonly of: MediaRun;
+interface BoxLayerProps extends MaskLayerProps {
   readonly metric: string;
-  readonly layer: Layer;
-  /** Width and height of the image in pixels. */
   readonly size: readonly [number, number];
-  readonly hidden: ReadonlySet<number>;
 }
 
 /** Boxes over their image, with the name of the class and the scores of each. */
-export function BoxLayer({ of, metric, layer, size, hidden }: BoxLayerProps) {
+function BoxLayer({ of, metric, layer, size, hidden }: BoxLayerProps) {
   const [width, height] = size;
-  const { data } = useQuery(boxesQuery(fileUrl(of.path, layer.path), width, height));
+  const { data, error } = useQuery(boxesQuery(fileUrl(of.path, layer.path), width, height, of.live));
+  if (error !== null) {
+    return <LayerNote>{`Boxes “${layer.name}”: ${troubleOf(error, of.live)}`}</LayerNote>;
+  }
   if (data === undefined) return null;
+  if (data === null) return <LayerNote>{`Boxes “${layer.name}”: too many to show`}</LayerNote>;
   const names = of.classLabels.get(layerKey("boxes", metric, layer.name));
+  const nameOf = ({ caption, classId }: Box) =>
+    caption ?? names?.get(String(classId)) ?? data.labels.get(String(classId)) ?? `class ${classId}`;
+  const visible = data.boxes.filter((box) => !hidden.has(box.classId));
   // sizes of text follow the picture, thinner in full screen: the style sheet has them in hundredths of its longer side
   const unit = Math.max(width, height) / 100;
   return (
-    <svg className={css.layer} fontSize={unit} viewBox={`0 0 ${width} ${height}`} aria-hidden="true">
-      {data.boxes
-        .filter((box) => !hidden.has(box.classId))
-        .slice(0, MAX_BOXES)
-        .map((box, index) => {
-          const colour = cssColour(box.classId);
-          const id = String(box.classId);
-          const name = box.caption ?? names?.get(id) ?? data.labels.get(id) ?? `class ${id}`;
-          const scores = box.scores.map(([label, score]) => `${label} ${formatNumber(score, 3)}`);
-          const [x, y] = [box.x * width, box.y * height];
-          return (
-            // biome-ignore lint/suspicious/noArrayIndexKey: boxes have no names
-            <g key={index}>
-              <rect
-                x={x}
-                y={y}
-                width={Math.max(0, box.width * width)}
-                height={Math.max(0, box.height * height)}
-                fill="none"
-                stroke={colour}
-                vectorEffect="non-scaling-stroke"
-                strokeWidth={2}
-              />
-              <text x={x + 0.6 * unit} y={Math.max(3.4 * unit, y - 0.8 * unit)}>
-                {[name, ...scores].join(" · ")}
-              </text>
-            </g>
-          );
-        })}
-    </svg>
+    <>
+      {/* biome-ignore lint/a11y/useSemanticElements lint/a11y/noInteractiveElementToNoninteractiveRole: a drawing has no lists of its own */}
+      <svg
+        className={css.layer}
+        fontSize={unit}
+        viewBox={`0 0 ${width} ${height}`}
+        role="list"
+        aria-label={`Boxes “${layer.name}”`}
+      >
+        {visible.slice(0, MAX_BOXES).map((box, index) => (
+          // biome-ignore lint/suspicious/noArrayIndexKey: boxes have no names
+          <BoxMark key={index} box={box} name={nameOf(box)} size={size} unit={unit} />
+        ))}
+      </svg>
+      {visible.length > MAX_BOXES && (
+        <LayerNote>{`The first ${formatCount(MAX_BOXES)} of ${formatCount(visible.length)} boxes “${layer.name}”`}</LayerNote>
+      )}
+    </>
+  );
+}
+
+interface BoxMarkProps {
+  readonly box: Box;
+  readonly name: string;
+  readonly size: readonly [number, number];
+  readonly unit: number;
+}
+
+function BoxMark({ box, name, size: [width, height], unit }: BoxMarkProps) {
+  const scores = box.scores.map(([label, score]) => `${label} ${formatNumber(score, 3)}`);
+  const [x, y] = [box.x * width, box.y * height];
+  return (
+    // biome-ignore lint/a11y/useSemanticElements lint/a11y/noInteractiveElementToNoninteractiveRole: a drawing has no lists of its own
+    <g role="listitem">
+      <rect
+        x={x}
+        y={y}
+        width={Math.max(0, box.width * width)}
+        height={Math.max(0, box.height * height)}
+        fill="none"
+        stroke={cssColour(box.classId)}
+        vectorEffect="non-scaling-stroke"
+        strokeWidth={2}
+      />
+      <text x={x + 0.6 * unit} y={Math.max(3.4 * unit, y - 0.8 * unit)}>
+        {[name, ...scores].join(" · ")}
+      </text>
+    </g>
+  );
+}
+
+function troubleOf(error: Error, live: boolean): string {
+  if (isMissing(error)) return live ? "not uploaded yet" : "the file is missing";
+  return error.message;
+}
+
+function LayerNote({ children }: { readonly children: string }) {
+  return (
+    <span className={css.note} role="status" title={children}>
+      {children}
+    </span>
   );
 }

@@ -4,7 +4,7 @@ import { fileUrl } from "../../api/files";
 import type { ImageItem } from "../../api/media";
 import { fileStateQuery } from "../../api/queries";
 import { Failure } from "../../kit/notice";
-import { BoxLayer, MaskLayer } from "./image-layers";
+import { ImageLayers } from "./image-layers";
 import type { ShownLayers } from "./layer-bar";
 import css from "./media.module.css";
 import { MissingFile } from "./media-content";
@@ -94,24 +94,9 @@ function Picture({ of, metric, shown, image, name, url, onFail }: PictureProps) 
         onLoad={({ currentTarget }) => setSize([currentTarget.naturalWidth, currentTarget.naturalHeight])}
         onError={onFail}
       />
-      {image.masks
-        .filter((layer) => shown.isOn("masks", layer.name))
-        .map((layer) => (
-          <MaskLayer key={layer.name} url={fileUrl(of.path, layer.path)} hidden={shown.hiddenClasses} />
-        ))}
-      {size !== null &&
-        image.boxes
-          .filter((layer) => shown.isOn("boxes", layer.name))
-          .map((layer) => (
-            <BoxLayer
-              key={layer.name}
-              of={of}
-              metric={metric}
-              layer={layer}
-              size={size}
-              hidden={shown.hiddenClasses}
-            />
-          ))}
+      {size !== null && image.masks.length + image.boxes.length > 0 && (
+        <ImageLayers of={of} metric={metric} image={image} shown={shown} size={size} />
+      )}
     </>
   );
 }

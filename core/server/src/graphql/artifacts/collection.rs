@@ -17,6 +17,7 @@ use crate::artifacts::{find, lists};
 use crate::error::ApiError;
 use crate::store::artifacts::collection_list::Within;
 use crate::store::artifacts::collections::CollectionRow;
+use crate::store::artifacts::version_list::Texts;
 use crate::store::artifacts::{aliases, memberships, tags, types, versions};
 
 /// Artifacts are logged to it.
@@ -149,12 +150,21 @@ impl<K: Send + Sync> Collection<K> {
                 limit: page.first,
             };
             let filters = filters.as_ref().map(|text| text.0.as_str());
+            let node = context.look_ahead().field("edges").field("node");
+            // Those that show them, or lead back to the version.
+            let with_texts = ["description", "metadata", "files", "filesByManifestEntries"];
+            let texts = if with_texts.iter().any(|name| node.field(name).exists()) {
+                Texts::Read
+            } else {
+                Texts::LeftOut
+            };
             lists::versions(
                 &scope.state.store,
                 self.row.id,
                 filters,
                 order.as_deref(),
                 part,
+                texts,
             )
             .await?
         } else {

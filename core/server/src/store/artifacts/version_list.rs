@@ -15,9 +15,6 @@ pub(crate) struct MemberRow {
 }
 
 macro_rules! select_members {
-    ($conditions:literal) => {
-        select_members!("a.description, a.metadata", $conditions)
-    };
     ($texts:literal, $conditions:literal) => {
         concat!(
             "SELECT m.id AS place_id, m.version_index AS place_index, ",
@@ -32,20 +29,44 @@ macro_rules! select_members {
     };
 }
 
-/// A page of a collection's versions by their index in it, the newest first or last.
+/// What of the versions in a list is read: description and metadata have up to 1 MiB each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Texts {
+    Read,
+    LeftOut,
+}
+
+/// The text of a query for [`MemberRow`]s with or without their texts.
+macro_rules! members_with {
+    ($texts:expr, $conditions:literal) => {
+        match $texts {
+            Texts::Read => select_members!("a.description, a.metadata", $conditions),
+            Texts::LeftOut => select_members!(
+                "CAST(NULL AS TEXT) AS description, CAST(NULL AS TEXT) AS metadata",
+                $conditions
+            ),
+        }
+    };
+}
+
+/// A page (offset, limit) of a collection's versions by their index in it, the newest first or last.
 pub(crate) async fn members(
     connection: &mut Connection,
     collection_id: i64,
     newest_first: bool,
-    offset: i64,
-    limit: i64,
+    texts: Texts,
+    (offset, limit): (i64, i64),
 ) -> Result<Vec<MemberRow>, StoreError> {
     let sql = if newest_first {
-        select_members!(
+        members_with!(
+            texts,
             "WHERE m.collection_id = $1 ORDER BY m.version_index DESC LIMIT $2 OFFSET $3"
         )
     } else {
-        select_members!("WHERE m.collection_id = $1 ORDER BY m.version_index LIMIT $2 OFFSET $3")
+        members_with!(
+            texts,
+            "WHERE m.collection_id = $1 ORDER BY m.version_index LIMIT $2 OFFSET $3"
+        )
     };
     let rows = sqlx::query_as(sql)
         .bind(collection_id)
@@ -56,13 +77,6 @@ pub(crate) async fn members(
     Ok(rows)
 }
 
-/// What of the versions in a list is read: description and metadata have up to 1 MiB each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Texts {
-    Read,
-    LeftOut,
-}
-
 /// The versions of a collection by their index in it, from the first one behind `after` on.
 pub(crate) async fn members_after(
     connection: &mut Connection,
@@ -71,15 +85,10 @@ pub(crate) async fn members_after(
     texts: Texts,
     limit: i64,
 ) -> Result<Vec<MemberRow>, StoreError> {
-    let sql = match texts {
-        Texts::Read => select_members!(
-            "WHERE m.collection_id = $1 AND m.version_index > $2 ORDER BY m.version_index LIMIT $3"
-        ),
-        Texts::LeftOut => select_members!(
-            "CAST(NULL AS TEXT) AS description, CAST(NULL AS TEXT) AS metadata",
-            "WHERE m.collection_id = $1 AND m.version_index > $2 ORDER BY m.version_index LIMIT $3"
-        ),
-    };
+    let sql = members_with!(
+        texts,
+        "WHERE m.collection_id = $1 AND m.version_index > $2 ORDER BY m.version_index LIMIT $3"
+    );
     let rows = sqlx::query_as(sql)
         .bind(collection_id)
         .bind(after)
@@ -93,8 +102,9 @@ pub(crate) async fn members_after(
 pub(crate) async fn member(
     connection: &mut Connection,
     place_id: i64,
+    texts: Texts,
 ) -> Result<Option<MemberRow>, StoreError> {
-    let row = sqlx::query_as(select_members!("WHERE m.id = $1"))
+    let row = sqlx::query_as(members_with!(texts, "WHERE m.id = $1"))
         .bind(place_id)
         .fetch_optional(connection)
         .await?;

@@ -1,5 +1,5 @@
-import { useVirtualizer, type VirtualItem } from "@tanstack/react-virtual";
-import { type KeyboardEvent, useEffect, useId, useRef, useState } from "react";
+import { defaultRangeExtractor, type Range, useVirtualizer, type VirtualItem } from "@tanstack/react-virtual";
+import { type KeyboardEvent, useCallback, useEffect, useId, useRef, useState } from "react";
 import type { Cell, ColumnType, TableData, TableOrder } from "../../../model/table";
 import { type CellPlace, GridRow, NUMBER_PIXELS } from "./grid-row";
 import css from "./table.module.css";
@@ -29,6 +29,7 @@ export function DataGrid({ label, data, places, order, onOrder, onOpen }: DataGr
     getScrollElement: () => scroller.current,
     estimateSize: () => ROW_PIXELS,
     overscan: 8,
+    rangeExtractor: useCallback((range: Range) => indexesWith(range, line), [line]),
     scrollPaddingStart: ROW_PIXELS,
   });
   const columns = useVirtualizer({
@@ -37,6 +38,7 @@ export function DataGrid({ label, data, places, order, onOrder, onOpen }: DataGr
     getScrollElement: () => scroller.current,
     estimateSize: (index) => data.columns[index]?.width ?? 0,
     overscan: 3,
+    rangeExtractor: useCallback((range: Range) => indexesWith(range, column), [column]),
     scrollPaddingStart: NUMBER_PIXELS,
   });
   const measured = useRef(data);
@@ -158,6 +160,13 @@ const TYPE_NAMES: Readonly<Record<ColumnType, string>> = {
   mixed: "several types",
   empty: "no values",
 };
+
+/** What is on the screen, and the place that the keys are at: assistive technology reads it wherever the screen is. */
+function indexesWith(range: Range, active: number): number[] {
+  const indexes = defaultRangeExtractor(range);
+  if (active < 0 || active >= range.count || indexes.includes(active)) return indexes;
+  return [...indexes, active].sort((a, b) => a - b);
+}
 
 function clamp(index: number, count: number): number {
   return Math.min(count - 1, Math.max(0, index));

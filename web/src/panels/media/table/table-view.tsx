@@ -108,11 +108,15 @@ function baseName(metric: string): string {
   return metric.slice(metric.lastIndexOf("/") + 1).replace(/[^\w.-]+/g, "_") || "table";
 }
 
+/** How long a text that is being saved is kept. */
+const SAVE_MILLIS = 60_000;
+
 function saveText(text: string, name: string): void {
   const url = URL.createObjectURL(new Blob([text], { type: "text/csv;charset=utf-8" }));
   const link = document.createElement("a");
   link.href = url;
   link.download = name;
   link.click();
-  URL.revokeObjectURL(url);
+  // the browser reads it after this; one that is asked where to save it, later still
+  setTimeout(() => URL.revokeObjectURL(url), SAVE_MILLIS);
 }
