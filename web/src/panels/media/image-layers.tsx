@@ -116,7 +116,7 @@ function BoxLayer({ of, metric, layer, size, hidden }: BoxLayerProps) {
   const unit = Math.max(width, height) / 100;
   return (
     <>
-      {/* biome-ignore lint/a11y/useSemanticElements lint/a11y/noInteractiveElementToNoninteractiveRole: a drawing has no lists of its own */}
+      {/* biome-ignore lint/a11y/useSemanticElements: a drawing has no lists of its own */}
       <svg
         className={css.layer}
         fontSize={unit}
@@ -173,7 +173,7 @@ function troubleOf(error: Error, live: boolean): string {
 
 function LayerNote({ children }: { readonly children: string }) {
   return (
-    <span className={css.note} role="status" title={children}>
+    <span className={css.note} title={children}>
       {children}
     </span>
   );
