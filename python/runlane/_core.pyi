@@ -192,6 +192,10 @@ class Later:
 class HeldCall:
     """A call of `log` whose place is kept: what the process logs after it waits until it is complete."""
 
+    @property
+    def size(self) -> int:
+        """Bytes that it keeps in memory, beside the values that are missing."""
+
     def complete(self) -> None:
         """Make what is missing. A second call does nothing.
 

@@ -2,7 +2,8 @@
 
 The native part keeps the place of such a call: whatever this process logs after it waits behind it. One thread makes what is missing,
 in the order of the calls; whoever has to wait for it (`flush`, `finish`, the end of the process) helps. What waits is bounded by the
-memory for media contents (`data_types._files.MEMORY_BYTES`): where that is full, images are encoded by the call itself.
+memory for media contents (`data_types._files.MEMORY_BYTES`): where that is full, images are encoded by the call itself. The other
+values of such calls have a bound of their own, beyond which a call waits.
 
 A process that is killed by SIGKILL loses the calls that wait, all or the last of them, never one in between. For SIGTERM and SIGHUP
 there is a handler, as far as the program has none of its own: it makes what is missing, and ends the process as before.
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 #: Signals that end the process, and whose action is the default one in most programs.
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+#: What calls keep in memory beside their images, in bytes; further ones wait.
+WAITING_BYTES = 16 << 20
+#: What a call needs besides, about.
+_CALL_BYTES = 1024
 #: What a process that was told to end waits for its images.
 _TERM_SECS = 9.0
 #: And then for the daemon to take the rows.
@@ -40,6 +45,7 @@ class MediaQueue:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._calls: deque[HeldCall] = deque()
+        self._bytes = 0
         #: The thread that makes a call's values. One at a time: an image that several calls have is stored by the first of them.
         self._busy: int | None = None
         self._thread: threading.Thread | None = None
@@ -50,11 +56,23 @@ class MediaQueue:
         """Have the missing values of a call made soon."""
         with self._changed:
             self._calls.append(call)
-            if self._thread is None:
-                _on_signals()
-                self._thread = threading.Thread(target=self._work, name="runlane-media", daemon=True)
-                self._thread.start()
+            self._bytes += call.size + _CALL_BYTES
+            goes_on = self._bytes <= WAITING_BYTES and self._has_thread()
             self._changed.notify()
+        if not goes_on:
+            self.drain()
+
+    def _has_thread(self) -> bool:
+        """Whether a thread makes what is missing; the interpreter starts none when it ends."""
+        if self._thread is None:
+            _on_signals()
+            thread = threading.Thread(target=self._work, name="runlane-media", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                return False
+            self._thread = thread
+        return True
 
     def is_settled(self) -> bool:
         """Whether nothing is missing."""
@@ -97,6 +115,7 @@ class MediaQueue:
             # In this order: who asks without the lock whether all is settled must not look in between.
             self._busy = threading.get_ident()
             call = self._calls.popleft()
+            self._bytes -= call.size + _CALL_BYTES
         try:
             call.complete()
         except Exception as error:  # noqa: BLE001, RUF100 - a thread of ours has nobody else to tell

@@ -157,12 +157,12 @@ run.finish()
 
 
 LOCKED = """
-import faulthandler, gc, os, signal, sys, threading, time
+import gc, os, signal, sys, threading, time
 import numpy as np
 import runlane as wandb
 from runlane.data_types._files import temporary
 
-faulthandler.dump_traceback_later(20, exit=True)
+signal.alarm(20)
 small = np.zeros((8, 8), np.uint8)
 """
 
@@ -198,6 +198,7 @@ while temporary.lock.acquire(blocking=False):
     temporary.lock.release()
 child = os.fork()
 if child == 0:
+    signal.alarm(20)
     wandb.Image(small)
     path = temporary.path(".png")
     assert os.path.dirname(path) != os.path.dirname(mine)
@@ -242,3 +243,19 @@ assert os.waitpid(child, 0)[1] == 0
 run.finish()
 """
     )
+
+
+def test_what_calls_keep_beside_their_images_is_bounded(home: Home) -> None:
+    full = """
+_media_queue.WAITING_BYTES = 1 << 20
+text, most = "x" * 300_000, 0
+for i in range(12):
+    run.log({"text": text, "image": wandb.Image(pixels), "i": i})
+    most = max(most, _media_queue._queue._bytes)
+assert 600_000 < most <= 1 << 20, most
+run.finish()
+assert _media_queue._queue._bytes == 0
+"""
+    home.python(SLOW + full)
+    (run_dir,) = home.run_dirs()
+    assert [row["i"] for row in rows(log_of(run_dir)) if "text" in row] == list(range(12))

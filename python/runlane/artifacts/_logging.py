@@ -137,12 +137,23 @@ class HandOver:
         with self._lock:
             if self._waiting or not _is_ready(artifact):
                 self._waiting.append((artifact, publish))
-                if self._thread is None:
-                    # No daemon thread: a process that only attached to the run ends when the record is with the daemon.
-                    self._thread = threading.Thread(target=self._work, name="runlane-artifacts")
-                    self._thread.start()
-                return
+                if self._has_thread():
+                    return
+                # Nothing else waits: what waits has a thread.
+                self._waiting.clear()
         publish()
+
+    def _has_thread(self) -> bool:
+        """Whether a thread waits for the digests; the interpreter starts none when it ends."""
+        if self._thread is None:
+            # No daemon thread: a process that only attached to the run ends when the record is with the daemon.
+            thread = threading.Thread(target=self._work, name="runlane-artifacts")
+            try:
+                thread.start()
+            except RuntimeError:
+                return False
+            self._thread = thread
+        return True
 
     def _work(self) -> None:
         while True:
@@ -177,10 +188,11 @@ class HandOver:
 _open: WeakSet[HandOver] = WeakSet()
 
 
-def hand_over_all() -> None:
-    """Wait until the daemon has every artifact that this process logged. The process ends."""
+def hand_over_all(timeout: float) -> None:
+    """Wait until the daemon has every artifact that this process logged, or the time is up. The process ends."""
+    end = time.monotonic() + timeout
     for one in list(_open):
-        one.wait()
+        one.wait(_left(end))
 
 
 def _is_ready(artifact: Artifact) -> bool:
@@ -189,7 +201,7 @@ def _is_ready(artifact: Artifact) -> bool:
     manifest = artifact._manifest
     if manifest is None or len(manifest) > _SOON_ENTRIES:
         return False
-    return all(entry.is_hashed for entry in manifest.entries.values())
+    return all(entry.is_hashed for entry in list(manifest.entries.values()))
 
 
 def publish(run: Run, artifact: Artifact, saving: Saving, facts: dict[str, Any]) -> None:

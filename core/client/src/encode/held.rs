@@ -33,6 +33,11 @@ impl Held {
         self.holes.first().map(|hole| hole.defer.clone_ref(py))
     }
 
+    /// What the call keeps in memory, in bytes, beside the values that are missing.
+    pub(crate) const fn size(&self) -> usize {
+        self.out.len()
+    }
+
     /// Makes the missing values. A value that cannot be made is left out of the entry, and its error returned beside it.
     pub(crate) fn complete(self, py: Python<'_>) -> (Option<Vec<u8>>, Option<PyErr>) {
         let mut whole = Vec::with_capacity(self.out.len() + 1024);

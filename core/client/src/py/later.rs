@@ -32,12 +32,14 @@ pub(crate) struct HeldCall {
     stream: Arc<Stream>,
     ticket: u64,
     now_micros: u64,
+    size: usize,
 }
 
 impl HeldCall {
     /// Keeps the place behind what was appended so far.
     pub(crate) fn new(held: Held, stream: &Arc<Stream>, now_micros: u64) -> Self {
         Self {
+            size: held.size(),
             held: Mutex::new(Some(held)),
             stream: Arc::clone(stream),
             ticket: stream.hold(),
@@ -55,6 +57,12 @@ impl HeldCall {
 
 #[pymethods]
 impl HeldCall {
+    /// What the call keeps in memory until it is complete, in bytes, beside the values that are missing.
+    #[getter]
+    const fn size(&self) -> usize {
+        self.size
+    }
+
     /// Make the values that are missing, and let the call and what waits behind it go on. A second call does nothing.
     pub(crate) fn complete(&self, py: Python<'_>) -> PyResult<()> {
         let Some(held) = self.take() else {
