@@ -1,11 +1,12 @@
 //! Saving one artifact: does what the steps say (`saver`), through the seams to network, disk and clock.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use prost::Message;
 use runlane_model::artifact::digest::Digest;
+use runlane_model::backoff::Verdict;
 use runlane_proto::wandb_internal as pb;
 use runlane_proto::wandb_internal::record::RecordType;
 use runlane_translog::LiveLog;
@@ -20,7 +21,7 @@ use super::calls::{ManifestPlace, PartPlace, Place, Site};
 use super::entries::Source;
 use super::manifest_file::{self, ManifestFile};
 use super::measurer::Measurer;
-use super::plan::{Coming, Item};
+use super::plan::{Coming, Item, Prospect};
 use super::record::{Kind, storage_region};
 use super::saver::{Answer, Call, Facts, Fates, Outcome, RESTARTS, Saver, Written};
 use super::staged::Leftovers;
@@ -248,25 +249,36 @@ enum Done {
     Manifest(Result<ManifestFile, String>),
 }
 
+/// The artifact whose record begins at `begin`, without its entries, and where these are. Blocks.
+pub(super) fn reread(
+    (log, live): (&Path, Option<&LiveLog>),
+    begin: u64,
+    homes: &Homes,
+) -> Result<(pb::ArtifactRecord, Source), String> {
+    let bytes = record_at(log, live, begin)
+        .map(Bytes::from)
+        .map_err(|error| format!("its record cannot be read again: {error}"))?;
+    let record = pb::Record::decode(&*bytes)
+        .ok()
+        .and_then(|record| record.record_type);
+    let Some(RecordType::Artifact(mut record)) = record else {
+        return Err("its record cannot be read again: the log has changed".to_owned());
+    };
+    let mut source = Source::of_record(&bytes);
+    if let Some(manifest) = &mut record.manifest {
+        manifest.contents = Vec::new();
+        if !manifest.manifest_file_path.is_empty() {
+            source = Source::File(homes.list(&manifest.manifest_file_path));
+        }
+    }
+    Ok((record, source))
+}
+
 impl Work {
     /// Reads the record again: what waits for its turn costs no memory.
     fn read(errand: Errand) -> Result<Self, String> {
-        let bytes = record_at(&errand.log, errand.live.as_ref(), errand.item.begin)
-            .map(Bytes::from)
-            .map_err(|error| format!("its record cannot be read again: {error}"))?;
-        let record = pb::Record::decode(&*bytes)
-            .ok()
-            .and_then(|record| record.record_type);
-        let Some(RecordType::Artifact(mut record)) = record else {
-            return Err("its record cannot be read again: the log has changed".to_owned());
-        };
-        let mut source = Source::of_record(&bytes);
-        if let Some(manifest) = &mut record.manifest {
-            manifest.contents = Vec::new();
-            if !manifest.manifest_file_path.is_empty() {
-                source = Source::File(errand.homes.list(&manifest.manifest_file_path));
-            }
-        }
+        let place = (errand.log.as_path(), errand.live.as_ref());
+        let (record, source) = reread(place, errand.item.begin, &errand.homes)?;
         let work = Self {
             kind: Kind::of(&record),
             source,
@@ -357,8 +369,17 @@ impl Work {
             }
             Call::Resolve { client_id } => {
                 let found = site.resolve(&client_id).await;
-                let is_own = client_id == self.errand.item.client_id;
-                Answer::Resolved(found, !is_own && self.errand.coming.has(&client_id))
+                let (coming, item) = (&self.errand.coming, &self.errand.item);
+                let prospect = match &found {
+                    Ok(Some(_)) => {
+                        coming.found(item);
+                        Prospect::Unknown
+                    }
+                    // Whether the server has it is not known.
+                    Err(error) if error.verdict != Verdict::Refused => Prospect::Unknown,
+                    Ok(None) | Err(_) => coming.awaits(item, &client_id),
+                };
+                Answer::Resolved(found, prospect)
             }
             Call::PlaceManifest {
                 artifact_id,

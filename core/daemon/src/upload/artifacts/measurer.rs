@@ -1,5 +1,7 @@
 //! Goes through a manifest and measures its files, a bit at a time.
 
+use std::collections::BTreeSet;
+
 use super::super::blocking;
 use super::super::http::Counter;
 use super::drive::Errand;
@@ -12,6 +14,8 @@ use super::wanted::{Homes, Measuring, begin};
 const STRETCH: usize = 64;
 /// What was measured goes on its way once so much was read for it.
 const READ_BYTES: u64 = 256 << 20;
+/// Versions that the others of one may refer to.
+const MOST_REFERENCES: usize = 10_000;
 
 #[derive(Debug)]
 pub(super) struct Measurer {
@@ -22,6 +26,8 @@ pub(super) struct Measurer {
     /// Files with bytes here that were seen.
     index: usize,
     current: Option<Measuring>,
+    /// Client ids in references.
+    seen: BTreeSet<String>,
     read: Counter,
 }
 
@@ -34,6 +40,7 @@ impl Measurer {
             entries: None,
             index: 0,
             current: None,
+            seen: BTreeSet::new(),
             read: errand.progress.read.clone(),
         }
     }
@@ -75,9 +82,15 @@ impl Measurer {
                 return Ok(0);
             };
             if let Some(id) = entry.reference().and_then(client_id)
-                && !measured.client_ids.iter().any(|known| known == id)
+                && !self.seen.contains(id)
             {
-                measured.client_ids.push(id.to_owned());
+                if self.seen.len() >= MOST_REFERENCES {
+                    return Err(format!(
+                        "it refers to more than {MOST_REFERENCES} other artifacts"
+                    ));
+                }
+                self.seen.insert(id.to_owned());
+                measured.client_ids.insert(id.to_owned());
             }
             if let Some(local) = entry.local() {
                 let index = self.index;

@@ -9,7 +9,7 @@ mod exchange;
 mod tests;
 mod transfers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use runlane_model::backoff::{Backoff, UPLOAD, Verdict};
@@ -19,12 +19,13 @@ use self::transfers::Transfers;
 use super::super::http::CallError;
 use super::super::put::Failed;
 use super::calls::{Created, ManifestPlace};
+use super::plan::Prospect;
 
 /// An artifact that another one refers to is looked for so long.
 const REFERENCE_PATIENCE: Duration = Duration::from_mins(1);
+/// So long if the run has logged it: others of its name, of any size, may have their turn before it.
+const COMING_PATIENCE: Duration = Duration::from_hours(24);
 const REFERENCE_INTERVAL: Duration = Duration::from_secs(1);
-/// Versions that the others of one may refer to.
-const MOST_REFERENCES: usize = 10_000;
 /// How often a version is begun anew because the server refuses something of it that it had taken.
 pub(super) const RESTARTS: u32 = 1;
 /// Tries of a manifest's upload that fails for itself.
@@ -56,7 +57,7 @@ pub(super) struct Saver {
     manifest: ManifestPlace,
     written: Option<Written>,
     transfers: Transfers,
-    unresolved: Vec<String>,
+    unresolved: BTreeSet<String>,
     resolved: BTreeMap<String, String>,
     resolving_since: Option<Instant>,
     existed: bool,
@@ -79,7 +80,7 @@ impl Saver {
             manifest: ManifestPlace::default(),
             written: None,
             transfers: Transfers::new(),
-            unresolved: Vec::new(),
+            unresolved: BTreeSet::new(),
             resolved: BTreeMap::new(),
             resolving_since: None,
             existed: false,
@@ -238,7 +239,7 @@ impl Saver {
                 }
             }
             Answer::PartsCompleted(file, outcome) => self.completed(file, outcome, now, random),
-            Answer::Resolved(found, is_coming) => self.resolve(found, is_coming, now, random),
+            Answer::Resolved(found, prospect) => self.resolve(found, prospect, now, random),
             Answer::ManifestWritten(Ok(written)) => {
                 self.is_busy = false;
                 self.written = Some(written);
@@ -317,15 +318,9 @@ impl Saver {
     }
 
     fn measured(&mut self, measured: Measured) {
-        for client_id in measured.client_ids {
-            if !self.unresolved.contains(&client_id) && !self.resolved.contains_key(&client_id) {
-                self.unresolved.push(client_id);
-            }
-        }
-        if self.unresolved.len() > MOST_REFERENCES {
-            let text = format!("it refers to more than {MOST_REFERENCES} other artifacts");
-            self.fail(text);
-        }
+        let mut client_ids = measured.client_ids;
+        client_ids.retain(|client_id| !self.resolved.contains_key(client_id));
+        self.unresolved.append(&mut client_ids);
         self.transfers.measured(measured.files, measured.is_last);
     }
 
@@ -399,7 +394,7 @@ impl Saver {
     fn resolve(
         &mut self,
         found: Result<Option<String>, CallError>,
-        is_coming: bool,
+        prospect: Prospect,
         now: Instant,
         random: f64,
     ) {
@@ -408,14 +403,19 @@ impl Saver {
             Ok(Some(id)) => {
                 self.fared_well();
                 self.resolving_since = None;
-                if let Some(client_id) = self.unresolved.pop() {
+                if let Some(client_id) = self.unresolved.pop_last() {
                     self.resolved.insert(client_id, id);
                 }
             }
             Err(error) if error.verdict != Verdict::Refused => self.failed(&error, now, random),
             Ok(None) | Err(_) => {
                 let since = *self.resolving_since.get_or_insert(now);
-                if is_coming || now.saturating_duration_since(since) < REFERENCE_PATIENCE {
+                let patience = match prospect {
+                    Prospect::Never(problem) => return self.fail(problem),
+                    Prospect::Coming => COMING_PATIENCE,
+                    Prospect::Unknown => REFERENCE_PATIENCE,
+                };
+                if now.saturating_duration_since(since) < patience {
                     "it waits for an artifact that it refers to".clone_into(&mut self.problem);
                     self.again_at = Some(now + REFERENCE_INTERVAL);
                 } else {

@@ -1,11 +1,12 @@
 //! What the steps give out and take in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::super::super::http::CallError;
 use super::super::super::put::Failed;
 use super::super::calls::{Created, ManifestPlace, PartPlace, Place};
+use super::super::plan::Prospect;
 use super::super::wanted::Wanted;
 
 /// What the steps depend on.
@@ -133,7 +134,7 @@ pub(in crate::upload::artifacts) enum Call {
 pub(in crate::upload::artifacts) struct Measured {
     pub(in crate::upload::artifacts) files: Vec<Wanted>,
     /// Client ids in references.
-    pub(in crate::upload::artifacts) client_ids: Vec<String>,
+    pub(in crate::upload::artifacts) client_ids: BTreeSet<String>,
     pub(in crate::upload::artifacts) is_last: bool,
 }
 
@@ -148,8 +149,8 @@ pub(in crate::upload::artifacts) enum Answer {
     /// With the part's `ETag`.
     PutPart(usize, u64, Result<String, Failed>),
     PartsCompleted(usize, Result<(), CallError>),
-    /// Also whether the run is about to log it.
-    Resolved(Result<Option<String>, CallError>, bool),
+    /// Also what may become of it if the server does not have it.
+    Resolved(Result<Option<String>, CallError>, Prospect),
     ManifestWritten(Result<Written, String>),
     ManifestPlaced(Result<ManifestPlace, CallError>),
     ManifestPut(Result<(), Failed>),

@@ -154,7 +154,7 @@ impl Server {
                 Answer::Used(Ok(()))
             }
             Call::Resolve { client_id } => {
-                Answer::Resolved(Ok(Some(format!("id of {client_id}"))), false)
+                Answer::Resolved(Ok(Some(format!("id of {client_id}"))), Prospect::Unknown)
             }
             Call::Measure { .. } | Call::WriteManifest { .. } => panic!("no call to a server"),
         }
@@ -323,7 +323,7 @@ impl World {
                     let files = (self.measured..end).map(|index| self.files[index].wanted(index));
                     let measured = Measured {
                         files: files.collect(),
-                        client_ids: vec!["other".to_owned()],
+                        client_ids: BTreeSet::from(["other".to_owned()]),
                         is_last: end == self.files.len(),
                     };
                     self.measured = end;
@@ -457,7 +457,7 @@ fn failure(call: &Call, failed: &dyn Fn() -> Failed) -> Answer {
             Answer::PutPart(file.index, part.part_number, Err(failed()))
         }
         Call::CompleteParts { file, .. } => Answer::PartsCompleted(*file, Err(error())),
-        Call::Resolve { .. } => Answer::Resolved(Err(error()), false),
+        Call::Resolve { .. } => Answer::Resolved(Err(error()), Prospect::Unknown),
         Call::PlaceManifest { .. } => Answer::ManifestPlaced(Err(error())),
         Call::PutManifest { .. } => Answer::ManifestPut(Err(failed())),
         Call::Commit { .. } => Answer::Committed(Err(error())),
@@ -600,14 +600,17 @@ fn what_cannot_be_read_or_is_refused_fails_with_its_reason() {
     assert!(world.saver.next(now).is_none());
 }
 
-#[test]
-fn a_reference_is_waited_for_and_then_missed() {
+/// How long a reference is waited for, and what is said then.
+fn missed(prospect: impl Fn(Duration) -> Prospect) -> (Duration, String) {
     let mut world = World::new(Vec::new(), facts());
     let mut waited = Duration::ZERO;
     loop {
         world.begin();
-        if world.saver.outcome().is_some() {
-            break;
+        if let Some(outcome) = world.saver.outcome() {
+            let Outcome::Failed(problem) = outcome else {
+                panic!("{outcome:?}");
+            };
+            return (waited, problem.clone());
         }
         let Some((round, call)) = world.under_way.pop() else {
             let at = world.saver.wake().expect("a wake");
@@ -616,20 +619,32 @@ fn a_reference_is_waited_for_and_then_missed() {
             continue;
         };
         let answer = match call {
-            // While the run is about to log it, there is no limit.
-            Call::Resolve { .. } => Answer::Resolved(Ok(None), waited < REFERENCE_PATIENCE * 5),
+            Call::Resolve { .. } => Answer::Resolved(Ok(None), prospect(waited)),
             call => world.server.apply(&call),
         };
         world.take(round, answer);
     }
-    let Some(Outcome::Failed(problem)) = world.saver.outcome() else {
-        panic!("{:?}", world.saver.outcome());
-    };
-    assert!(
-        problem.contains("it refers to an artifact that the server does not have"),
-        "{problem}"
-    );
-    assert!(waited >= REFERENCE_PATIENCE * 5, "{waited:?}");
+}
+
+#[test]
+fn a_reference_is_waited_for_and_then_missed() {
+    let given_up = REFERENCE_PATIENCE * 5;
+    let (waited, problem) = missed(|waited| {
+        if waited < given_up {
+            Prospect::Coming
+        } else {
+            Prospect::Unknown
+        }
+    });
+    let text = "it refers to an artifact that the server does not have";
+    assert!(problem.contains(text), "{problem}");
+    assert_eq!(waited, given_up);
+    // Whatever is said of it: not for ever.
+    let (waited, problem) = missed(|_waited| Prospect::Coming);
+    assert!(problem.contains(text), "{problem}");
+    assert_eq!(waited, COMING_PATIENCE);
+    let never = missed(|_waited| Prospect::Never("later".to_owned()));
+    assert_eq!(never, (Duration::ZERO, "later".to_owned()));
 }
 
 #[test]
