@@ -20,12 +20,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use runlane_proto::local;
+use runlane_proto::wandb_internal as pb;
 use tokio::sync::Semaphore;
 
 use self::calls::Site;
 pub(in crate::upload) use self::drive::{Ended, Errand, Progress, Saved, save};
 pub(in crate::upload) use self::plan::{ArtifactPlan, Item};
-pub(in crate::upload) use self::staged::Leftovers;
+pub(in crate::upload) use self::staged::{Known, Leftovers};
 use self::wanted::Homes;
 use super::graphql::{Features, Server};
 use super::job::Job;
@@ -82,6 +83,25 @@ pub(in crate::upload) fn errand(
         item,
         progress: Progress::default(),
     }
+}
+
+/// What may be left in the staging directory of an artifact that is known to be stored, whose record begins at `begin`.
+pub(in crate::upload) fn known(
+    job: &Job,
+    record: &pb::ArtifactRecord,
+    begin: u64,
+) -> Option<Known> {
+    let has_files = record.manifest.as_ref().is_some_and(|manifest| {
+        let mut entries = manifest.contents.iter();
+        !manifest.manifest_file_path.is_empty() || entries.any(|entry| !entry.local_path.is_empty())
+    });
+    let homes = homes(&job.settings);
+    (has_files && homes.staging.is_some()).then(|| Known {
+        log: job.log.clone(),
+        live: job.live.clone(),
+        homes,
+        begin,
+    })
 }
 
 fn homes(settings: &local::RunSettings) -> Homes {

@@ -7,10 +7,16 @@ use std::path::{Path, PathBuf};
 
 use runlane_model::artifact::digest::{Algorithm, Digest, Hasher};
 
+use runlane_translog::LiveLog;
+
 use super::super::http::open_regular;
+use super::drive::reread;
 use super::entries::{Entry, Source};
 use super::saver::Fates;
 use super::wanted::Homes;
+
+/// Where clients stage files, below the directory of their data.
+const STAGING: &str = "artifacts/staging";
 
 /// Staged copies of one version.
 #[derive(Debug)]
@@ -55,12 +61,12 @@ impl Leftovers {
                 .is_some_and(|fates| fates.was_sent(index));
             index += 1;
             let local = Path::new(local);
-            // A log that was moved has its copies in the staging directory of here.
-            let moved = local.file_name().map(|name| staging.join(name));
-            let found = [Some(local.to_owned()), moved].into_iter().flatten();
-            let mut found = found.filter_map(|path| within(staging, &path));
-            if let Some(staged) = found.next() {
+            if let Some(staged) = within(staging, local) {
                 self.put_one_by(&staged, &entry, was_sent);
+            } else if let Some(staged) = moved(staging, local)
+                && is_right(&staged, &entry)
+            {
+                self.put_one_by(&staged, &entry, true);
             }
         }
         Ok(())
@@ -69,16 +75,62 @@ impl Leftovers {
     fn put_one_by(&self, staged: &Path, entry: &Entry, was_sent: bool) {
         let digest = Digest::from_base64(&entry.digest).filter(|_| !entry.skip_cache);
         let place = digest.and_then(|digest| self.homes.cached(entry.algorithm(), digest));
-        if let (Some(digest), Some(place)) = (digest, place) {
+        if let Some(place) = place {
             // The cache must never say of other bytes that they are these.
-            let is_right =
-                was_sent || digest_of(staged, entry.algorithm()).is_ok_and(|found| found == digest);
+            let is_right = was_sent || is_right(staged, entry);
             if is_right && let Err(error) = keep(staged, &place) {
                 tracing::debug!(%error, "a staged file is not kept in the cache");
             }
         }
         remove(staged);
     }
+}
+
+/// The copy at `local`, where the staging directory is now: a log that was moved has its copies in the one of here. A file of the
+/// user's that is called the same is none.
+fn moved(staging: &Path, local: &Path) -> Option<PathBuf> {
+    let mut above = local.ancestors().skip(1);
+    if local.exists() || !above.any(|directory| directory.ends_with(STAGING)) {
+        return None;
+    }
+    within(staging, &staging.join(local.file_name()?))
+}
+
+/// Staged copies of a version that is known to be stored: whoever was killed as it put them by has left some.
+#[derive(Debug)]
+pub(in crate::upload) struct Known {
+    pub(super) log: PathBuf,
+    pub(super) live: Option<LiveLog>,
+    pub(super) homes: Homes,
+    /// Where the version's record begins.
+    pub(super) begin: u64,
+}
+
+impl Known {
+    /// As [`Leftovers::put_by`].
+    pub(in crate::upload) fn put_by(self) {
+        let place = (self.log.as_path(), self.live.as_ref());
+        let source = match reread(place, self.begin, &self.homes) {
+            Ok((_, Source::File(list))) if !list.exists() => return,
+            Ok((_, source)) => source,
+            Err(error) => {
+                tracing::debug!(%error, "staged files of a stored artifact stay");
+                return;
+            }
+        };
+        let leftovers = Leftovers {
+            source,
+            homes: self.homes,
+            fates: None,
+        };
+        leftovers.put_by();
+    }
+}
+
+/// Whether the file has the bytes of the entry.
+fn is_right(path: &Path, entry: &Entry) -> bool {
+    let digest = Digest::from_base64(&entry.digest);
+    digest.is_some() && digest_of(path, entry.algorithm()).ok() == digest
 }
 
 /// The file at `path` if it is a regular one below `directory`, whatever links lead there.
@@ -152,7 +204,15 @@ mod tests {
         let other = Digest::of(Algorithm::Md5, b"other");
         std::os::unix::fs::symlink(place("mine"), place("staging/link")).expect("linked");
         let mut contents = Vec::new();
+        for name in ["away", "here", "stale"] {
+            std::fs::write(place("staging").join(name), b"again").expect("written");
+        }
+        let again = Digest::of(Algorithm::Md5, b"again");
         for (name, digest, skip_cache) in [
+            // Staged elsewhere, and gone there; called as a staged file only; with other bytes.
+            ("gone/artifacts/staging/away", again, false),
+            ("gone/data/here", again, false),
+            ("gone/artifacts/staging/stale", other, false),
             ("staging/a", digest, false),
             ("staging/wrong", other, false),
             ("staging/skipped", digest, true),
@@ -196,10 +256,12 @@ mod tests {
         assert_eq!(std::fs::read(cached(digest)).expect("cached"), b"hello");
         assert!(!cached(other).exists());
         assert_eq!(std::fs::read(place("mine")).expect("untouched"), b"hello");
-        let left: Vec<_> = std::fs::read_dir(place("staging"))
-            .expect("there")
-            .collect();
-        assert_eq!(left.len(), 1, "{left:?}");
+        assert_eq!(std::fs::read(cached(again)).expect("cached"), b"again");
+        let left = std::fs::read_dir(place("staging")).expect("there");
+        let left = left.map(|entry| entry.expect("readable").file_name());
+        let mut left: Vec<_> = left.collect();
+        left.sort();
+        assert_eq!(left, ["here", "link", "stale"]);
         leftovers.put_by();
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use runlane_model::backoff::Verdict;
 use runlane_proto::wandb_internal as pb;
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use super::super::artifacts::{
@@ -25,6 +26,8 @@ pub(super) struct Artifacts {
     pub(super) tasks: JoinSet<(u32, Saved)>,
     /// Staged copies of stored versions, being put by.
     pub(super) cleaning: JoinSet<()>,
+    /// Those of versions that were stored before, one after another.
+    turn: Arc<Mutex<()>>,
     /// Those that are being saved.
     progress: BTreeMap<u64, (String, Progress)>,
     /// Sums over those that have ended.
@@ -76,7 +79,15 @@ impl Engine {
         self.links.status.send_modify(|status| {
             Arc::make_mut(&mut status.artifacts).insert(record.client_id.clone(), state);
         });
-        if !is_stored {
+        if is_stored {
+            let turn = Arc::clone(&self.artifacts.turn);
+            if let Some(known) = artifacts::known(&self.job, record, self.tail.begin()) {
+                self.artifacts.cleaning.spawn(async move {
+                    let _turn = turn.lock().await;
+                    blocking(|| known.put_by());
+                });
+            }
+        } else {
             self.artifacts.plan.add(Item {
                 begin: self.tail.begin(),
                 end,

@@ -522,3 +522,65 @@ async fn a_commit_that_is_refused_once_is_followed_by_the_whole_once_more() {
         .collect();
     assert!(left.is_empty(), "{left:?}");
 }
+
+/// An entry that refers to an artifact by its client id.
+fn refer(record: &mut pb::ArtifactRecord, client_id: &str) {
+    let manifest = record.manifest.as_mut().expect("one");
+    manifest.contents.push(pb::ArtifactManifestEntry {
+        path: format!("to-{client_id}"),
+        digest: "d".to_owned(),
+        r#ref: format!("wandb-client-artifact://{client_id}/b"),
+        ..Default::default()
+    });
+}
+
+#[tokio::test]
+async fn drafts_that_refer_to_what_is_logged_after_them_end_all_the_same() {
+    let world = World::new();
+    let mut records: Vec<_> = (0..6)
+        .map(|index| {
+            let name = format!("early{index}");
+            let mut record = world.artifact(&name, &name, &[("a", b"hello")]);
+            refer(&mut record, "late");
+            record
+        })
+        .collect();
+    records.push(world.artifact("late", "before", &[("b", b"first")]));
+    records.push(world.artifact("late", "late", &[("b", b"world")]));
+    let mut own = world.artifact("own", "own0", &[("a", b"0")]);
+    refer(&mut own, "own1");
+    records.extend([own, world.artifact("own", "own1", &[("a", b"1")])]);
+    let mut upload = world.upload("run", records);
+    world.complete(&upload, Duration::from_mins(5)).await;
+    let status = upload.status();
+    assert_eq!(status.artifacts_failed, 1, "{:?}", upload.notices);
+    let problem = &status.artifacts["own0"].error;
+    assert!(
+        problem.contains("a version of `own` that was logged later"),
+        "{problem}"
+    );
+    let stored = world.server.stored();
+    let mut commits = stored.artifacts.commits.clone();
+    commits.sort();
+    let expected = [
+        "early0", "early1", "early2", "early3", "early4", "early5", "late", "late", "own",
+    ];
+    assert_eq!(commits, expected);
+}
+
+#[tokio::test]
+async fn copies_that_a_killed_daemon_did_not_put_by_are_put_by_later() {
+    let world = World::new();
+    let record = world.artifact("data", "client", &[("a", b"hello")]);
+    let staged = world.staging.join("client-a");
+    let upload = world.upload("run", vec![record]);
+    world.complete(&upload, HOUR).await;
+    assert_eq!(world.staged(), 0);
+    upload.handle.stop().await;
+    // As it was when the cursor was written and nothing after it.
+    std::fs::write(&staged, b"hello").expect("written");
+    let again = world.again("run");
+    world.complete(&again, HOUR).await;
+    assert_eq!(world.staged(), 0);
+    assert_eq!(world.server.stored().artifacts.commits, ["data"]);
+}
