@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from logs import log_of, rows
-from runlane import Graph, Html
+from runlane import Audio, Graph, Html, Image
+from runlane.data_types.base import WBValue
 from runlane.data_types.html import with_head
 from world import Home
 
@@ -188,3 +189,38 @@ def test_media_of_artifacts_are_read_back(home: Home, server: Any, project: str)
     done = home.python(READ.replace("PROJECT", repr(project)), env=server.env)
     row = next(line for line in done.stdout.splitlines() if line.startswith("ROW"))
     assert "'artifact_path': 'wandb-artifact://" in row
+
+
+def test_names_that_libraries_call_are_there(capsys: pytest.CaptureFixture[str]) -> None:
+    import numpy as np
+
+    image = Image(np.zeros((2, 3), np.uint8))
+    assert [image.guess_mode(np.zeros(shape)) for shape in ((2, 3), (2, 3, 1), (2, 3, 3), (2, 3, 4))] == [
+        "L",
+        "L",
+        "RGB",
+        "RGBA",
+    ]
+    assert image.guess_mode(np.zeros((2, 3, 4)), "jpg") == "RGB"
+    with pytest.raises(ValueError, match="channels"):
+        image.guess_mode(np.zeros((2, 3, 2)))
+    box = {"position": {"minX": 0, "maxX": 1, "minY": 0, "maxY": 1}, "class_id": 1}
+    boxed = Image(np.zeros((2, 3), np.uint8), boxes={"b": {"box_data": [box]}})
+    assert Image.all_boxes([image], None, "k", 0) is False
+    assert Image.all_masks([boxed], None, "k", 0) is False
+    graph = Graph()
+    node = graph.add_node(id=3, name="n")
+    assert graph[3] is node
+    with pytest.raises(KeyError):
+        graph["n"]
+    graph.pprint()
+    assert capsys.readouterr().out == "{'id': 3, 'name': 'n'}\n"
+    types = WBValue.type_mapping()
+    assert types["image-file"] is Image
+    assert types["graph-file"] is Graph
+    assert "table" in types
+    url = "https://example.invalid/a.wav"
+    assert Audio.captions(audio_list=[Audio(url), Audio(url, caption="c")]) == ["", "c"]
+    assert Audio.captions([Audio(url)]) is False
+    with pytest.raises(ValueError, match="an Audio of a URL"):
+        Audio(url).bind_to_run(None, "k", 0, None, True)

@@ -25,7 +25,12 @@ class Layer(Media):
         self._class_labels = {}
 
     def bind_to_run(
-        self, run: Any, key: str, step: int | str, id_: int | str | None = None, **_options: Any
+        self,
+        run: Any,
+        key: str,
+        step: int | str,
+        id_: int | str | None = None,
+        ignore_copy_err: bool | None = None,  # noqa: ARG002, RUF100 - W&B's argument
     ) -> None:
         """Store the file with `run`, and its class names in the run's config.
 

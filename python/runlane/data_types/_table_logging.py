@@ -117,7 +117,7 @@ def _made_artifact(table: Table, run: Any, key: str, convert: Any) -> tuple[Arti
     try:
         with _table_files.converting(convert):
             entry = artifact.add(table, name)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001, RUF100 - cells are objects of anybody's: the row goes on without the artifact
         terminal.termwarn(
             f"cannot store the artifact of table `{terminal.printable(key)}`: {error}", repeat=False
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from hashlib import sha256
 
 from . import _extras
 from ._files import MediaFile
@@ -37,7 +36,6 @@ class Audio(BatchableMedia):
     _kind = "audio"
     _duration: float | None = None
     _sample_rate: int | None = None
-    _reference: str | None = None
 
     def __init__(self, data_or_path: Any, sample_rate: int | None = None, caption: str | None = None) -> None:
         super().__init__(caption)
@@ -89,28 +87,6 @@ class Audio(BatchableMedia):
         self._duration = len(samples) / float(rate)
         self._sample_rate = rate
 
-    def bind_to_run(
-        self, run: Any, key: str, step: int | str, id_: int | str | None = None, **_options: Any
-    ) -> None:
-        """Store the sound with `run`.
-
-        Raises:
-            ValueError: The sound is a URL.
-            OSError: The file cannot be written.
-        """
-        if self._reference is not None:
-            raise ValueError("an Audio of a URL is part of an artifact, it cannot be added to a run")
-        super().bind_to_run(run, key, step, id_)
-
-    def _in_artifact(self, artifact: Any) -> dict[str, Any]:
-        described = super()._in_artifact(artifact)
-        if self._reference is not None:
-            digest = sha256(self._reference.encode()).hexdigest()
-            name = f"{self.get_media_subdir()}/{digest[:20]}/{self._reference.rpartition('/')[2]}"
-            artifact.add_reference(self._reference, name=name)
-            described.update(path=name, sha256=digest)
-        return described
-
     @classmethod
     def durations(cls, audio_list: Sequence[Any]) -> list[float | None]:
         """Seconds of each; None for files."""
@@ -137,8 +113,14 @@ class Audio(BatchableMedia):
             "durations": cls.durations(seq),
         }
         if any(one._caption is not None for one in seq):
-            described["captions"] = [one._caption or "" for one in seq]
+            described["captions"] = cls.captions(seq)
         return described
+
+    @classmethod
+    def captions(cls, audio_list: Sequence[Any]) -> Any:
+        """Captions of a list, or False if none has one."""
+        captions = [one._caption for one in audio_list]
+        return [caption or "" for caption in captions] if any(one is not None for one in captions) else False
 
     def resolve_ref(self) -> str | None:
         """The URL of a sound that an artifact refers to."""

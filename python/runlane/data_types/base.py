@@ -81,6 +81,20 @@ class WBValue:
             value._set_artifact_source(source_artifact)
         return value
 
+    @staticmethod
+    def type_mapping() -> dict[str, type[WBValue]]:
+        """The classes by the `_type` of their objects in artifacts, a user's own included; loads those of this package."""
+        for log_type in _MODULES:
+            type_of(log_type)
+        found: dict[str, type[WBValue]] = {}
+        waiting: list[type[WBValue]] = [WBValue]
+        while waiting:
+            one = waiting.pop()
+            if one._log_type is not None and "_log_type" in one.__dict__:
+                found.setdefault(one._log_type, one)
+            waiting.extend(one.__subclasses__())
+        return found
+
     def to_data_array(self) -> list[Any]:
         """The content as nested lists of plain values.
 
@@ -178,6 +192,8 @@ class Media(WBValue):
     #: The content; None until a type has made it.
     _file: MediaFile | None = None
     _caption: str | None = None
+    #: The URL of content that an artifact refers to.
+    _reference: str | None = None
     #: The run that has the file, and what rows of it say of the file.
     _bound: tuple[Any, dict[str, Any]] | None = None
     #: The entry of `_artifact_source` that is the file.
@@ -214,13 +230,25 @@ class Media(WBValue):
         return self._bound is not None
 
     def bind_to_run(
-        self, run: Any, key: str, step: int | str, id_: int | str | None = None, **_options: Any
+        self,
+        run: Any,
+        key: str,
+        step: int | str,
+        id_: int | str | None = None,
+        ignore_copy_err: bool | None = None,  # noqa: ARG002, RUF100 - W&B's argument
     ) -> None:
         """Store the file with `run`, under a name made of `key`, `step` and `id_` (default: its SHA-256).
 
+        `ignore_copy_err` is without effect.
+
         Raises:
+            ValueError: The content is a URL.
             OSError: It cannot be written.
         """
+        if self._reference is not None:
+            raise ValueError(
+                f"an {type(self).__name__} of a URL is part of an artifact, it cannot be added to a run"
+            )
         named = () if id_ is None else (id_,)
         self._bound = (run, self._store(run, str(key), step, *named))
 
@@ -271,6 +299,13 @@ class Media(WBValue):
         if self._file is not None:
             described["path"] = self._entry_of(artifact, self._file)
             described["sha256"] = self._file.sha256
+        elif self._reference is not None:
+            from hashlib import sha256
+
+            digest = sha256(self._reference.encode()).hexdigest()
+            name = f"{self.get_media_subdir()}/{digest[:20]}/{self._reference.rpartition('/')[2]}"
+            artifact.add_reference(self._reference, name=name)
+            described.update(path=name, sha256=digest)
         described["_type"] = self._log_type
         return described
 

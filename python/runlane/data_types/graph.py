@@ -45,6 +45,24 @@ class Graph(Media):
         self._file = None
         return edge
 
+    def __getitem__(self, nid: Any) -> dict[str, Any]:
+        """The node with this id.
+
+        Raises:
+            KeyError: There is none.
+        """
+        for node in self.nodes:
+            if node.get("id") == nid:
+                return node
+        raise KeyError(nid)
+
+    def pprint(self) -> None:
+        """Print edges and nodes."""
+        from pprint import pprint
+
+        for part in (*self.edges, *self.nodes):
+            pprint(part)  # noqa: T203, RUF100 - what it is for
+
     @classmethod
     def from_keras(cls, model: Any) -> Graph:
         """The layers of a Keras model in their order, each with its parameters, and edges along it.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from hashlib import sha256
 
 from runlane import terminal
 
@@ -57,8 +56,6 @@ class Image(BatchableMedia):
     _classes: Classes | None = None
     _boxes: dict[str, BoundingBoxes2D] | None = None
     _masks: dict[str, ImageMask] | None = None
-    #: The URL of a picture that an artifact refers to.
-    _reference: str | None = None
 
     def __init__(
         self,
@@ -156,6 +153,18 @@ class Image(BatchableMedia):
     def _path(self) -> str | None:
         return self._reference if self._file is None else self._file.local_path()
 
+    def guess_mode(self, data: Any, file_type: str | None = None) -> str:
+        """Pillow's mode for an array or tensor, by its number of channels: `L`, `RGB` or `RGBA`, for JPEG `RGB`.
+
+        Raises:
+            ValueError: It has another number of channels.
+        """
+        channels = 1 if data.ndim == 2 else data.shape[0 if hasattr(data, "detach") else -1]
+        modes = {1: "L", 3: "RGB", 4: "RGB" if file_type in ("jpg", "jpeg") else "RGBA"}
+        if channels not in modes:
+            raise ValueError(f"an Image has 1, 3 or 4 channels, got the shape {list(data.shape)}")
+        return modes[channels]
+
     def to_data_array(self) -> list[Any]:
         """Rows of pixels: numbers, or tuples of channels."""
         image = self.image
@@ -205,7 +214,12 @@ class Image(BatchableMedia):
     # -- storing -----------------------------------------------------------------------------------------------------
 
     def bind_to_run(
-        self, run: Any, key: str, step: int | str, id_: int | str | None = None, **_options: Any
+        self,
+        run: Any,
+        key: str,
+        step: int | str,
+        id_: int | str | None = None,
+        ignore_copy_err: bool | None = None,  # noqa: ARG002, RUF100 - W&B's argument
     ) -> None:
         """Store picture and layers with `run`.
 
@@ -213,8 +227,6 @@ class Image(BatchableMedia):
             ValueError: The picture is a URL.
             OSError: A file cannot be written.
         """
-        if self._reference is not None:
-            raise ValueError("an Image of a URL is part of an artifact, it cannot be added to a run")
         super().bind_to_run(run, key, step, id_)
         for layer in self._layers():
             layer.bind_to_run(run, key, step, id_)
@@ -243,11 +255,6 @@ class Image(BatchableMedia):
                 " `class_labels` to its layers"
             )
         described = {**super()._in_artifact(artifact), **self._facts()}
-        if self._reference is not None:
-            digest = sha256(self._reference.encode()).hexdigest()
-            name = f"{self.get_media_subdir()}/{digest[:20]}/{self._reference.rpartition('/')[2]}"
-            artifact.add_reference(self._reference, name=name)
-            described.update(path=name, sha256=digest)
         if self._classes is not None:
             entry = artifact.add(self._classes, self._classes._name_in_artifact())
             described["classes"] = {"type": "classes-file", "path": entry.path, "digest": entry.digest}
@@ -299,11 +306,29 @@ class Image(BatchableMedia):
         }
         if first._caption is not None:
             described["captions"] = [image._caption for image in images]
-        for name, layers_of in (("all_masks", "_masks"), ("all_boxes", "_boxes")):
-            groups = [_group(getattr(image, layers_of), run) for image in images]
-            if any(group is not None for group in groups):
+        for name, groups in (
+            ("all_masks", cls.all_masks(images, run, key, step)),
+            ("all_boxes", cls.all_boxes(images, run, key, step)),
+        ):
+            if groups:
                 described[name] = groups
         return described
+
+    @classmethod
+    def all_masks(
+        cls, images: Sequence[Image], run: Any, run_key: str, step: int | str
+    ) -> list[dict[str, Any] | None] | bool:
+        """The rows' values of the masks of each image, which are stored with `run`; False if none has masks."""
+        del run_key, step
+        return _groups([image._masks for image in images], run)
+
+    @classmethod
+    def all_boxes(
+        cls, images: Sequence[Image], run: Any, run_key: str, step: int | str
+    ) -> list[dict[str, Any] | None] | bool:
+        """The rows' values of the boxes of each image, which are stored with `run`; False if none has boxes."""
+        del run_key, step
+        return _groups([image._boxes for image in images], run)
 
     @classmethod
     def all_captions(cls, images: Sequence[Any]) -> Any:
@@ -311,8 +336,12 @@ class Image(BatchableMedia):
         return cls.captions(images)
 
 
-def _group(layers: Mapping[str, Any] | None, run: Any) -> dict[str, Any] | None:
-    return {key: layer.to_json(run) for key, layer in layers.items()} if layers else None
+def _groups(images: Sequence[Mapping[str, Any] | None], run: Any) -> list[dict[str, Any] | None] | bool:
+    if not any(images):
+        return False
+    return [
+        {key: layer.to_json(run) for key, layer in layers.items()} if layers else None for layers in images
+    ]
 
 
 def _read_layers(kind: Any, layers: Any, artifact: Any) -> Any:
