@@ -164,6 +164,7 @@ describe("hostile content", () => {
     const shown = await page.locator('[data-panel="captions"] figcaption').allTextContents();
     expect(shown).toEqual(PAYLOADS.slice(0, shown.length));
     expect(shown.length).toBe(PAYLOADS.length);
+    await page.locator('[data-panel="layers"]').scrollIntoViewIfNeeded();
     await page.locator('[data-panel="layers"] svg text').first().waitFor();
     for (const heading of await page.locator("[data-panel]").all()) await heading.scrollIntoViewIfNeeded();
     await expectHarmless(page, url, caught);
