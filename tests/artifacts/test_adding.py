@@ -344,3 +344,34 @@ def test_drafts_are_filled_by_threads(world: Path, draft: Artifact) -> None:
     assert {entry.digest for entry in draft.manifest} == {
         md5(bytes([number]) * 1000) for number in range(100)
     }
+
+
+def test_directories_are_added_below_paths_and_to_the_root(world: Path, draft: Artifact) -> None:
+    (world / "d").mkdir()
+    (world / "d" / "f").write_bytes(b"x")
+    for name in (Path("below"), "./", ".hidden"):
+        draft.add_dir("d", name=name)  # type: ignore[arg-type]
+    assert sorted(draft.manifest.entries) == [".hidden/f", "below/f", "f"]
+    with pytest.raises(ValueError, match="Invalid artifact path"):
+        draft.add_dir("d", name="..")
+
+
+def test_what_is_logged_when_no_thread_starts_any_more_is_logged_at_once(
+    draft: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The interpreter starts none when it ends."""
+    import threading
+
+    from runlane.artifacts import _logging
+
+    def refuses(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading.Thread, "start", refuses)
+    monkeypatch.setattr(_logging, "_is_ready", lambda _artifact: False)
+    published = []
+    waiting = _logging.HandOver()
+    for number in range(2):
+        waiting.submit(draft, lambda number=number: published.append(number))  # type: ignore[misc]
+    waiting.wait(0)
+    assert published == [0, 1]

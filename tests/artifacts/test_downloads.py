@@ -384,9 +384,12 @@ def test_the_key_goes_to_no_other_host(stored: FakeServer, fetch: Fetch) -> None
         other.close()
 
 
-def test_one_entry_is_downloaded_alone(stored: FakeServer, fetch: Fetch, world: Path) -> None:
+def test_one_entry_is_downloaded_alone(
+    stored: FakeServer, fetch: Fetch, world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     artifact = fetch(stored.add(TREE))
     assert artifact.get_entry("./dir//b.bin") is artifact.get_path("dir/b.bin")
+    assert "get_path(name) is deprecated" in capsys.readouterr().err
     path = artifact.get_entry("dir/b.bin").download(root=str(world / "here"))
     assert path == str(world / "here" / "dir" / "b.bin")
     assert read_tree(world / "here") == {"dir/b.bin": TREE["dir/b.bin"]}

@@ -31,17 +31,24 @@ def test_references_to_other_artifacts_are_followed_to_their_end(stored: FakeSer
     second, third = stored.add({}), stored.add({"own": b"1"})
     add_reference(second, "mid", uri_of(first, "dir/x y"), md5(b"contents"))
     add_reference(third, "end", uri_of(second, "mid"), md5(b"contents"))
-    stored.answers["ClientIDMapping"] = lambda variables: {
-        "clientIDMapping": {"serverID": second.id} if variables["clientID"] == "abc" else None
-    }
+    asked: list[str] = []
+
+    def mapped(variables: dict[str, Any]) -> dict[str, Any]:
+        asked.append(variables["clientID"])
+        return {"clientIDMapping": {"serverID": second.id}}
+
+    stored.answers["ClientIDMapping"] = mapped
     add_reference(third, "by-client", "wandb-client-artifact://abc/mid", md5(b"contents"))
+    add_reference(third, "again", "wandb-client-artifact://abc/mid", md5(b"contents"))
     artifact = fetch(third)
-    root = Path(artifact.download())
+    root = Path(artifact.download(root=""))
     assert {path.name: path.read_bytes() for path in root.iterdir()} == {
         "own": b"1",
         "end": b"contents",
         "by-client": b"contents",
+        "again": b"contents",
     }
+    assert asked == ["abc"], "each client's id is asked for once"
     assert artifact.get_entry("end").ref_target() == uri_of(first, "dir/x y")
     assert artifact.get_entry("own").ref_url() == uri_of(third, "own")
     artifact.verify()

@@ -107,7 +107,9 @@ class Adding:
         if not os.path.isdir(local_path):
             raise ValueError(f"Path is not a directory: {local_path!r}")
         top = os.path.abspath(os.fsdecode(local_path))
-        prefix = f"{_checks.entry_path(name)}/" if name and name.strip("/.") else ""
+        directory = "" if name is None else os.fspath(name)
+        # A directory that is the root itself has no path of its own.
+        prefix = f"{_checks.entry_path(directory)}/" if set(directory.split("/")) - {"", "."} else ""
         started = time.monotonic()
         files, left_out = _core.list_tree(top, MOST_ENTRIES - len(self.manifest))
         _tell_left_out(top, left_out)

@@ -110,7 +110,7 @@ class Downloading:
             ValueError: An entry cannot be written below the directory, or is not what its digest says; also a `CommError`.
             CommError: The server cannot be reached, or has the contents not.
         """
-        directory = os.fspath(root) if root is not None else self._default_root()
+        directory = os.fspath(root or self._default_root())
         prefix = "" if path_prefix is None else str(os.fspath(path_prefix))
         entries = [entry for path, entry in self.manifest.entries.items() if path.startswith(prefix)]
         size = sum(entry.size or 0 for entry in entries)
@@ -146,7 +146,7 @@ class Downloading:
         Raises:
             ValueError, CommError: As of `download`; nothing was removed if an entry has a name that cannot be written.
         """
-        directory = os.fspath(root) if root is not None else self._default_root(with_version=False)
+        directory = os.fspath(root or self._default_root(with_version=False))
         paths = set(self.manifest.entries)
         for path in paths:
             check_path(path)
@@ -164,7 +164,7 @@ class Downloading:
         Raises:
             ValueError: A file differs, is missing, or is not in the artifact.
         """
-        directory = Root(os.fspath(root) if root is not None else self._default_root())
+        directory = Root(os.fspath(root or self._default_root()))
         entries = self.manifest.entries
         if not os.path.isdir(directory.path):
             raise ValueError(f"there is no directory `{directory.path}` to verify")
@@ -236,7 +236,8 @@ class Downloading:
         return entry
 
     def get_path(self, name: str | os.PathLike[str]) -> ArtifactManifestEntry:
-        """As `get_entry`; wandb deprecates this name."""
+        """Deprecated: `get_entry`."""
+        termwarn("Artifact.get_path(name) is deprecated, use Artifact.get_entry(name) instead.", repeat=False)
         return self.get_entry(name)
 
     def _file_urls(self, names: Iterable[str] | None) -> Iterable[tuple[str, str | None]]:
@@ -293,7 +294,7 @@ def entry_download(
     """
     del executor
     artifact: Artifact = entry.parent_artifact()
-    directory = os.fspath(root) if root is not None else artifact._default_root()
+    directory = os.fspath(root or artifact._default_root())
     with Download(artifact, str(directory), skip_cache=bool(skip_cache)) as download:
         download.run([entry])
         return download.root.target(entry.path)

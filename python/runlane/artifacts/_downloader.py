@@ -139,11 +139,12 @@ class Download:
     ) -> tuple[list[_Wanted], list[tuple[ArtifactManifestEntry, str]]]:
         """Files of this and of other artifacts, and what lies at other systems, with the places that they go to."""
         files, foreign = [], []
+        known: dict[str, str] = {}
         for entry in entries:
             artifact, target = self.artifact, entry
             if entry.ref is not None:
                 try:
-                    artifact, target = followed(self.artifact, entry)
+                    artifact, target = followed(self.artifact, entry, known)
                 except CommError as error:
                     self._leave_out(entry.path, error)
                     continue

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-
-from runlane import terminal
 
 from . import _checks, _staging
 from ._errors import needs_draft, needs_logged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import os
     from typing import Any
 
     from runlane import _core
@@ -138,27 +136,6 @@ class Objects:
             raise ValueError(f"`{entry.path}` is of the type {form.get('_type')!r}, which is not known")
         value._set_artifact_source(self, name)
         return value
-
-    @needs_logged
-    def get_entry(self, name: str | os.PathLike[str]) -> ArtifactManifestEntry:
-        """The entry at a path, or that of the object with this name.
-
-        Raises:
-            ArtifactNotLoggedError: The artifact is a draft.
-            KeyError: There is none.
-        """
-        path = os.fspath(name).strip("/")
-        entry = self.manifest.entries.get(path) or self._object_entry(path)
-        if entry is None:
-            raise KeyError(f"Path not contained in artifact: {path}")
-        return entry
-
-    def get_path(self, name: str | os.PathLike[str]) -> ArtifactManifestEntry:
-        """Deprecated: `get_entry`."""
-        terminal.termwarn(
-            "Artifact.get_path(name) is deprecated, use Artifact.get_entry(name) instead.", repeat=False
-        )
-        return self.get_entry(name)
 
     def __getitem__(self, name: str) -> WBValue | None:
         """As `get`.

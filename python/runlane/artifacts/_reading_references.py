@@ -38,8 +38,15 @@ def is_artifact_reference(ref: str | None) -> bool:
     return ref is not None and urlsplit(ref).scheme in (_ARTIFACT, _CLIENT_ARTIFACT)
 
 
-def followed(artifact: Artifact, entry: ArtifactManifestEntry) -> tuple[Artifact, ArtifactManifestEntry]:
+def followed(
+    artifact: Artifact, entry: ArtifactManifestEntry, known: dict[str, str] | None = None
+) -> tuple[Artifact, ArtifactManifestEntry]:
     """The entry at the end of references to other artifacts, and its artifact.
+
+    Args:
+        artifact: Whose entry it is.
+        entry: Where the chain begins.
+        known: Ids of versions by the client's ids in references; what is in it is not asked for again.
 
     Raises:
         DownloadError: There is no such artifact or entry, or the references go round in circles.
@@ -49,7 +56,7 @@ def followed(artifact: Artifact, entry: ArtifactManifestEntry) -> tuple[Artifact
         if ref is None or not is_artifact_reference(ref):
             return artifact, entry
         parts = urlsplit(ref)
-        found = _artifact(artifact, parts.scheme, parts.netloc, ref)
+        found = _artifact(artifact, parts.scheme, parts.netloc, ref, {} if known is None else known)
         path = ref.partition("://")[2].partition("/")[2]
         target = found.manifest.entries.get(path)
         if target is None:
@@ -58,12 +65,16 @@ def followed(artifact: Artifact, entry: ArtifactManifestEntry) -> tuple[Artifact
     raise DownloadError(f"the references of the entry `{entry.path}` go round in circles")
 
 
-def _artifact(near: Artifact, scheme: str, place: str, ref: str) -> Artifact:
+def _artifact(near: Artifact, scheme: str, place: str, ref: str, known: dict[str, str]) -> Artifact:
     api = near._stored_version.api
     if scheme == _CLIENT_ARTIFACT:
         # `<client id>` is one version, `<client id>:latest` the newest of a collection.
-        known = api._client.execute(documents.BY_CLIENT_ID, {"clientID": place})
-        artifact_id = (known.get("clientIDMapping") or {}).get("serverID")
+        artifact_id = known.get(place)
+        if artifact_id is None:
+            found = api._client.execute(documents.BY_CLIENT_ID, {"clientID": place})
+            artifact_id = (found.get("clientIDMapping") or {}).get("serverID")
+            if artifact_id and not place.endswith(":latest"):
+                known[place] = artifact_id
     else:
         try:
             artifact_id = base64.b64encode(bytes.fromhex(place)).decode()
