@@ -224,3 +224,24 @@ def test_names_that_libraries_call_are_there(capsys: pytest.CaptureFixture[str])
     assert Audio.captions([Audio(url)]) is False
     with pytest.raises(ValueError, match="an Audio of a URL"):
         Audio(url).bind_to_run(None, "k", 0, None, True)
+
+
+def test_a_cell_that_no_artifact_takes_costs_neither_table_nor_row(home: Home) -> None:
+    home.python("""
+import numpy as np
+import runlane as wandb
+
+run = wandb.init(mode="offline", settings=wandb.Settings(console="off", allow_offline_artifacts=True))
+
+class Broken(wandb.Html):
+    def _in_artifact(self, artifact):
+        raise TypeError("no form")
+
+run.log({"table": wandb.Table(columns=["x"], data=[[Broken("x", inject=False)]]), "ok": 1})
+run.finish()
+""")
+    (run_dir,) = home.run_dirs()
+    (row,) = rows(log_of(run_dir))
+    assert row["ok"] == 1
+    assert row["table._type"] == "table-file"
+    assert "table.artifact_path" not in row

@@ -118,6 +118,8 @@ def _made_artifact(table: Table, run: Any, key: str, convert: Any) -> tuple[Arti
         with _table_files.converting(convert):
             entry = artifact.add(table, name)
     except Exception as error:  # noqa: BLE001, RUF100 - cells are objects of anybody's: the row goes on without the artifact
+        if isinstance(error, TypeError) and run._settings.strict:
+            raise
         terminal.termwarn(
             f"cannot store the artifact of table `{terminal.printable(key)}`: {error}", repeat=False
         )
