@@ -294,7 +294,9 @@ def _as_text(key: str, value: Any) -> str:
 
 def _check_holdable(key: str, value: Any) -> None:
     if hasattr(type(value), "_config_value"):
-        raise ValueError(f"`{key}`: an artifact must be a value of its own in a config, not a part of another")
+        raise ValueError(
+            f"`{key}`: an artifact must be a value of its own in a config, not a part of another"
+        )
     if hasattr(type(value), "_runlane_value"):
         raise TypeError(f"`{key}`: {type(value).__name__} is logged with `run.log`; a config cannot hold it")
 

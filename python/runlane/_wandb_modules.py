@@ -57,7 +57,11 @@ MODULES: dict[str, str | dict[str, str]] = {
     ),
     "sdk.artifacts.staging": {"get_staging_dir": "artifacts._storage:staging_dir"},
     "sdk.data_types": {},
-    **{f"sdk.data_types.{name.lower()}": _public(name) for name in _TYPES if name not in ("Object3D", "Table")},
+    **{
+        f"sdk.data_types.{name.lower()}": _public(name)
+        for name in _TYPES
+        if name not in ("Object3D", "Table")
+    },
     "sdk.data_types.table": {
         **_public("JoinedTable", "Table"),
         "PartitionedTable": "data_types.partitioned_table:PartitionedTable",
