@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ import pytest
 from driven import OwnServer, Trainer
 from postgres import Cluster
 from world import REPOSITORY, Home, Server, make_home, start_server, stop_server
+
+# `nohup` has it ignored, which programs inherit: those under test would not end by it.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture
