@@ -84,10 +84,12 @@ def test_many_small_files_arrive_whole_and_nothing_goes_twice(
     assert len(files) == count + 4
     for path in [*list(files)[:20], *(path for path in files if "deep/0" not in path)]:
         assert version.content(path) == files[path], path
-    # Each content once: the two empty files are one.
+    # Each content once: the two empty files are one, and other tests may have given it to the server before.
     contents = {hashlib.md5(content).hexdigest() for content in files.values()}
+    own = contents - {hashlib.md5(b"").hexdigest()}
     uploads = {path: times for path, times in counting.puts.items() if "/storage/artifacts/" in path}
-    assert (len(uploads), set(uploads.values())) == (len(contents), {1})
+    assert len(own) <= len(uploads) <= len(contents)
+    assert set(uploads.values()) == {1}
     assert closing_line(first.stderr)[2] == len(files)
     # Staged copies have moved into the cache.
     assert not [path for path in staging(home).rglob("*") if path.is_file()]
